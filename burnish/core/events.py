@@ -1,0 +1,311 @@
+"""The facts a journal holds, in the past tense, and their JSON.
+
+A fact is true once it is committed, whoever wrote it, and `State.apply` is the only reader of its meaning. Facts are frozen
+values; a fact about an attempt names it by `AttemptId`. Times are seconds since 1970 on the clock of whoever wrote them and
+are for showing only: nothing is decided by comparing two of them.
+
+A reader that meets a kind of fact it does not know belongs to an older burnish and must not write (`UnknownFact`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Union, get_type_hints
+
+from burnish.core.jobs import AttemptId
+from burnish.errors import StoreError
+
+
+class UnknownFact(StoreError):
+    """The journal was written by a newer burnish."""
+
+
+@dataclass(frozen=True)
+class TableOpened:
+    """The first fact of a journal. `columns`: control columns and arguments in table order, without JOB_ID and STATE."""
+
+    table: str
+    columns: tuple[str, ...]
+    at: float
+
+
+@dataclass(frozen=True)
+class TableClosed:
+    """`clean`: the journal is about to be removed; whoever reads this stops and writes nothing."""
+
+    by: str
+
+
+@dataclass(frozen=True)
+class JobsAdded:
+    """New rows. Each is `[id, cell, cell, …]`, cells aligned with `columns` (which may add columns to the table)."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class ColumnsChanged:
+    """A person added, removed, renamed or reordered columns; cells of a column that stays keep their text."""
+
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JobChanged:
+    """A person edited cells of a row: column -> new text. A running attempt keeps its old command."""
+
+    job: int
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True)
+class JobRemoved:
+    """A person deleted the row. A running attempt goes on until it ends or is cancelled."""
+
+    job: int
+
+
+@dataclass(frozen=True)
+class JobMarked:
+    """The state was set without a run: `word` is COMPLETE, ERROR or HOLD, `reason` says by whom (`by hand`, `from the file`)."""
+
+    job: int
+    word: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ResetRequested:
+    """Run it again: NOT_RUNNING, whatever it was but running."""
+
+    job: int
+
+
+@dataclass(frozen=True)
+class HoldRequested:
+    """Keep it out until released. `reason` is `` or `CANCELLED`."""
+
+    job: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ReleaseRequested:
+    """HOLD -> NOT_RUNNING."""
+
+    job: int
+
+
+@dataclass(frozen=True)
+class CancelRequested:
+    """Stop this attempt's whole process tree: TERM, `grace` seconds, KILL. Its end is ERROR, CANCELLED; never retried."""
+
+    attempt: AttemptId
+    by: str
+    grace: float
+
+
+@dataclass(frozen=True)
+class AttemptClaimed:
+    """Coordinator `by` will start this attempt on `host`. Committed before the host hears of it.
+
+    `nonce` completes the name of its folder there; `state_id` and `incarnation` are the host's at that time; `entry` is what a
+    later run needs to reach the host; `slots` are slot indices; `log` is the stem of its log files below the log folder.
+    """
+
+    attempt: AttemptId
+    nonce: str
+    by: str
+    host: str
+    state_id: str
+    incarnation: str
+    entry: dict[str, Any]
+    slots: tuple[int, ...]
+    gpus: tuple[str, ...]
+    argv: tuple[str, ...]
+    log: str
+    at: float
+
+
+@dataclass(frozen=True)
+class AttemptRefused:
+    """burnish could not even make a command (the runner raised, an argument is too long): ERROR, `not started: why`."""
+
+    attempt: AttemptId
+    by: str
+    why: str
+    log: str
+    at: float
+
+
+@dataclass(frozen=True)
+class AttemptStarted:
+    """The host's word: its gate opened. `pid` on that host."""
+
+    attempt: AttemptId
+    pid: int
+    at: float
+
+
+@dataclass(frozen=True)
+class AttemptVoided:
+    """The host's word: the command never ran and never will. `refused`: the host could not start it (ERROR, no retry)."""
+
+    attempt: AttemptId
+    why: str
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class AttemptExited:
+    """The word of the process that waited for the job: `code` or `signal` (one is None), and what it measured.
+
+    `duration` in s, `max_rss` in KiB, `result` the JSON object that the job reported, or None.
+    """
+
+    attempt: AttemptId
+    code: int | None
+    signal: int | None
+    started: float
+    ended: float
+    duration: float
+    max_rss: int
+    cancelled: bool
+    leftovers: int = 0
+    result: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class AttemptLost:
+    """The host's word: it died without a verdict (`host rebooted`, `killed with its supervisor`)."""
+
+    attempt: AttemptId
+    why: str
+    at: float
+
+
+@dataclass(frozen=True)
+class AttemptAdopted:
+    """Coordinator `by` looks after an attempt whose claimer is gone."""
+
+    attempt: AttemptId
+    by: str
+
+
+@dataclass(frozen=True)
+class HostForgotten:
+    """A person gave up this host's attempts without its word (`burnish forget`)."""
+
+    host: str
+    state_id: str
+    by: str
+
+
+@dataclass(frozen=True)
+class HostDrained:
+    """No new attempt goes to this host until it is undrained."""
+
+    host: str
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True)
+class HostUndrained:
+    host: str
+    by: str
+
+
+@dataclass(frozen=True)
+class TableRendered:
+    """A text of the table that is about to be put in place (or a save that was merged): `sha256` of its bytes, hex.
+
+    `ids` gives the ids of rows that had none in that text: row number (from 0, data rows only) -> id.
+    """
+
+    sha256: str
+    ids: dict[str, int]
+    at: float
+
+
+Fact = Union[  # noqa: UP007 - evaluated at run time for the registry below
+    TableOpened,
+    TableClosed,
+    JobsAdded,
+    ColumnsChanged,
+    JobChanged,
+    JobRemoved,
+    JobMarked,
+    ResetRequested,
+    HoldRequested,
+    ReleaseRequested,
+    CancelRequested,
+    AttemptClaimed,
+    AttemptRefused,
+    AttemptStarted,
+    AttemptVoided,
+    AttemptExited,
+    AttemptLost,
+    AttemptAdopted,
+    HostForgotten,
+    HostDrained,
+    HostUndrained,
+    TableRendered,
+]
+
+
+class _Codec:
+    """Per class: which fields hold an AttemptId and which tuples, so that JSON's strings and lists become them again."""
+
+    kinds: ClassVar[dict[str, tuple[type[Any], tuple[str, ...], tuple[str, ...]]]] = {}
+
+    @classmethod
+    def register(cls, kind: type[Any]) -> None:
+        hints = get_type_hints(kind)
+        attempts = tuple(f.name for f in fields(kind) if hints[f.name] is AttemptId)
+        tuples = tuple(f.name for f in fields(kind) if getattr(hints[f.name], "__origin__", None) is tuple)
+        cls.kinds[kind.__name__] = (kind, attempts, tuples)
+
+
+for _kind in Fact.__args__:  # type: ignore[attr-defined]
+    _Codec.register(_kind)
+
+
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+def to_json(fact: Fact) -> str:
+    """One line of JSON, ASCII, without newline: `{"fact":"AttemptStarted","attempt":"12.1",…}`."""
+    values = dict(fact.__dict__)
+    for name in _Codec.kinds[type(fact).__name__][1]:
+        values[name] = str(values[name])
+    return _encode({"fact": type(fact).__name__, **values})
+
+
+def from_json(line: str) -> Fact:
+    """Inverse of `to_json`. Raises UnknownFact for a kind or field of a newer burnish, ValueError for anything malformed."""
+    values = json.loads(line)
+    if not isinstance(values, dict) or not isinstance(values.get("fact"), str):
+        raise ValueError("a fact is a JSON object with a key fact")
+    name = values.pop("fact")
+    if name not in _Codec.kinds:
+        raise UnknownFact(
+            f'The journal holds a fact "{name}" that this burnish does not know. A newer burnish wrote it; nothing was changed.',
+            hint="install the newer burnish here too",
+        )
+    kind, attempts, tuples = _Codec.kinds[name]
+    try:
+        for field in attempts:
+            values[field] = AttemptId.parse(values[field])
+        for field in tuples:
+            values[field] = _as_tuple(values[field])
+        return kind(**values)  # type: ignore[no-any-return]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"malformed {name}: {error}") from None
+
+
+def _as_tuple(value: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(tuple(item) if isinstance(item, list) else item for item in value)

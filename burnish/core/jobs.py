@@ -1,0 +1,138 @@
+"""The nouns: job, attempt, slot, and the words of the STATE column.
+
+A *job* is a row of the table. An *attempt* is one run of it, numbered from 1 and written `12.2`. A state carries exactly
+what is true in it, so that "finished but no verdict" cannot be written. All values here are plain and immutable, except
+`Job` and `Attempt`, which `core.state.State` alone changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, NewType
+
+JobId = NewType("JobId", int)
+HostName = NewType("HostName", str)
+CoordinatorId = NewType("CoordinatorId", str)
+
+
+class Word(str, Enum):
+    """The words a person reads in the STATE column."""
+
+    NOT_RUNNING = "NOT_RUNNING"
+    HOLD = "HOLD"
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    ERROR = "ERROR"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def final(self) -> bool:
+        """True for COMPLETE and ERROR: nothing but a reset leaves these."""
+        return self in (Word.COMPLETE, Word.ERROR)
+
+
+class AttemptId(NamedTuple):
+    """One run of a job. Prints as `12.2` everywhere: log, folder, table, messages."""
+
+    job: JobId
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.job}.{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> AttemptId:
+        """Inverse of `str`. Raises ValueError for anything but `<digits>.<digits>`."""
+        job, _, number = text.partition(".")
+        if not (job.isascii() and job.isdigit() and number.isascii() and number.isdigit()):
+            raise ValueError(f"{text!r} is not an attempt such as 12.2")
+        return cls(JobId(int(job)), int(number))
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A share of a host that one attempt occupies: worker `index`, and the GPU (as the inventory names it) it stands for."""
+
+    host: HostName
+    index: int
+    gpu: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How an attempt ended: COMPLETE or ERROR, and the reason shown for it (`exit 0`, `exit 1`, `signal 9`, `LOST: …`)."""
+
+    word: Word
+    reason: str
+    started: float | None = None
+    ended: float | None = None
+    duration: float | None = None
+    max_rss: int | None = None
+    result: dict[str, object] | None = None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One run of a job, from its claim on. Open until it has a `verdict` or is `voided`."""
+
+    id: AttemptId
+    nonce: str
+    by: CoordinatorId
+    host: HostName
+    state_id: str
+    incarnation: str
+    entry: dict[str, object]
+    slots: tuple[int, ...]
+    gpus: tuple[str, ...]
+    argv: tuple[str, ...]
+    log: str
+    claimed_at: float
+    pid: int | None = None
+    started_at: float | None = None
+    cancelled_by: str | None = None
+    grace: float = 10.0
+    voided: str | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def open(self) -> bool:
+        """True while it runs or may still come to run."""
+        return self.verdict is None and self.voided is None
+
+    @property
+    def name(self) -> str:
+        """Its folder's name on the host, and its name in every frame: `12.1-9f86d081`."""
+        return f"{self.id}-{self.nonce}"
+
+
+@dataclass(slots=True)
+class Job:
+    """A row of the table and what became of it.
+
+    `word` follows from the newest attempt and the wishes of people; `reason` says why in a few words. `cells` are aligned with
+    `State.columns`. `lost` counts attempts that died without a verdict since the last reset, `failed` those that failed.
+    `ran_with` are the cells the newest attempt was claimed with, when they differ from `cells` now.
+    """
+
+    id: JobId
+    cells: tuple[str, ...]
+    word: Word = Word.NOT_RUNNING
+    reason: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+    lost: int = 0
+    failed: int = 0
+    removed: bool = False
+    ran_with: tuple[str, ...] | None = None
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The newest attempt, open or not."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def open_attempt(self) -> Attempt | None:
+        """The attempt that runs or may come to run, if there is one; there is never more than one."""
+        return self.attempts[-1] if self.attempts and self.attempts[-1].open else None

@@ -1,0 +1,100 @@
+"""Every error a person can meet, as a sentence.
+
+One tree. A class says which exit code it ends a command with, and whether trying again may help; the message says where,
+what was read, what was expected, and what burnish did. Modules below translate what libraries raise (OSError, csv.Error,
+paramiko's) into these at their border, once; the command line prints `str(error)` and `error.hint`, never a traceback.
+
+Exit codes: 1 a job failed; 2 usage or bad input, nothing started; 3 no usable host; 4 an error in burnish itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SHOWN_PROBLEMS = 20
+
+
+class BurnishError(Exception):
+    """Base of all. `str(error)` is a whole sentence (or several lines of them) without a trailing newline."""
+
+    exit_code = 4
+    transient = False
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(BurnishError):
+    """The command line asks for something that cannot be done."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing wrong with a file: `where` is `burnish.db:9` or `grid.yaml:4:1`, `what` the rest of the sentence."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class InputError(BurnishError):
+    """A file that a person wrote cannot be used. Holds all of its problems; shows the first 20."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+        self.problems = tuple(problems)
+        lines = [str(problem) for problem in self.problems[:SHOWN_PROBLEMS]]
+        if len(self.problems) > SHOWN_PROBLEMS:
+            lines.append(f"... and {len(self.problems) - SHOWN_PROBLEMS} more problems like these.")
+        super().__init__("\n".join(lines), hint=hint)
+
+
+class StoreError(BurnishError):
+    """The disk that holds the table, its journal or the logs refused something (full, read-only, gone)."""
+
+    exit_code = 2
+
+
+class TableClosed(StoreError):
+    """The journal was removed (`burnish clean`) or belongs to another table than the one that was opened."""
+
+
+class HostRefused(BurnishError):
+    """A host that will not become usable by waiting: bad key, changed host key, no python. It is left out, with a reason."""
+
+    exit_code = 3
+
+
+class HostUnreachable(BurnishError):
+    """A host that does not answer now. Retried for ever; nothing is concluded about its jobs."""
+
+    exit_code = 3
+    transient = True
+
+
+class Interrupted(BurnishError):
+    """The user stopped the command. Jobs that were started live on."""
+
+    exit_code = 130
+
+
+class InternalError(BurnishError):
+    """burnish broke one of its own rules: a defect, to be reported."""
+
+    exit_code = 4
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """`text` safe for a terminal: control characters escaped (`\\x1b`), cut to `limit` characters with an ellipsis."""
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
+        for char in text
+    )
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"

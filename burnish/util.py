@@ -1,0 +1,1 @@
+"""What runner files import."""
