@@ -94,7 +94,6 @@ class InternalError(BurnishError):
 def printable(text: str, limit: int = 200) -> str:
     """`text` safe for a terminal: control characters escaped (`\\x1b`), cut to `limit` characters with an ellipsis."""
     shown = "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
-        for char in text
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in text
     )
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
