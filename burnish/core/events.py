@@ -163,7 +163,8 @@ class AttemptVoided:
 class AttemptExited:
     """The word of the process that waited for the job: `code` or `signal` (one is None), and what it measured.
 
-    `duration` in s, `max_rss` in KiB, `result` the JSON object that the job reported, or None.
+    `duration` in s, `max_rss` in KiB, `result` the JSON object that the job reported, or None. `cancelled` and `time_limit`:
+    its supervisor ended it, asked by a person or by the clock; `leftovers` counts processes it left behind, which were ended.
     """
 
     attempt: AttemptId
@@ -173,7 +174,8 @@ class AttemptExited:
     ended: float
     duration: float
     max_rss: int
-    cancelled: bool
+    cancelled: bool = False
+    time_limit: bool = False
     leftovers: int = 0
     result: dict[str, Any] | None = None
 

@@ -113,7 +113,8 @@ class Job:
     """A row of the table and what became of it.
 
     `word` follows from the newest attempt and the wishes of people; `reason` says why in a few words. `cells` are aligned with
-    `State.columns`. `lost` counts attempts that died without a verdict since the last reset, `failed` those that failed.
+    `State.columns`. `lost` counts attempts that died without a verdict since the last reset. `hold_next`: a person held it while
+    it was claimed, so it is HOLD if that claim is voided. `removed`: its row was deleted from the table.
     `ran_with` are the cells the newest attempt was claimed with, when they differ from `cells` now.
     """
 
@@ -123,7 +124,7 @@ class Job:
     reason: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     lost: int = 0
-    failed: int = 0
+    hold_next: bool = False
     removed: bool = False
     ran_with: tuple[str, ...] | None = None
 

@@ -1,0 +1,400 @@
+"""The state of a table: what the facts of its journal say, and nothing else.
+
+`State.apply(fact)` is the only thing that changes it. Every process that reads the same journal applies the same facts in the
+same order and so holds the same state, whoever it is: that is what makes a claim exclusive and a crash harmless. No clock, no
+file, no randomness comes in here.
+
+The rules are a table. A job is in one of six phases; `TRANSITIONS` lists which fact may meet it in which phase, and where it
+goes. A fact that is not in the table raises `IllegalFact` and changes nothing, so whoever wants to commit a fact decides on the
+newest state (`store.journal.Journal.commit` repeats the decision when somebody else was faster), and an illegal fact in a
+journal is a defect, not a case.
+
+`CLAIMED` is NOT_RUNNING to a person: a host was asked, and has not said yet that the command started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any
+
+from burnish.core import events
+from burnish.core.events import Fact
+from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Verdict, Word
+from burnish.errors import InternalError
+
+MAX_LOST = 2  # a job whose attempts die without a verdict is started again at most this often
+
+
+class IllegalFact(InternalError):
+    """A fact that cannot follow on this state."""
+
+
+class Phase(Enum):
+    """Where a job is between its row and its verdict."""
+
+    WAITING = "waiting"
+    HELD = "held"
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    ERROR = "error"
+
+
+_SETTLED = {
+    Word.NOT_RUNNING: Phase.WAITING,
+    Word.HOLD: Phase.HELD,
+    Word.COMPLETE: Phase.COMPLETE,
+    Word.ERROR: Phase.ERROR,
+}
+
+_W, _H, _C, _R, _D, _E = Phase.WAITING, Phase.HELD, Phase.CLAIMED, Phase.RUNNING, Phase.COMPLETE, Phase.ERROR
+
+# fact -> phase it may meet -> phases it may lead to. Several where the fact's content decides (exit code, lost again, refused).
+TRANSITIONS: dict[type[Any], dict[Phase, frozenset[Phase]]] = {
+    events.AttemptClaimed: {_W: frozenset({_C})},
+    events.AttemptRefused: {_W: frozenset({_E})},
+    events.AttemptStarted: {_C: frozenset({_R})},
+    events.AttemptVoided: {_C: frozenset({_W, _H, _E})},
+    events.AttemptExited: {_C: frozenset({_D, _E}), _R: frozenset({_D, _E})},
+    events.AttemptLost: {_C: frozenset({_W, _H, _E}), _R: frozenset({_W, _E})},
+    events.AttemptAdopted: {_C: frozenset({_C}), _R: frozenset({_R})},
+    events.CancelRequested: {_C: frozenset({_C}), _R: frozenset({_R})},
+    events.HoldRequested: {_W: frozenset({_H}), _H: frozenset({_H}), _C: frozenset({_C}), _E: frozenset({_H})},
+    events.ReleaseRequested: {_H: frozenset({_W}), _C: frozenset({_C})},
+    events.ResetRequested: {_W: frozenset({_W}), _H: frozenset({_W}), _D: frozenset({_W}), _E: frozenset({_W})},
+    events.JobMarked: {
+        _W: frozenset({_D, _E, _H}),
+        _H: frozenset({_D, _E, _H}),
+        _D: frozenset({_D, _E}),
+        _E: frozenset({_D, _E}),
+    },
+}
+
+
+def phase(job: Job) -> Phase:
+    """The phase a job is in."""
+    attempt = job.open_attempt
+    if attempt is not None:
+        return Phase.CLAIMED if attempt.started_at is None else Phase.RUNNING
+    return _SETTLED[job.word]
+
+
+class State:
+    """All jobs of a table and their attempts. Changed by `apply` only; read by everyone.
+
+    `columns`: control columns and arguments, in table order. `open`: attempts that run or may come to run. `touched`: jobs
+    changed since `take_touched` was last called. `rendered`: the newest texts of the table, oldest first: (sha256, ids of rows that had none).
+    """
+
+    def __init__(self) -> None:
+        self.table = ""
+        self.opened_at = 0.0
+        self.columns: tuple[str, ...] = ()
+        self.jobs: dict[JobId, Job] = {}
+        self.open: dict[AttemptId, Attempt] = {}
+        self.drained: dict[HostName, str] = {}
+        self.rendered: dict[str, tuple[dict[str, int], float]] = {}
+        self.next_id = JobId(0)
+        self.closed_by: str | None = None
+        self._touched: set[JobId] = set()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def listed(self) -> Iterator[Job]:
+        """The jobs that are rows of the table, in the order they were added."""
+        return (job for job in self.jobs.values() if not job.removed)
+
+    def take_touched(self) -> set[JobId]:
+        """Ids of the jobs that changed since the last call."""
+        touched, self._touched = self._touched, set()
+        return touched
+
+    def values(self, job: Job) -> dict[str, str]:
+        """The cells of a job by column, control columns included, empty ones too."""
+        return dict(zip(self.columns, job.cells, strict=True))
+
+    def check(self) -> None:
+        """Raise InternalError unless the invariants hold: run after every test and every simulated step."""
+        opened = {}
+        for job in self.jobs.values():
+            numbers = [attempt.id.number for attempt in job.attempts]
+            _require(numbers == sorted(set(numbers)), f"attempts of job {job.id} are not in order: {numbers}")
+            _require(
+                not any(a.open for a in job.attempts[:-1]), f"job {job.id} has an open attempt that is not its newest"
+            )
+            _require(len(job.cells) == len(self.columns), f"job {job.id} has {len(job.cells)} cells")
+            _require(job.id < self.next_id, f"job {job.id} is not below the next id")
+            if (attempt := job.open_attempt) is not None:
+                opened[attempt.id] = attempt
+                expected = Word.NOT_RUNNING if attempt.started_at is None else Word.RUNNING
+                _require(job.word is expected, f"job {job.id} is {job.word} with {attempt.id} open")
+            else:
+                _require(job.word is not Word.RUNNING, f"job {job.id} is RUNNING without an attempt")
+            for attempt in job.attempts:
+                _require(not (attempt.voided and attempt.verdict), f"{attempt.id} is void and has a verdict")
+        _require(opened == self.open, "the index of open attempts is wrong")
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def apply(self, fact: Fact) -> None:
+        """Make `fact` true. Raises IllegalFact, and changes nothing, when it cannot follow on this state."""
+        if self.closed_by is not None:
+            raise IllegalFact(f"{type(fact).__name__} after the table was closed")
+        _APPLY[type(fact)](self, fact)
+
+    def _table_opened(self, fact: events.TableOpened) -> None:
+        if self.table:
+            raise IllegalFact("the table was opened twice")
+        self.table, self.columns, self.opened_at = fact.table, fact.columns, fact.at
+
+    def _table_closed(self, fact: events.TableClosed) -> None:
+        self.closed_by = fact.by
+
+    def _jobs_added(self, fact: events.JobsAdded) -> None:
+        new = [column for column in fact.columns if column not in self.columns]
+        if new:
+            self._columns_changed(events.ColumnsChanged((*self.columns, *new)))
+        same = fact.columns == self.columns
+        position = {column: index for index, column in enumerate(fact.columns)}
+        for row in fact.rows:
+            job_id = JobId(row[0])
+            known = self.jobs.get(job_id)
+            if known is not None and not known.removed:
+                raise IllegalFact(f"job {job_id} exists already")
+            cells = tuple(row[1:])
+            if not same:
+                cells = tuple(cells[position[column]] if column in position else "" for column in self.columns)
+            if known is None:
+                self.jobs[job_id] = Job(job_id, cells)
+            else:
+                known.removed, known.cells = False, cells
+            self.next_id = max(self.next_id, JobId(job_id + 1))
+            self._touched.add(job_id)
+
+    def _columns_changed(self, fact: events.ColumnsChanged) -> None:
+        position = {column: index for index, column in enumerate(self.columns)}
+        source = [position.get(column) for column in fact.columns]
+
+        def moved(cells: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple("" if index is None else cells[index] for index in source)
+
+        for job in self.jobs.values():
+            job.cells = moved(job.cells)
+            job.ran_with = None if job.ran_with is None else moved(job.ran_with)
+        self.columns = fact.columns
+        self._touched.update(self.jobs)
+
+    def _job_changed(self, fact: events.JobChanged) -> None:
+        job = self._job(fact.job)
+        if unknown := set(fact.cells) - set(self.columns):
+            raise IllegalFact(f"job {job.id}: no column {sorted(unknown)}")
+        before = job.cells
+        job.cells = tuple(fact.cells.get(column, cell) for column, cell in zip(self.columns, before, strict=True))
+        if job.attempts:
+            ran_with = before if job.ran_with is None else job.ran_with
+            job.ran_with = None if ran_with == job.cells else ran_with
+        self._touched.add(job.id)
+
+    def _job_removed(self, fact: events.JobRemoved) -> None:
+        job = self._job(fact.job)
+        job.removed = True
+        self._touched.add(job.id)
+
+    def _job_marked(self, fact: events.JobMarked) -> None:
+        job = self._leave(fact, fact.job)
+        job.word, job.reason = Word(fact.word), fact.reason
+
+    def _reset_requested(self, fact: events.ResetRequested) -> None:
+        job = self._leave(fact, fact.job)
+        job.word, job.reason, job.lost = Word.NOT_RUNNING, "", 0
+
+    def _hold_requested(self, fact: events.HoldRequested) -> None:
+        job = self._leave(fact, fact.job)
+        if job.open_attempt is not None:
+            job.hold_next = True
+        else:
+            job.word, job.reason = Word.HOLD, fact.reason
+
+    def _release_requested(self, fact: events.ReleaseRequested) -> None:
+        job = self._leave(fact, fact.job)
+        job.hold_next = False
+        if job.open_attempt is None:
+            job.word, job.reason = Word.NOT_RUNNING, ""
+
+    def _attempt_claimed(self, fact: events.AttemptClaimed) -> None:
+        job = self._leave(fact, fact.attempt.job)
+        attempt = Attempt(
+            id=fact.attempt,
+            nonce=fact.nonce,
+            by=CoordinatorId(fact.by),
+            host=HostName(fact.host),
+            state_id=fact.state_id,
+            incarnation=fact.incarnation,
+            entry=fact.entry,
+            slots=fact.slots,
+            gpus=fact.gpus,
+            argv=fact.argv,
+            log=fact.log,
+            claimed_at=fact.at,
+        )
+        self._append(job, attempt)
+        self.open[attempt.id] = attempt
+        job.reason, job.ran_with, job.hold_next = "", None, False
+
+    def _attempt_refused(self, fact: events.AttemptRefused) -> None:
+        job = self._leave(fact, fact.attempt.job)
+        attempt = Attempt(
+            fact.attempt,
+            "",
+            CoordinatorId(fact.by),
+            HostName(""),
+            "",
+            "",
+            {},
+            (),
+            (),
+            (),
+            fact.log,
+            fact.at,
+            voided=fact.why,
+        )
+        self._append(job, attempt)
+        job.word, job.reason, job.ran_with = Word.ERROR, f"not started: {fact.why}", None
+
+    def _attempt_started(self, fact: events.AttemptStarted) -> None:
+        job, attempt = self._attempt(fact)
+        attempt.pid, attempt.started_at = fact.pid, fact.at
+        job.word = Word.RUNNING
+        job.reason = "cancelling" if attempt.cancelled_by is not None else ""
+
+    def _attempt_voided(self, fact: events.AttemptVoided) -> None:
+        job, attempt = self._attempt(fact)
+        attempt.voided = fact.why
+        if fact.refused:
+            self._close(job, attempt, Word.ERROR, f"not started: {fact.why}")
+        elif attempt.cancelled_by is not None:
+            self._close(job, attempt, Word.HOLD, "CANCELLED")
+        else:
+            self._close(job, attempt, Word.HOLD if job.hold_next else Word.NOT_RUNNING, "")
+
+    def _attempt_exited(self, fact: events.AttemptExited) -> None:
+        job, attempt = self._attempt(fact)
+        word, reason = verdict_of(fact)
+        attempt.started_at = fact.started
+        attempt.verdict = Verdict(word, reason, fact.started, fact.ended, fact.duration, fact.max_rss, fact.result)
+        self._close(job, attempt, word, reason)
+
+    def _attempt_lost(self, fact: events.AttemptLost) -> None:
+        job, attempt = self._attempt(fact)
+        reason = f"LOST: {fact.why}"
+        attempt.verdict = Verdict(Word.ERROR, reason, attempt.started_at, fact.at)
+        job.lost += 1
+        if attempt.cancelled_by is not None:
+            self._close(job, attempt, Word.ERROR, "CANCELLED")
+        elif job.lost > MAX_LOST:
+            self._close(job, attempt, Word.ERROR, f"{reason}, {job.lost} times")
+        else:
+            self._close(job, attempt, Word.HOLD if job.hold_next else Word.NOT_RUNNING, f"again: {fact.why}")
+
+    def _attempt_adopted(self, fact: events.AttemptAdopted) -> None:
+        job, attempt = self._attempt(fact)
+        attempt.by = CoordinatorId(fact.by)
+        self._touched.add(job.id)
+
+    def _cancel_requested(self, fact: events.CancelRequested) -> None:
+        job, attempt = self._attempt(fact)
+        attempt.cancelled_by, attempt.grace = fact.by, fact.grace
+        job.reason = "cancelling"
+
+    def _host_forgotten(self, fact: events.HostForgotten) -> None:
+        for attempt in [a for a in self.open.values() if a.host == fact.host and a.state_id == fact.state_id]:
+            job = self._job(attempt.id.job)
+            attempt.verdict = Verdict(Word.ERROR, f"LOST: {fact.host} was forgotten by {fact.by}", attempt.started_at)
+            self._close(job, attempt, Word.ERROR, attempt.verdict.reason)
+
+    def _host_drained(self, fact: events.HostDrained) -> None:
+        self.drained[HostName(fact.host)] = fact.reason
+
+    def _host_undrained(self, fact: events.HostUndrained) -> None:
+        self.drained.pop(HostName(fact.host), None)
+
+    def _table_rendered(self, fact: events.TableRendered) -> None:
+        self.rendered.pop(fact.sha256, None)
+        self.rendered[fact.sha256] = (fact.ids, fact.at)
+        while len(self.rendered) > 200:
+            del self.rendered[next(iter(self.rendered))]
+
+    # -- the steps they share --------------------------------------------------------------------------------------
+
+    def _job(self, job_id: int) -> Job:
+        job = self.jobs.get(JobId(job_id))
+        if job is None:
+            raise IllegalFact(f"there is no job {job_id}")
+        return job
+
+    def _leave(self, fact: Fact, job_id: int) -> Job:
+        job = self._job(job_id)
+        if phase(job) not in TRANSITIONS[type(fact)]:
+            raise IllegalFact(f"{type(fact).__name__} cannot meet job {job_id}, which is {phase(job).value}")
+        self._touched.add(job.id)
+        return job
+
+    def _attempt(self, fact: Any) -> tuple[Job, Attempt]:
+        job = self._leave(fact, fact.attempt.job)
+        attempt = job.open_attempt
+        if attempt is None or attempt.id != fact.attempt:
+            raise IllegalFact(f"{type(fact).__name__}: {fact.attempt} is not the open attempt of its job")
+        return job, attempt
+
+    def _append(self, job: Job, attempt: Attempt) -> None:
+        last = job.attempts[-1].id.number if job.attempts else 0
+        if attempt.id.number != last + 1:
+            raise IllegalFact(f"{attempt.id} cannot follow attempt {last} of its job")
+        job.attempts.append(attempt)
+
+    def _close(self, job: Job, attempt: Attempt, word: Word, reason: str) -> None:
+        del self.open[attempt.id]
+        job.word, job.reason, job.hold_next = word, reason, False
+
+
+def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
+    """COMPLETE or ERROR and the reason, from an exit record alone. What a job wrote to stderr is never a verdict."""
+    if fact.cancelled:
+        return Word.ERROR, "CANCELLED"
+    if fact.time_limit:
+        return Word.ERROR, "TIME_LIMIT"
+    if fact.signal is not None:
+        return Word.ERROR, f"signal {fact.signal}"
+    return (Word.COMPLETE if fact.code == 0 else Word.ERROR), f"exit {fact.code}"
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise InternalError(what)
+
+
+_APPLY: dict[type[Any], Callable[[State, Any], None]] = {
+    events.TableOpened: State._table_opened,
+    events.TableClosed: State._table_closed,
+    events.JobsAdded: State._jobs_added,
+    events.ColumnsChanged: State._columns_changed,
+    events.JobChanged: State._job_changed,
+    events.JobRemoved: State._job_removed,
+    events.JobMarked: State._job_marked,
+    events.ResetRequested: State._reset_requested,
+    events.HoldRequested: State._hold_requested,
+    events.ReleaseRequested: State._release_requested,
+    events.CancelRequested: State._cancel_requested,
+    events.AttemptClaimed: State._attempt_claimed,
+    events.AttemptRefused: State._attempt_refused,
+    events.AttemptStarted: State._attempt_started,
+    events.AttemptVoided: State._attempt_voided,
+    events.AttemptExited: State._attempt_exited,
+    events.AttemptLost: State._attempt_lost,
+    events.AttemptAdopted: State._attempt_adopted,
+    events.HostForgotten: State._host_forgotten,
+    events.HostDrained: State._host_drained,
+    events.HostUndrained: State._host_undrained,
+    events.TableRendered: State._table_rendered,
+}
