@@ -83,8 +83,8 @@ def phase(job: Job) -> Phase:
 class State:
     """All jobs of a table and their attempts. Changed by `apply` only; read by everyone.
 
-    `columns`: control columns and arguments, in table order. `open`: attempts that run or may come to run. `touched`: jobs
-    changed since `take_touched` was last called. `rendered`: the newest texts of the table, oldest first: (sha256, ids of rows that had none).
+    `columns`: control columns and arguments, in table order. `open`: attempts that run or may come to run. `rendered`: the
+    newest texts of the table, oldest first: sha256 -> (ids of rows that had none, when). `drained`: host -> why.
     """
 
     def __init__(self) -> None:

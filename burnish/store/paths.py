@@ -1,0 +1,73 @@
+"""Where burnish keeps things on the coordinator's disk: beside the table, in `.burnish/<table name>/`.
+
+The table's path is resolved through symlinks first, so that two names of one table have one journal. Log files are named by
+the start of their attempt and the job, `<log_dir>/<table stem>/20260115-093000_job_12.log` and `.err`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from burnish.errors import StoreError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """All paths of one table. `shown` is the table as the user wrote it, for messages."""
+
+    db: Path
+    shown: str
+    root: Path
+    log_dir: Path
+
+    @classmethod
+    def of(cls, db_file: str, log_dir: str) -> Paths:
+        """Resolve what the user typed. Raises UsageError for a symlink loop or a name that cannot be a table."""
+        given = Path(db_file)
+        if given.name in ("", ".", ".."):
+            raise UsageError(f"--db_file {db_file}: expected the name of a file, such as burnish.db. Nothing was done.")
+        try:
+            db = given.resolve()
+            logs = Path(log_dir).absolute() / (given.stem or given.name)
+        except (OSError, RuntimeError) as error:
+            what = getattr(error, "strerror", None) or "a symlink that leads to itself"
+            raise UsageError(f"--db_file {db_file}: {what}. Nothing was done.") from None
+        return cls(db, db_file, db.parent / ".burnish" / db.name, logs)
+
+    @property
+    def lock(self) -> Path:
+        """Taken while the table is rewritten. Correctness never rests on it."""
+        return self.root / "lock"
+
+    @property
+    def bases(self) -> Path:
+        """Texts that an editor's buffer may hold."""
+        return self.root / "bases"
+
+    @property
+    def coordinators(self) -> Path:
+        """A file per living `burnish run`, held by flock."""
+        return self.root / "coordinators"
+
+    def log(self, stem: str, stream: str) -> Path:
+        """The log file of an attempt: stream is `out` (.log) or `err` (.err)."""
+        return self.log_dir / f"{stem}{'.log' if stream == 'out' else '.err'}"
+
+    def free_log_stem(self, job: int, at: float, taken: set[str]) -> str:
+        """A stem that no attempt and no file has yet: the time of `at`, a second later while it is taken."""
+        while True:
+            stem = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}_job_{job}"
+            if stem not in taken and not os.path.lexists(self.log(stem, "out")):
+                return stem
+            at += 1
+
+    def make(self) -> None:
+        """Make burnish's own folders, closed to others. Raises StoreError with the reason."""
+        try:
+            for folder in (self.root, self.bases, self.coordinators):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.root}: cannot be made ({error.strerror}). Nothing was done.") from None

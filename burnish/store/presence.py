@@ -1,0 +1,120 @@
+"""Which coordinators live: a file each in `coordinators/`, held by flock and touched now and then.
+
+A coordinator whose flock is free on this machine is gone: the kernel frees it at any death. Of one on another machine only
+silence can be told, since an NFS lock may lie: its file's time did not move for `SILENT` seconds of our own clock. Adopting the attempts of one
+that is merely slow is harmless, because an adopter starts nothing that the host does not void first.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from burnish.core.jobs import CoordinatorId
+from burnish.errors import StoreError
+
+BEAT = 10.0  # s between two signs of life
+SILENT = 60.0  # s without one: gone
+
+
+class Presence:
+    """This process's sign of life, and what it knows of the others'."""
+
+    def __init__(self, folder: Path, me: CoordinatorId, clock: Callable[[], float] = time.monotonic) -> None:
+        self.folder = folder
+        self.me = me
+        self._clock = clock
+        self._held: int | None = None
+        self._last_beat = 0.0
+        self._seen: dict[CoordinatorId, tuple[int, float]] = {}
+
+    def enter(self) -> None:
+        """Make and hold this coordinator's file until `leave` or death. Raises StoreError when the disk refuses."""
+        try:
+            self._held = os.open(self.folder / self.me, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                    raise  # without locks, silence alone tells
+            os.write(
+                self._held,
+                json.dumps({"machine": _machine(), "pid": os.getpid(), "host": socket.gethostname()}).encode(),
+            )
+        except OSError as error:
+            raise StoreError(f"{self.folder}: {error.strerror}. Nothing was started.") from None
+        self._last_beat = self._clock()
+
+    def beat(self) -> None:
+        """Touch the file if it is time to."""
+        if self._held is not None and self._clock() - self._last_beat >= BEAT:
+            os.utime(self._held)
+            self._last_beat = self._clock()
+
+    def leave(self) -> None:
+        """Say that this coordinator is gone."""
+        if self._held is not None:
+            (self.folder / self.me).unlink(missing_ok=True)
+            os.close(self._held)
+            self._held = None
+
+    def alive(self, other: CoordinatorId) -> bool:
+        """False only if `other` is surely gone from this machine, or was silent for `SILENT` seconds on another one."""
+        if other == self.me:
+            return self._held is not None
+        try:
+            descriptor = os.open(self.folder / other, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # cannot be told now
+        try:
+            if self._here(descriptor) and (free := _free(descriptor)) is not None:
+                return not free
+            stamp = os.fstat(descriptor).st_mtime_ns
+        finally:
+            os.close(descriptor)
+        last, since = self._seen.get(other, (None, 0.0))
+        if last != stamp:
+            self._seen[other] = (stamp, self._clock())
+            return True
+        return self._clock() - since < SILENT
+
+    def others(self) -> list[CoordinatorId]:
+        """Ids of coordinators other than this one that seem to live."""
+        try:
+            names = sorted(os.listdir(self.folder))
+        except OSError:
+            return []
+        return [CoordinatorId(name) for name in names if name != self.me and self.alive(CoordinatorId(name))]
+
+    @staticmethod
+    def _here(descriptor: int) -> bool:
+        try:
+            return bool(json.loads(os.pread(descriptor, 4096, 0))["machine"] == _machine())
+        except (ValueError, KeyError, TypeError):
+            return True  # killed between making its file and filling it
+
+
+def _free(descriptor: int) -> bool | None:
+    """True if nobody holds it; None if this file system cannot tell."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+
+
+def _machine() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()
