@@ -1,0 +1,42 @@
+# What a contributor types. `make test` is exactly what CI runs; it needs nothing set up before it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: test check lint types unit demo bench sabotage clean
+
+test: lint types unit
+check: test
+
+# Redone only when the project's dependencies changed. A half-made environment has no stamp, and is made again.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -e '.[dev]'
+	touch $@
+
+lint: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@if [ -f burnish/remote/agent.py ]; then $(BIN)/vermin --target=3.8- --violations --no-tips burnish/remote/agent.py; fi
+
+types: $(VENV)/installed
+	$(BIN)/mypy --strict
+
+unit: $(VENV)/installed
+	@scripts/debian_packages
+	$(BIN)/pytest
+
+# A sweep on this machine, from nothing to its results, in the git-ignored folder demo/.
+demo: $(VENV)/installed
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
+
+# Figures of docs/performance.md, measured here and now.
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/local.py
+
+# Breaks one promise at a time in a copy of the sources, and expects the tests to go red.
+sabotage: $(VENV)/installed
+	$(BIN)/python tests/sabotage.py
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,15 @@
+"""What holds for every test: a plain environment, and nothing of the person who runs them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No options, colours or job of the caller leak into a test."""
+    for name in list(os.environ):
+        if name.startswith("BURNISH_") or name in ("NO_COLOR", "FORCE_COLOR", "CUDA_VISIBLE_DEVICES", "COLUMNS"):
+            monkeypatch.delenv(name)
