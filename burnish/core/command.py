@@ -1,9 +1,33 @@
-"""What a job runs: an argv, and what it needs around it."""
+"""What a job runs: an argv, and what it needs around it.
+
+No shell stands between a table and a job. A template is split into elements once, before any value is known, and filled
+afterwards, so an element stays one element whatever quotes, spaces or newlines the value holds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from burnish.core.columns import CONTROL_COLUMNS, RESERVED_COLUMNS, did_you_mean
+from burnish.errors import UsageError, printable
+
+MAX_ARGUMENT = 131071
+MAX_TOTAL = 6 << 20
+
+# The first of `python`, `python3` on the job's own PATH, which only the job's host knows.
+PYTHON_ON_PATH = (
+    "/bin/sh",
+    "-c",
+    'p=python; command -v python >/dev/null 2>&1 || p=python3; exec "$p" "$@"',
+    "python",
+)
+
+_NOT_ARGUMENTS = frozenset(RESERVED_COLUMNS + CONTROL_COLUMNS)
+_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_OPERATOR = re.compile(r"(?<!\S)(\|\|?|&&?|;|[0-9]?>>?|<)(?!\S)|(;)(?=\s|$)")
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 @dataclass(frozen=True)
@@ -13,3 +37,153 @@ class Command:
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
     cwd: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A placeholder: the cell of this column goes here."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """`python train.py lr={--lr} {--amp}`, split into argv elements of literal text and fields.
+
+    An element that is nothing but one field is left out where the cell is empty (so `{--amp}` gives the bare flag or
+    nothing); anywhere else an empty cell fills in as empty text.
+    """
+
+    elements: tuple[tuple[str | _Field, ...], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Template:
+        """Raises UsageError: no closing quote, a brace without its partner, a shell's operator, nothing at all."""
+        import shlex
+
+        operator = _OPERATOR.search(_QUOTED.sub("_", text))
+        if operator:
+            raise UsageError(
+                f"--command: {operator.group().strip()} is for a shell, and the command is run without one.",
+                hint="write --command \"sh -c 'first && second'\", or quote the character",
+            )
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            raise UsageError(f"--command: {str(error).lower()} in: {printable(text)}") from None
+        if not words:
+            raise UsageError("--command is empty; expected a command such as 'python train.py lr={--lr}'.")
+        return cls(tuple(_parts(word) for word in words))
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns that the template names, each once, in order."""
+        return tuple(
+            dict.fromkeys(part.column for parts in self.elements for part in parts if isinstance(part, _Field))
+        )
+
+    def check(self, columns: Iterable[str]) -> None:
+        """Raises UsageError when a field names no column of the table. `columns`: all of them, JOB_ID and STATE included."""
+        known = list(columns)
+        for field in self.fields:
+            if field not in known:
+                raise UsageError(
+                    f"--command: the table has no column for {{{printable(field)}}}.{did_you_mean(field, known)}"
+                    f" Columns: {', '.join(map(printable, known))}.",
+                    hint="a literal brace is written twice: {{ or }}",
+                )
+
+    def fill(self, cells: Mapping[str, str]) -> tuple[str, ...]:
+        """The argv for one job. `cells`: column -> text, for every field."""
+        argv = []
+        for parts in self.elements:
+            text = "".join(cells[part.column] if isinstance(part, _Field) else part for part in parts)
+            if text or not (len(parts) == 1 and isinstance(parts[0], _Field)):
+                argv.append(text)
+        return tuple(argv)
+
+
+def for_python_file(python: str | None, path: str, columns: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
+    """`python path KEY VALUE …` in column order. `python` None: the first of python, python3 on the job's PATH.
+
+    An empty cell leaves its argument out; one that equals its column's name is a bare flag; JOB_ID, STATE and control
+    columns are not passed.
+    """
+    # A path that begins with a dash would be read as an option of python itself.
+    argv = [*((python,) if python else PYTHON_ON_PATH), f"./{path}" if path.startswith("-") else path]
+    for column, cell in zip(columns, cells, strict=True):
+        if not cell or column in _NOT_ARGUMENTS:
+            continue
+        argv.append(column)
+        if cell != column:
+            argv.append(cell)
+    return tuple(argv)
+
+
+def check_limits(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str | None:
+    """Why no Linux can start this, as a sentence, or None. Values are not shown: they may be secrets."""
+    if not argv:
+        return "the command is empty; expected at least the name of a program."
+    if not argv[0]:
+        return "the command's first element, the program, is an empty text."
+    total = 0
+    for index, text in enumerate(argv):
+        fault, size = _unpassable(text)
+        total += size
+        if fault:
+            before = (
+                f" (after {printable(argv[index - 1], 40)})" if index and len(argv[index - 1]) <= MAX_ARGUMENT else ""
+            )
+            return f"argument {index}{before} {fault}"
+    for name, value in (env or {}).items():
+        if not name or "=" in name or "\0" in name:
+            return f'"{printable(name, 40)}" cannot be the name of an environment variable.'
+        fault, size = _unpassable(f"{name}={value}")
+        total += size
+        if fault:
+            return f"environment variable {printable(name, 40)} {fault}"
+    if total > MAX_TOTAL:
+        return f"the command is {total} bytes in all; Linux allows at most {MAX_TOTAL}. Put it in a file."
+    return None
+
+
+def _unpassable(text: str) -> tuple[str | None, int]:
+    try:
+        size = len(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return "holds half a character (a lone surrogate), which no program can be given.", 0
+    if "\0" in text:
+        return "holds a NUL byte, which no program can be given.", size
+    if size > MAX_ARGUMENT:
+        return f"is {size} bytes; Linux allows {MAX_ARGUMENT}. Put it in a file.", size
+    return None, size
+
+
+def _parts(word: str) -> tuple[str | _Field, ...]:
+    parts: list[str | _Field] = []
+    end = 0
+    for match in _BRACES.finditer(word):
+        parts.append(word[end : match.start()])
+        end = match.end()
+        if match.group() in ("{{", "}}"):
+            parts.append(match.group()[0])
+        elif match.group(1):
+            parts.append(_Field(match.group(1)))
+        else:
+            raise UsageError(
+                f"--command: a {match.group()[0]} without its partner, or with nothing in it, in: {printable(word)}",
+                hint='a literal brace is written twice: {{ or }}; a column with spaces needs quotes: "{my column}"',
+            )
+    parts.append(word[end:])
+    return _joined(parts)
+
+
+def _joined(parts: Iterable[str | _Field]) -> tuple[str | _Field, ...]:
+    """`parts` with neighbouring texts made one and empty ones dropped; an element of nothing is one empty text."""
+    joined: list[str | _Field] = []
+    for part in parts:
+        if isinstance(part, str) and joined and isinstance(joined[-1], str):
+            joined[-1] += part
+        elif part:
+            joined.append(part)
+    return tuple(joined) or ("",)
