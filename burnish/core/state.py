@@ -135,6 +135,18 @@ class State:
                 _require(not (attempt.voided and attempt.verdict), f"{attempt.id} is void and has a verdict")
         _require(opened == self.open, "the index of open attempts is wrong")
 
+    def admits(self, fact: Fact) -> bool:
+        """True if a fact about a job or an attempt could follow now: what a proposal is checked with before a commit."""
+        about = getattr(fact, "attempt", None)
+        job = self.jobs.get(JobId(about.job if about is not None else getattr(fact, "job", -1)))
+        if job is None or phase(job) not in TRANSITIONS[type(fact)]:
+            return False
+        if about is None:
+            return True
+        last = job.attempts[-1].id.number if job.attempts else 0
+        is_new = isinstance(fact, events.AttemptClaimed | events.AttemptRefused)
+        return bool(about.number == last + is_new)
+
     # -- changing --------------------------------------------------------------------------------------------------
 
     def apply(self, fact: Fact) -> None:

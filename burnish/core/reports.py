@@ -1,0 +1,115 @@
+"""What a coordinator hears: from hosts, from the runner, from the user. In the past tense, and not yet facts.
+
+A report says what was seen, possibly late, twice, or about something long settled. `Coordinator` turns it into a fact where it is
+news on the newest state, and drops it otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.core.command import Command
+from burnish.core.jobs import HostName, JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """What an agent says of its host. `state_id` is the host's identity, `incarnation` changes with every boot."""
+
+    state_id: str
+    incarnation: str
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostConnected:
+    host: HostName
+    welcome: Welcome
+
+
+@dataclass(frozen=True, slots=True)
+class HostDropped:
+    """The link is down; it is tried again for ever. Nothing follows about the host's jobs."""
+
+    host: HostName
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostTurnedAway:
+    """The host will not become usable by waiting; the link has stopped."""
+
+    host: HostName
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReported:
+    """The status of an attempt's folder: one of absent, unstarted, starting, running, void, ended (docs/protocol.md)."""
+
+    host: HostName
+    name: str
+    status: str
+    start: dict[str, Any] | None
+    final: dict[str, Any] | None
+    sizes: dict[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogPulled:
+    """Bytes of a log from `offset` on; `end` is how many there are now. `stream` is out or err."""
+
+    host: HostName
+    name: str
+    stream: str
+    offset: int
+    end: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """The agent could not do what it was asked."""
+
+    host: HostName
+    name: str
+    request: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPrepared:
+    """The runner made the command of a job."""
+
+    job: JobId
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """The runner raised, hung or returned something else: a sentence, and what goes into the job's .err."""
+
+    job: JobId
+    why: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Ctrl-C, SIGTERM or a closed terminal: start nothing more and leave; jobs live on."""
+
+    signal: int
+
+
+Report = (
+    HostConnected
+    | HostDropped
+    | HostTurnedAway
+    | AttemptReported
+    | LogPulled
+    | RequestRefused
+    | CommandPrepared
+    | CommandRefused
+    | StopAsked
+)

@@ -1,0 +1,68 @@
+"""The order for one attempt, and the facts its records prove: both ends of docs/protocol.md as a coordinator sees it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from burnish.core import events
+from burnish.core.command import Command
+from burnish.core.events import Fact
+from burnish.core.jobs import Attempt, AttemptId
+
+GRACE = 10.0  # s between TERM and KILL when a job is cancelled
+
+
+def spec(attempt: Attempt, command: Command, table: str, log_dir: str, logs: Mapping[str, str]) -> dict[str, Any]:
+    """What the agent is asked to start. `logs`: the paths of `out` and `err` if the job writes them in place, else nothing."""
+    environment = {
+        "BURNISH_JOB_ID": str(attempt.id.job),
+        "BURNISH_ATTEMPT": str(attempt.id.number),
+        "BURNISH_DB": table,
+        "BURNISH_HOST": str(attempt.host),
+        "BURNISH_SLOT": ",".join(map(str, attempt.slots)),
+        "BURNISH_GPUS": ",".join(attempt.gpus),
+        "BURNISH_LOG_DIR": log_dir,
+    }
+    return {
+        "argv": list(command.argv),
+        "cwd": command.cwd or attempt.entry["workdir"],
+        "env": {**environment, **(command.env or {})},
+        "grace": GRACE,
+        **logs,
+    }
+
+
+def started(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
+    """The fact that a start.json with `go` proves. Raises KeyError, TypeError or ValueError for anything else."""
+    return events.AttemptStarted(attempt, int(start["go"]["pid"]), float(start["go"]["started"]))
+
+
+def voided(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
+    """The fact that a start.json with `void` proves. Raises KeyError, TypeError or ValueError for anything else."""
+    void = start["void"]
+    return events.AttemptVoided(attempt, str(void["why"]), bool(void.get("refused")))
+
+
+def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
+    """The fact that a final.json proves. Raises KeyError, TypeError or ValueError for anything else."""
+    if "lost" in final:
+        return events.AttemptLost(attempt, str(final["lost"]["why"]), float(final["lost"]["ended"]))
+    record = final["exit"]
+    code, signal = record.get("code"), record.get("signal")
+    if (code is None) == (signal is None):
+        raise ValueError("an exit has a code or a signal")
+    result = record.get("result")
+    return events.AttemptExited(
+        attempt=attempt,
+        code=None if code is None else int(code),
+        signal=None if signal is None else int(signal),
+        started=float(record["started"]),
+        ended=float(record["ended"]),
+        duration=float(record["duration"]),
+        max_rss=int(record["max_rss"]),
+        cancelled=bool(record.get("cancelled")),
+        time_limit=bool(record.get("time_limit")),
+        leftovers=int(record.get("leftovers", 0)),
+        result=result if isinstance(result, dict) else None,
+    )

@@ -1,0 +1,142 @@
+"""What people ask of jobs by command: reset, hold, release, cancel. Pure functions from the state to facts and sentences.
+
+They are what an edit of the STATE column would be, but a command may insist: `reset` runs a finished job again
+without asking whether the text was stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from burnish.core import events
+from burnish.core.events import Fact
+from burnish.core.jobs import AttemptId, Job, JobId, Word
+from burnish.core.state import Phase, State, phase
+from burnish.errors import UsageError
+
+SHOWN_IDS = 12
+
+
+@dataclass(slots=True)
+class Wish:
+    """The facts to commit, and what to tell the user: what was done, what was not and why.
+
+    `alive` are jobs that were left alone because they run; `attempts` the open attempts that the facts are about.
+    """
+
+    facts: list[Fact] = field(default_factory=list)
+    done: list[JobId] = field(default_factory=list)
+    alive: list[JobId] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    attempts: list[AttemptId] = field(default_factory=list)
+
+
+def parse_ids(text: str) -> frozenset[JobId] | None:
+    """`3`, `3,5-8`, `all` (None). Raises UsageError for anything else."""
+    if text.strip().lower() == "all":
+        return None
+    ids: set[JobId] = set()
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        numbers = [first, last] if dash else [first]
+        if not all(number.isascii() and number.isdigit() for number in numbers):
+            raise UsageError(f'--job_id {text}: "{part.strip()}" is not an id. Expected 3, or 3,5-8, or all.')
+        low, high = int(numbers[0]), int(numbers[-1])
+        if low > high:
+            raise UsageError(f"--job_id {text}: {low}-{high} runs backwards.")
+        if high - low >= 10_000_000:
+            raise UsageError(f"--job_id {text}: {low}-{high} is more jobs than a table holds.")
+        ids.update(JobId(number) for number in range(low, high + 1))
+    return frozenset(ids)
+
+
+def chosen(state: State, ids: frozenset[JobId] | None, shown: str = "The table") -> list[Job]:
+    """The jobs of these ids (all for None), in id order. Raises UsageError naming the ids that are no jobs."""
+    if ids is None:
+        return list(state.listed())
+    missing = sorted(
+        job_id
+        for job_id in ids
+        if (job := state.jobs.get(job_id)) is None or (job.removed and job.open_attempt is None)
+    )
+    if missing:
+        raise UsageError(
+            f"{shown} has no job {name_ids(missing)}. Nothing was changed.", hint="burnish status shows the ids"
+        )
+    return [state.jobs[job_id] for job_id in sorted(ids)]
+
+
+def name_ids(ids: Sequence[int]) -> str:
+    """`3, 5-8`: ranges where they help, at most a dozen pieces."""
+    pieces: list[str] = []
+    start = previous = None
+    for number in [*sorted(ids), None]:
+        if start is not None and previous is not None and number != previous + 1:
+            pieces.append(f"{start}" if start == previous else f"{start}-{previous}")
+            start = number
+        if start is None:
+            start = number
+        previous = number
+    return ", ".join(pieces[:SHOWN_IDS]) + (f" and {len(pieces) - SHOWN_IDS} more" if len(pieces) > SHOWN_IDS else "")
+
+
+def reset(state: State, jobs: Sequence[Job], *, errors_only: bool = False) -> Wish:
+    """Back to NOT_RUNNING. A job that is alive stays and is named."""
+    wish = Wish()
+    for job in jobs:
+        if errors_only and job.word is not Word.ERROR:
+            continue
+        if job.open_attempt is not None:
+            wish.alive.append(job.id)
+        elif job.word is not Word.NOT_RUNNING:
+            wish.facts.append(events.ResetRequested(job.id))
+            wish.done.append(job.id)
+    return wish
+
+
+def hold(state: State, jobs: Sequence[Job]) -> Wish:
+    """Keep waiting (and failed) jobs out until they are released."""
+    wish = Wish()
+    for job in jobs:
+        match phase(job):
+            case Phase.WAITING | Phase.CLAIMED | Phase.ERROR:
+                wish.facts.append(events.HoldRequested(job.id))
+                wish.done.append(job.id)
+            case Phase.RUNNING:
+                wish.alive.append(job.id)
+            case Phase.COMPLETE:
+                wish.ignored.append(f"Job {job.id} is COMPLETE; there is nothing to hold.")
+            case Phase.HELD:
+                pass
+    return wish
+
+
+def release(state: State, jobs: Sequence[Job]) -> Wish:
+    """HOLD back to NOT_RUNNING."""
+    wish = Wish()
+    for job in jobs:
+        if phase(job) is Phase.HELD or (phase(job) is Phase.CLAIMED and job.hold_next):
+            wish.facts.append(events.ReleaseRequested(job.id))
+            wish.done.append(job.id)
+        else:
+            wish.ignored.append(f"Job {job.id} is {job.word}, not HOLD.")
+    return wish
+
+
+def cancel(state: State, jobs: Sequence[Job], by: str, grace: float) -> Wish:
+    """Stop what runs; what waits becomes HOLD, reason CANCELLED."""
+    wish = Wish()
+    for job in jobs:
+        attempt = job.open_attempt
+        if attempt is not None:
+            wish.attempts.append(attempt.id)
+            wish.alive.append(job.id)
+            if attempt.cancelled_by is None:
+                wish.facts.append(events.CancelRequested(attempt.id, by, grace))
+        elif phase(job) is Phase.WAITING:
+            wish.facts.append(events.HoldRequested(job.id, "CANCELLED"))
+            wish.done.append(job.id)
+        else:
+            wish.ignored.append(f"Job {job.id} is {job.word}; there is nothing to cancel.")
+    return wish

@@ -1,0 +1,192 @@
+"""One coordinator's end of one host: a connection that is thrown away and made again.
+
+The link owns no truth. A thread of its own connects, reads frames and turns them into reports on the coordinator's inbox; another
+one writes, so that a host which does not read cannot stop the coordinator. When the connection drops, what was queued for it is
+dropped too: the coordinator hears `HostConnected` after the next connect and gives again all orders that its state calls for.
+
+A connection is dead when nothing was heard for `DEAD` seconds, although a ping was sent each `PING`. Time in which this process
+itself stood still (SIGSTOP, a suspended laptop) does not count.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+from burnish.core import reports
+from burnish.core.jobs import HostName
+from burnish.core.reports import Report
+from burnish.errors import HostRefused, HostUnreachable
+from burnish.remote import agent
+from burnish.remote.transport import Channel, Transport, bootstrap
+
+PING = 15.0  # s
+DEAD = 45.0  # s
+SLOWEST_RETRY = 60.0  # s between two attempts to connect
+PAUSE = 5.0  # s between two looks at the clock: more than that, and it was us who stood still
+READ_SIZE = 1 << 16
+
+_STOP = None
+
+
+class Link:
+    """A host as a coordinator sees it. `start` once, `send` any time, `watch` now and then, `close` at the end."""
+
+    def __init__(
+        self,
+        host: HostName,
+        transport: Transport,
+        table: str,
+        state_dir: str,
+        report: Callable[[Report], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.host = host
+        self.welcome: reports.Welcome | None = None
+        self._transport = transport
+        self._hello = {"type": "hello", "protocol": agent.PROTOCOL, "table": table, "state_dir": state_dir}
+        self._report = report
+        self._clock = clock
+        self._channel: Channel | None = None
+        self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._heard = self._looked = self._pinged = clock()
+        self._thread = threading.Thread(target=self._live, name=f"link {host}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect, and do so until `close`."""
+        self._thread.start()
+
+    @property
+    def up(self) -> bool:
+        """True between HostConnected and HostDropped."""
+        return self.welcome is not None
+
+    def send(self, header: dict[str, Any]) -> None:
+        """Queue a frame. While the link is down this does nothing: HostConnected will come."""
+        if self.welcome is not None:
+            self._outgoing.put(agent.encode_frame(header))
+
+    def watch(self) -> None:
+        """Ping when it is time to; give up a connection on which nothing was heard for too long."""
+        now = self._clock()
+        if now - self._looked > PAUSE:
+            self._heard += now - self._looked
+        self._looked = now
+        if self.welcome is None:
+            return
+        if now - self._heard > DEAD:
+            self._drop_channel()
+        elif now - self._pinged > PING:
+            self._pinged = now
+            self.send({"type": "ping", "id": secrets.token_hex(4)})
+
+    def close(self) -> None:
+        """End the connection and its threads; what runs on the host runs on."""
+        self._closing.set()
+        self._drop_channel()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    # -- the link's own threads ------------------------------------------------------------------------------------
+
+    def _live(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            try:
+                self._connect()
+                failures = 0
+                self._read()
+                why = "the connection ended"
+            except HostRefused as error:
+                self._leave()
+                self._tell(reports.HostTurnedAway(self.host, str(error)))
+                return
+            except HostUnreachable as error:
+                why = str(error)
+            except Exception as error:  # a link that dies silently would leave its host for ever "connecting"
+                why = f"{type(error).__name__}: {error}"
+            self._leave()
+            self._tell(reports.HostDropped(self.host, why))
+            failures += 1
+            self._closing.wait(min(SLOWEST_RETRY, 0.5 * 2 ** min(failures, 8)) * random.uniform(0.5, 1))
+
+    def _connect(self) -> None:
+        channel = self._transport.open()
+        with self._lock:
+            self._channel = channel
+        if self._closing.is_set():
+            channel.close()
+        bootstrap(channel)
+        self._outgoing = SimpleQueue()
+        threading.Thread(
+            target=self._write, args=(channel, self._outgoing), name=f"to {self.host}", daemon=True
+        ).start()
+        self._outgoing.put(agent.encode_frame(self._hello))
+
+    def _read(self) -> None:
+        assert self._channel is not None
+        frames = agent.FrameReader()
+        while data := self._channel.read(READ_SIZE):
+            self._heard = self._clock()
+            try:
+                for header, body in frames.feed(data):
+                    self._take(header, body)
+            except (agent.ProtocolError, KeyError, TypeError, ValueError) as error:
+                raise HostUnreachable(f"{self.host}: its agent said something that is no message ({error}).") from None
+
+    def _write(self, channel: Channel, outgoing: SimpleQueue[bytes | None]) -> None:
+        while (frame := outgoing.get()) is not _STOP:
+            frames = [frame]
+            while not outgoing.empty() and (more := outgoing.get()) is not _STOP:
+                frames.append(more)
+            try:
+                channel.write(b"".join(frames))
+            except HostUnreachable:
+                channel.close()
+                return
+
+    def _take(self, header: dict[str, Any], body: bytes) -> None:
+        match header["type"]:
+            case "status":
+                self._tell(
+                    reports.AttemptReported(
+                        self.host,
+                        header["attempt"],
+                        header["status"],
+                        header.get("start"),
+                        header.get("final"),
+                        header.get("sizes"),
+                    )
+                )
+            case "log":
+                where = header["attempt"], header["stream"], int(header["offset"]), int(header["end"])
+                self._tell(reports.LogPulled(self.host, *where, body))
+            case "refused":
+                self._tell(
+                    reports.RequestRefused(self.host, header.get("attempt") or "", header["request"], header["why"])
+                )
+            case "welcome":
+                self.welcome = reports.Welcome(header["state_id"], header["incarnation"], header["hostname"])
+                self._tell(reports.HostConnected(self.host, self.welcome))
+
+    def _tell(self, report: Report) -> None:
+        if not self._closing.is_set():
+            self._report(report)
+
+    def _leave(self) -> None:
+        self.welcome = None
+        self._outgoing.put(_STOP)
+        self._drop_channel()
+
+    def _drop_channel(self) -> None:
+        with self._lock:
+            channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
