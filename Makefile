@@ -11,7 +11,7 @@ check: test
 # Redone only when the project's dependencies changed. A half-made environment has no stamp, and is made again.
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -e '.[dev]'
+	$(BIN)/pip install -qq -e '.[dev]'
 	touch $@
 
 lint: $(VENV)/installed

@@ -31,7 +31,7 @@ RANKS = {
     "__main__": 8,
 }
 # What user code imports; `burnish/__init__.py` gives the two names that runner files need.
-RANKS["util"] = 2
+RANKS["util"] = RANKS[""] = 2
 ENTRY = {"burnish/__init__.py": ("burnish.util", "burnish.core.command", "burnish")}
 
 INPUT_OUTPUT = {

@@ -1,0 +1,134 @@
+"""What there is to show of a table at one moment: plain rows, made from its state and the time by a pure function.
+
+Everything that people see of jobs is a function of a `Snapshot`: the text table, the JSON, the live screen. It is taken from the
+journal alone, so it works whether or not a coordinator runs; what only a coordinator knows (a host that does not answer) may be
+given in `away`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from burnish.core.jobs import Attempt, AttemptId, HostName, Job, JobId, Word
+from burnish.core.state import State
+
+CONTROL_COLUMNS = ("PRIORITY", "GPUS", "HOSTS", "TIME_LIMIT", "RETRIES", "AFTER")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as it is shown. `cells` are aligned with `Snapshot.columns`.
+
+    `host`, `gpus` and the times belong to the newest attempt, and are empty or None unless that attempt is what put the job
+    in its state. Times are seconds since 1970 on the host's clock, `run_time` is in s, `max_rss` in KiB. `attempts` counts
+    all there were.
+    """
+
+    id: JobId
+    word: Word
+    reason: str
+    cells: tuple[str, ...]
+    attempt: AttemptId | None = None
+    attempts: int = 0
+    host: str = ""
+    gpus: tuple[str, ...] = ()
+    pid: int | None = None
+    log: str = ""
+    started: float | None = None
+    ended: float | None = None
+    run_time: float | None = None
+    max_rss: int | None = None
+    result: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A table at time `now`: all rows in table order, the number of jobs in each state, and the hosts kept out (and why)."""
+
+    now: float
+    columns: tuple[str, ...]
+    rows: tuple[JobRow, ...]
+    counts: Mapping[Word, int]
+    drained: Mapping[HostName, str]
+
+    @property
+    def arguments(self) -> tuple[int, ...]:
+        """Indices of the columns that reach the command."""
+        return tuple(index for index, column in enumerate(self.columns) if column not in CONTROL_COLUMNS)
+
+    @property
+    def controls(self) -> tuple[int, ...]:
+        """Indices of the control columns that the table has."""
+        return tuple(index for index, column in enumerate(self.columns) if column in CONTROL_COLUMNS)
+
+
+def take(state: State, now: float, away: Mapping[HostName, str] | None = None) -> Snapshot:
+    """The snapshot of `state` at `now` (s since 1970). `away`: host -> why it is not seen, as `unreachable since 10:41`."""
+    away = away or {}
+    columns = state.columns
+    rows = tuple(_row(job, columns, now, away) for job in state.listed())
+    counts = dict.fromkeys(Word, 0)
+    for row in rows:
+        counts[row.word] += 1
+    return Snapshot(now, columns, rows, counts, dict(state.drained))
+
+
+def _row(job: Job, columns: tuple[str, ...], now: float, away: Mapping[HostName, str]) -> JobRow:
+    attempt = job.attempt
+    if attempt is None:
+        return JobRow(job.id, job.word, job.reason, job.cells)
+    if not _explains(attempt, job):
+        return JobRow(job.id, job.word, job.reason, job.cells, attempt.id, len(job.attempts))
+    verdict = attempt.verdict
+    started = attempt.started_at if verdict is None else verdict.started
+    ended = verdict.ended if verdict else None
+    run_time = verdict.duration if verdict else None
+    if run_time is None and started is not None and (ended is not None or attempt.open):
+        run_time = max(0.0, (now if ended is None else ended) - started)
+    return JobRow(
+        id=job.id,
+        word=job.word,
+        reason=_reason(job, attempt, columns, away),
+        cells=job.cells,
+        attempt=attempt.id,
+        attempts=len(job.attempts),
+        host=attempt.host,
+        gpus=attempt.gpus,
+        pid=attempt.pid,
+        log=attempt.log,
+        started=started,
+        ended=ended,
+        run_time=run_time,
+        max_rss=verdict.max_rss if verdict else None,
+        result=verdict.result if verdict else None,
+    )
+
+
+def _explains(attempt: Attempt, job: Job) -> bool:
+    """True when the newest attempt is why the job is in its state; false once it was reset, held or marked since."""
+    if attempt.verdict is not None:
+        return job.word.final and attempt.verdict.word is job.word and job.reason != "by hand"
+    return attempt.open or job.word is Word.ERROR
+
+
+def _reason(job: Job, attempt: Attempt, columns: tuple[str, ...], away: Mapping[HostName, str]) -> str:
+    parts = [job.reason] if job.reason else []
+    if attempt.open:
+        if not job.reason and attempt.started_at is None:
+            parts.append("starting")
+        if attempt.host in away:
+            parts.append(away[attempt.host])
+    if job.ran_with is not None and (changed := _other_command(job, columns, job.ran_with)):
+        parts.append(changed)
+    return "; ".join(parts)
+
+
+def _other_command(job: Job, columns: tuple[str, ...], ran_with: tuple[str, ...]) -> str:
+    """`ran with --lr 0.1`: the arguments of the newest attempt that the table no longer shows."""
+    differing = [
+        f"{column} {before}" if before else f"no {column}"
+        for column, before, cell in zip(columns, ran_with, job.cells, strict=True)
+        if before != cell and column not in CONTROL_COLUMNS
+    ]
+    return f"ran with {' '.join(differing)}" if differing else ""

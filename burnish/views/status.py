@@ -1,0 +1,157 @@
+"""`burnish status`: how many jobs are in which state, then the jobs; of a long table those that matter now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from burnish.core.jobs import JobId, Word
+from burnish.errors import printable
+from burnish.views import durations, tables
+from burnish.views.snapshot import JobRow, Snapshot
+from burnish.views.tables import Column, Table
+
+SCHEMA = 1
+LONG = 40  # rows; a longer table is shown in part
+SHARES = {
+    Word.RUNNING: 20,
+    Word.ERROR: 12,
+    Word.NOT_RUNNING: 5,
+    Word.COMPLETE: 3,
+}  # rows of each then shown, in this order
+ORDER = (Word.RUNNING, Word.ERROR, Word.NOT_RUNNING, Word.HOLD, Word.COMPLETE)
+
+_SGR = {Word.RUNNING: "36", Word.ERROR: "31", Word.HOLD: "33", Word.COMPLETE: "32"}
+_FIXED = (
+    Column("JOB_ID", right=True, keep_empty=True),
+    Column("STATE", least=len(Word.NOT_RUNNING), keep_empty=True),
+    Column("REASON", least=10),
+    Column("HOST", least=8),
+    Column("GPU", least=4),
+    Column("ATTEMPT", right=True),
+    Column("TIME", right=True),
+)
+
+
+@dataclass(frozen=True)
+class StatusView:
+    """What `burnish status` shows of a snapshot.
+
+    `words` and `ids` narrow it (None: all); whoever narrows, or sets `every`, sees all rows that remain. Counts are of the whole
+    table always. `pending`: ids of the jobs that start next, soonest first; without it, waiting jobs in table order.
+    """
+
+    snapshot: Snapshot
+    every: bool = False
+    words: Collection[Word] | None = None
+    ids: Collection[JobId] | None = None
+    pending: Sequence[JobId] | None = None
+
+    def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
+        yield summary(self.snapshot.counts)
+        for host, reason in self.snapshot.drained.items():
+            line = printable(f"Drained: {host}{f' ({reason})' if reason else ''}")
+            yield line if width is None else tables.cut(line, width)
+        selected = self._selected()
+        shown = selected if self._complete(selected) else what_matters(selected, self.pending)
+        if shown:
+            yield ""
+            yield from tables.lines(_table(self.snapshot, shown), width, colour)
+        if len(shown) < len(selected):
+            hidden = {word: -sum(row.word is word for row in shown) for word in Word}
+            for row in selected:
+                hidden[row.word] += 1
+            yield f"Not shown: {_counted(hidden)} (--all shows every job)"
+
+    def json(self) -> object:
+        snapshot = self.snapshot
+        return {
+            "schema": SCHEMA,
+            "now": snapshot.now,
+            "counts": {word.value: snapshot.counts[word] for word in Word},
+            "columns": list(snapshot.columns),
+            "drained": {str(host): reason for host, reason in snapshot.drained.items()},
+            "jobs": [job_json(snapshot, row) for row in self._selected()],
+        }
+
+    def _selected(self) -> Sequence[JobRow]:
+        if self.words is None and self.ids is None:
+            return self.snapshot.rows
+        return [
+            row
+            for row in self.snapshot.rows
+            if (self.words is None or row.word in self.words) and (self.ids is None or row.id in self.ids)
+        ]
+
+    def _complete(self, selected: Sequence[JobRow]) -> bool:
+        return self.every or self.words is not None or self.ids is not None or len(selected) <= LONG
+
+
+def summary(counts: Mapping[Word, int]) -> str:
+    """`36 jobs: 2 RUNNING, 1 ERROR, 33 COMPLETE`."""
+    total = sum(counts.values())
+    if not total:
+        return "No jobs"
+    return f"{total:,} {'job' if total == 1 else 'jobs'}: {_counted(counts)}"
+
+
+def what_matters(rows: Sequence[JobRow], pending: Sequence[JobId] | None = None) -> list[JobRow]:
+    """At most `LONG` rows: running, failed last, starting next, completed last; in this order."""
+    by_word: dict[Word, list[JobRow]] = {word: [] for word in Word}
+    for row in rows:
+        by_word[row.word].append(row)
+    for word in (Word.ERROR, Word.COMPLETE):
+        by_word[word].sort(key=lambda row: row.ended or 0.0, reverse=True)
+    if pending is not None:
+        waiting = {row.id: row for row in by_word[Word.NOT_RUNNING]}
+        by_word[Word.NOT_RUNNING] = [waiting[job] for job in pending[: SHARES[Word.NOT_RUNNING]] if job in waiting]
+    return [row for word, share in SHARES.items() for row in by_word[word][:share]]
+
+
+def job_json(snapshot: Snapshot, row: JobRow) -> dict[str, object]:
+    """One job of docs/status-json.md."""
+    return {
+        "id": row.id,
+        "state": row.word.value,
+        "reason": row.reason,
+        "attempt": None if row.attempt is None else str(row.attempt),
+        "attempts": row.attempts,
+        "host": row.host or None,
+        "gpus": list(row.gpus),
+        "pid": row.pid,
+        "started": row.started,
+        "ended": row.ended,
+        "run_time": row.run_time,
+        "max_rss": row.max_rss,
+        "control": {snapshot.columns[index]: row.cells[index] for index in snapshot.controls},
+        "arguments": {snapshot.columns[index]: row.cells[index] for index in snapshot.arguments},
+        "result": None if row.result is None else dict(row.result),
+    }
+
+
+def _counted(counts: Mapping[Word, int]) -> str:
+    return ", ".join(f"{counts[word]:,} {word}" for word in ORDER if counts[word])
+
+
+def _table(snapshot: Snapshot, rows: Sequence[JobRow]) -> Table:
+    ordered = (*snapshot.arguments, *snapshot.controls)
+    columns = [*_FIXED, *(Column(snapshot.columns[index], least=6, optional=True) for index in ordered)]
+    cells = [
+        [
+            str(row.id),
+            row.word.value,
+            row.reason,
+            row.host,
+            ",".join(row.gpus),
+            str(row.attempt or ""),
+            durations.short(row.run_time),
+            *(row.cells[index] for index in ordered),
+        ]
+        for row in rows
+    ]
+    return Table(columns, cells, {"STATE": _paint_of})
+
+
+def _paint_of(cell: str) -> tables.Paint | None:
+    code = _SGR.get(Word(cell))
+    return None if code is None else lambda text: f"\x1b[{code}m{text}\x1b[0m"

@@ -1,0 +1,113 @@
+"""`status`: counts always of all, and of a long table what matters."""
+
+from __future__ import annotations
+
+import json
+
+from support.tables import BEGAN, finish, opened, start
+
+from burnish.core import events
+from burnish.core.jobs import JobId, Word
+from burnish.views.snapshot import Snapshot, take
+from burnish.views.status import LONG, StatusView
+from burnish.views.tables import width_of
+
+
+def small() -> Snapshot:
+    state = opened(("--lr", "PRIORITY"), [("0.1", "5"), ("0.2", ""), ("0.3", ""), ("0.4", "")])
+    finish(state, start(state, 0, "gpu01", ("0",)), result={"acc": 0.9})
+    finish(state, start(state, 1, "gpu02", ("1",)), code=1, ended=BEGAN + 3700)
+    start(state, 2, "gpu02", ("1",))
+    state.apply(events.HostDrained("gpu09", "fan", "me"))
+    return take(state, BEGAN + 75)
+
+
+def large() -> Snapshot:
+    state = opened(("--lr",), [(str(n),) for n in range(1000)])
+    for job in range(500):
+        finish(state, start(state, job), code=int(job % 10 == 0), ended=BEGAN + job)
+    for job in range(500, 530):
+        start(state, job)
+    return take(state, BEGAN)
+
+
+def test_small_table_is_shown_whole() -> None:
+    assert list(StatusView(small()).text()) == [
+        "4 jobs: 1 RUNNING, 1 ERROR, 1 NOT_RUNNING, 1 COMPLETE",
+        "Drained: gpu09 (fan)",
+        "",
+        "JOB_ID  STATE        REASON  HOST   GPU  ATTEMPT   TIME  --lr  PRIORITY",
+        "     0  COMPLETE     exit 0  gpu01  0        0.1  1m00s  0.1   5",
+        "     1  ERROR        exit 1  gpu02  1        1.1  1h01m  0.2",
+        "     2  RUNNING              gpu02  1        2.1  1m15s  0.3",
+        "     3  NOT_RUNNING                                      0.4",
+    ]
+
+
+def test_state_stands_in_words_where_it_is_coloured() -> None:
+    coloured = "\n".join(StatusView(small()).text(colour=True))
+    assert "\x1b[31mERROR\x1b[0m" in coloured
+    assert "\x1b" not in "\n".join(StatusView(small()).text(colour=False))
+
+
+def test_long_table_shows_what_matters_and_counts_the_rest() -> None:
+    shown = list(StatusView(large()).text())
+    assert shown[0] == "1,000 jobs: 30 RUNNING, 50 ERROR, 470 NOT_RUNNING, 450 COMPLETE"
+    body = shown[3:-1]
+    assert len(body) == LONG
+    ids = [line.split()[0] for line in body]
+    assert ids[:20] == [str(n) for n in range(500, 520)]  # running
+    assert ids[20:32] == [str(n) for n in range(490, 370, -10)]  # failed last
+    assert ids[32:37] == ["530", "531", "532", "533", "534"]  # next
+    assert ids[37:] == ["499", "498", "497"]  # completed last
+    assert shown[-1] == "Not shown: 10 RUNNING, 38 ERROR, 465 NOT_RUNNING, 447 COMPLETE (--all shows every job)"
+
+
+def test_next_is_what_the_queue_says() -> None:
+    shown = list(StatusView(large(), pending=[JobId(900), JobId(3), JobId(600)]).text())
+    assert [line.split()[0] for line in shown[3:-1]][32:34] == ["900", "600"]
+
+
+def test_all_shows_all() -> None:
+    assert len(list(StatusView(large(), every=True).text())) == 3 + 1000
+
+
+def test_narrowing_shows_all_that_remain_and_counts_the_whole_table() -> None:
+    shown = list(StatusView(large(), words={Word.ERROR}).text())
+    assert shown[0].startswith("1,000 jobs")
+    assert len(shown) == 3 + 50
+    one = list(StatusView(large(), ids={JobId(7)}).text())
+    assert [line.split()[0] for line in one[3:]] == ["7"]
+
+
+def test_every_line_fits_the_terminal() -> None:
+    for width in (60, 80, 120):
+        assert all(width_of(line) <= width for line in StatusView(small()).text(width))
+
+
+def test_table_without_jobs() -> None:
+    assert list(StatusView(take(opened(("--lr",), []), BEGAN)).text()) == ["No jobs"]
+
+
+def test_json_holds_what_the_page_says() -> None:
+    document = json.loads(json.dumps(StatusView(small()).json()))
+    assert document["schema"] == 1
+    assert document["counts"] == {"NOT_RUNNING": 1, "HOLD": 0, "RUNNING": 1, "COMPLETE": 1, "ERROR": 1}
+    assert document["drained"] == {"gpu09": "fan"}
+    assert document["jobs"][0] == {
+        "id": 0,
+        "state": "COMPLETE",
+        "reason": "exit 0",
+        "attempt": "0.1",
+        "attempts": 1,
+        "host": "gpu01",
+        "gpus": ["0"],
+        "pid": 4711,
+        "started": BEGAN,
+        "ended": BEGAN + 60,
+        "run_time": 60,
+        "max_rss": 2048,
+        "control": {"PRIORITY": "5"},
+        "arguments": {"--lr": "0.1"},
+        "result": {"acc": 0.9},
+    }
