@@ -26,6 +26,7 @@ RANKS = {
     "slurm": 3,
     "runners": 4,
     "coordinator": 5,
+    "creation": 5,
     "session": 6,
     "cli": 7,
     "__main__": 8,

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, TextIO
 
 from burnish.errors import BurnishError, printable
-
-NARROWEST = 40
+from burnish.views import tables
 
 
 class View(Protocol):
@@ -44,11 +43,19 @@ class Output:
 
     def show(self, view: View) -> None:
         """Data: to stdout."""
-        self.lines(view.text(self.width, self.colour))
+        self.lines(self.page(view))
+
+    def page(self, view: View) -> Iterable[str]:
+        """The lines that `show` writes."""
+        return view.text(self.width, self.colour)
 
     def lines(self, lines: Iterable[str]) -> None:
         """Lines of data, as they are: whoever makes them escapes what is foreign in them."""
         self._write(self._out, (line + "\n" for line in lines))
+
+    def raw(self, text: str) -> None:
+        """Text for a terminal as it is, escape sequences and all."""
+        self._write(self._out, [text])
 
     def say(self, sentence: str) -> None:
         """Talk: to stderr. Control characters are escaped; newlines stay."""
@@ -83,13 +90,13 @@ class TableOutput(Output):
 class JsonOutput(Output):
     """For programs: one JSON document per view, on one line, in ASCII."""
 
-    def show(self, view: View) -> None:
+    def page(self, view: View) -> Iterable[str]:
         value = view.json()
         try:
             text = json.dumps(value, allow_nan=False)
         except ValueError:
             text = json.dumps(strict(value), allow_nan=False)
-        self.lines([text])
+        return [text]
 
 
 def choose(
@@ -108,7 +115,7 @@ def choose(
         return JsonOutput(out, err)
     if not out.isatty():
         return Output(out, err)
-    width = max(NARROWEST, shutil.get_terminal_size().columns)
+    width = max(tables.NARROWEST, shutil.get_terminal_size().columns)
     colour = not no_color and not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
     return TableOutput(out, err, width, colour)
 

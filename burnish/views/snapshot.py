@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from burnish.core.columns import CONTROL_COLUMNS
 from burnish.core.jobs import Attempt, AttemptId, HostName, Job, JobId, Word
+from burnish.core.placement import priority
 from burnish.core.state import State
-
-CONTROL_COLUMNS = ("PRIORITY", "GPUS", "HOSTS", "TIME_LIMIT", "RETRIES", "AFTER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class JobRow:
 
     `host`, `gpus` and the times belong to the newest attempt, and are empty or None unless that attempt is what put the job
     in its state. Times are seconds since 1970 on the host's clock, `run_time` is in s, `max_rss` in KiB. `attempts` counts
-    all there were.
+    all there were. Of waiting jobs the one with the larger `priority` starts first.
     """
 
     id: JobId
@@ -40,6 +40,7 @@ class JobRow:
     run_time: float | None = None
     max_rss: int | None = None
     result: Mapping[str, object] | None = None
+    priority: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +67,21 @@ class Snapshot:
 def take(state: State, now: float, away: Mapping[HostName, str] | None = None) -> Snapshot:
     """The snapshot of `state` at `now` (s since 1970). `away`: host -> why it is not seen, as `unreachable since 10:41`."""
     away = away or {}
-    columns = state.columns
-    rows = tuple(_row(job, columns, now, away) for job in state.listed())
+    rows = tuple(_row(job, state, now, away) for job in state.listed())
     counts = dict.fromkeys(Word, 0)
     for row in rows:
         counts[row.word] += 1
-    return Snapshot(now, columns, rows, counts, dict(state.drained))
+    return Snapshot(now, state.columns, rows, counts, dict(state.drained))
 
 
-def _row(job: Job, columns: tuple[str, ...], now: float, away: Mapping[HostName, str]) -> JobRow:
+def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> JobRow:
     attempt = job.attempt
     if attempt is None:
-        return JobRow(job.id, job.word, job.reason, job.cells)
+        return JobRow(job.id, job.word, job.reason, job.cells, priority=priority(job, state))
     if not _explains(attempt, job):
-        return JobRow(job.id, job.word, job.reason, job.cells, attempt.id, len(job.attempts))
+        return JobRow(
+            job.id, job.word, job.reason, job.cells, attempt.id, len(job.attempts), priority=priority(job, state)
+        )
     verdict = attempt.verdict
     started = attempt.started_at if verdict is None else verdict.started
     ended = verdict.ended if verdict else None
@@ -89,7 +91,7 @@ def _row(job: Job, columns: tuple[str, ...], now: float, away: Mapping[HostName,
     return JobRow(
         id=job.id,
         word=job.word,
-        reason=_reason(job, attempt, columns, away),
+        reason=_reason(job, attempt, state.columns, away),
         cells=job.cells,
         attempt=attempt.id,
         attempts=len(job.attempts),
@@ -102,6 +104,7 @@ def _row(job: Job, columns: tuple[str, ...], now: float, away: Mapping[HostName,
         run_time=run_time,
         max_rss=verdict.max_rss if verdict else None,
         result=verdict.result if verdict else None,
+        priority=priority(job, state),
     )
 
 

@@ -38,14 +38,13 @@ class StatusView:
     """What `burnish status` shows of a snapshot.
 
     `words` and `ids` narrow it (None: all); whoever narrows, or sets `every`, sees all rows that remain. Counts are of the whole
-    table always. `pending`: ids of the jobs that start next, soonest first; without it, waiting jobs in table order.
+    table always.
     """
 
     snapshot: Snapshot
     every: bool = False
     words: Collection[Word] | None = None
     ids: Collection[JobId] | None = None
-    pending: Sequence[JobId] | None = None
 
     def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
         yield summary(self.snapshot.counts)
@@ -53,7 +52,7 @@ class StatusView:
             line = printable(f"Drained: {host}{f' ({reason})' if reason else ''}")
             yield line if width is None else tables.cut(line, width)
         selected = self._selected()
-        shown = selected if self._complete(selected) else what_matters(selected, self.pending)
+        shown = selected if self._complete(selected) else what_matters(selected)
         if shown:
             yield ""
             yield from tables.lines(_table(self.snapshot, shown), width, colour)
@@ -95,16 +94,14 @@ def summary(counts: Mapping[Word, int]) -> str:
     return f"{total:,} {'job' if total == 1 else 'jobs'}: {_counted(counts)}"
 
 
-def what_matters(rows: Sequence[JobRow], pending: Sequence[JobId] | None = None) -> list[JobRow]:
+def what_matters(rows: Sequence[JobRow]) -> list[JobRow]:
     """At most `LONG` rows: running, failed last, starting next, completed last; in this order."""
     by_word: dict[Word, list[JobRow]] = {word: [] for word in Word}
     for row in rows:
         by_word[row.word].append(row)
     for word in (Word.ERROR, Word.COMPLETE):
         by_word[word].sort(key=lambda row: row.ended or 0.0, reverse=True)
-    if pending is not None:
-        waiting = {row.id: row for row in by_word[Word.NOT_RUNNING]}
-        by_word[Word.NOT_RUNNING] = [waiting[job] for job in pending[: SHARES[Word.NOT_RUNNING]] if job in waiting]
+    by_word[Word.NOT_RUNNING].sort(key=lambda row: (not row.host, -row.priority))  # one with a host is on its way
     return [row for word, share in SHARES.items() for row in by_word[word][:share]]
 
 

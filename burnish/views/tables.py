@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from burnish.errors import printable
 
 GAP = "  "
+NARROWEST = 40  # terminal columns; a narrower terminal wraps
 LONGEST_CELL = 10_000
 Paint = Callable[[str], str]
 

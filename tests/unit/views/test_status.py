@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from support.tables import BEGAN, finish, opened, start
+from support.tables import BEGAN, claim, finish, opened, start
 
 from burnish.core import events
 from burnish.core.jobs import JobId, Word
@@ -63,9 +63,12 @@ def test_long_table_shows_what_matters_and_counts_the_rest() -> None:
     assert shown[-1] == "Not shown: 10 RUNNING, 38 ERROR, 465 NOT_RUNNING, 447 COMPLETE (--all shows every job)"
 
 
-def test_next_is_what_the_queue_says() -> None:
-    shown = list(StatusView(large(), pending=[JobId(900), JobId(3), JobId(600)]).text())
-    assert [line.split()[0] for line in shown[3:-1]][32:34] == ["900", "600"]
+def test_next_is_what_starts_next() -> None:
+    rows = [("1", "3"), ("2", ""), ("3", "9"), *[(str(n), "-1") for n in range(LONG)]]
+    state = opened(("--lr", "PRIORITY"), rows)
+    claim(state, 20)
+    shown = list(StatusView(take(state, BEGAN)).text())
+    assert [line.split()[0] for line in shown[3:-1]] == ["20", "2", "0", "1", "3"]
 
 
 def test_all_shows_all() -> None:
