@@ -36,7 +36,7 @@ bench: $(VENV)/installed
 
 # Breaks one promise at a time in a copy of the sources, and expects the tests to go red.
 sabotage: $(VENV)/installed
-	$(BIN)/python tests/sabotage.py
+	$(BIN)/python tests/sabotage/run.py
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,8 +28,9 @@ RANKS = {
     "coordinator": 5,
     "creation": 5,
     "session": 6,
-    "cli": 7,
-    "__main__": 8,
+    "viewing": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 # What user code imports; `burnish/__init__.py` gives the two names that runner files need.
 RANKS["util"] = RANKS[""] = 2
