@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from burnish.core.command import Command, for_python_file
+from burnish.core.command import Command, arguments, for_python_file
 
 Value = TypeVar("Value")
 
@@ -39,6 +39,12 @@ def run_subprocess_job(
     if isinstance(cmd, bytes) or not isinstance(cmd, Sequence):
         raise TypeError(f"cmd is a list of arguments or one text for the shell, not {type(cmd).__name__}")
     return Command(tuple(_argument(part) for part in cmd))
+
+
+def as_arguments(job_dict: Mapping[str, str]) -> list[str]:
+    """`KEY VALUE …` for the arguments of a job, by the rule of the table: an empty cell is left out, a cell that equals its
+    column's name is a bare flag, JOB_ID and STATE are not arguments."""
+    return list(arguments(list(job_dict), list(job_dict.values())))
 
 
 def default_runner(python_file: str, runner_args: Mapping[str, object], job_dict: Mapping[str, str]) -> Command:

@@ -26,7 +26,7 @@ PYTHON_ON_PATH = (
 
 _NOT_ARGUMENTS = frozenset(RESERVED_COLUMNS + CONTROL_COLUMNS)
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
-_OPERATOR = re.compile(r"(?<!\S)(\|\|?|&&?|;|[0-9]?>>?|<)(?!\S)|(;)(?=\s|$)")
+_OPERATOR = re.compile(r"(?<!\S)(\|\|?|&&?|;|[0-9]?>>?(?:&[0-9])?|<)(?!\S)|(;)(?=\s|$)")
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -103,14 +103,12 @@ class Template:
         return tuple(argv)
 
 
-def for_python_file(python: str | None, path: str, columns: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
-    """`python path KEY VALUE …` in column order. `python` None: the first of python, python3 on the job's PATH.
+def arguments(columns: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
+    """`KEY VALUE …` in column order, without JOB_ID, STATE and control columns.
 
-    An empty cell leaves its argument out; one that equals its column's name is a bare flag; JOB_ID, STATE and control
-    columns are not passed.
+    An empty cell leaves its argument out; one that equals its column's name is a bare flag.
     """
-    # A path that begins with a dash would be read as an option of python itself.
-    argv = [*((python,) if python else PYTHON_ON_PATH), f"./{path}" if path.startswith("-") else path]
+    argv = []
     for column, cell in zip(columns, cells, strict=True):
         if not cell or column in _NOT_ARGUMENTS:
             continue
@@ -118,6 +116,13 @@ def for_python_file(python: str | None, path: str, columns: Sequence[str], cells
         if cell != column:
             argv.append(cell)
     return tuple(argv)
+
+
+def for_python_file(python: str | None, path: str, columns: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
+    """`python path KEY VALUE …`. `python` None: the first of python, python3 on the job's own PATH."""
+    program = (python,) if python else PYTHON_ON_PATH
+    # A path that begins with a dash would be read as an option of python itself.
+    return (*program, f"./{path}" if path.startswith("-") else path, *arguments(columns, cells))
 
 
 def check_limits(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str | None:
@@ -131,9 +136,7 @@ def check_limits(argv: Sequence[str], env: Mapping[str, str] | None = None) -> s
         fault, size = _unpassable(text)
         total += size
         if fault:
-            before = (
-                f" (after {printable(argv[index - 1], 40)})" if index and len(argv[index - 1]) <= MAX_ARGUMENT else ""
-            )
+            before = f" (after {printable(argv[index - 1], 40)})" if index and argv[index - 1].startswith("-") else ""
             return f"argument {index}{before} {fault}"
     for name, value in (env or {}).items():
         if not name or "=" in name or "\0" in name:

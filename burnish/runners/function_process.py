@@ -1,0 +1,254 @@
+"""A child process in which one function of the user's is called, started again whenever it dies or hangs.
+
+Requests and replies are lines of JSON over two private pipes; what the function prints goes to a file of ours, which is read
+after each reply. The child limits its own calls, so that it ends even when burnish is gone; `_GRACE` later we end it ourselves.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from burnish.core.columns import did_you_mean
+from burnish.errors import UsageError, printable
+
+CALL_LIMIT = 30.0
+LOAD_LIMIT = 120.0
+MAX_OUTPUT = 64 << 10
+
+_GRACE = 3.0
+_LOOK = 0.2
+_CHILD = Path(__file__).with_name("function_child.py")
+# The child's file is run from its place, so the folder of burnish does not come before Python's own modules; `import burnish`
+# finds this burnish unless the user's path has another.
+_BOOT = """
+import importlib.util, sys
+file, root, folder = sys.argv[1:4]
+sys.path[:] = [entry for entry in sys.path if entry] + [root]
+spec = importlib.util.spec_from_file_location("burnish_function_child", file)
+child = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(child)
+child.main(int(sys.argv[4]), int(sys.argv[5]), folder)
+"""
+
+
+class _Died(Exception):
+    """The child ended, or was ended, before it answered. The message says how: `ended itself with exit code 3`."""
+
+
+class FunctionProcess:
+    """`name` is `module.function`, the module looked for in the current folder first. Not for several threads at once.
+
+    `arguments` is how many the function is called with: 2 for a runner, 0 for a creator. Limits are in seconds.
+    """
+
+    def __init__(self, name: str, arguments: int, *, limit: float = CALL_LIMIT, load_limit: float = LOAD_LIMIT) -> None:
+        self.name = name
+        self._arguments = arguments
+        self._limit = limit
+        self._load_limit = load_limit
+        self._folder = os.getcwd()
+        self._child: _Child | None = None
+        _check_name(name)
+
+    def start(self) -> None:
+        """Import the module and find the function. Raises UsageError with the import error's last line and the path searched."""
+        if self._child is not None:
+            return
+        child = _Child(self._folder)
+        try:
+            child.ask({"load": self.name, "arguments": self._arguments, "limit": self._load_limit})
+            reply = child.answer(self._load_limit)
+        except _Died as died:
+            printed = child.end()
+            raise UsageError(
+                f"--func {self.name}: its process {died} while importing the module.",
+                hint=f"it said:\n{printed.rstrip()}" if printed else None,
+            ) from None
+        if "refused" in reply:
+            child.end()
+            near = did_you_mean(self.name.rpartition(".")[2], reply["names"]) if "names" in reply else ""
+            raise UsageError(
+                f"--func {self.name}: {printable(reply['refused'], 2000)}{near}",
+                hint=f"the traceback was:\n{reply['traceback']}" if reply.get("traceback") else None,
+            )
+        self._child = child
+
+    def prepare(
+        self, calls: Sequence[tuple[Mapping[str, Any], Mapping[str, str]]]
+    ) -> Iterator[tuple[dict[str, Any], str]]:
+        """For each (runner_args, job_dict) what the function made of it, and what it printed meanwhile.
+
+        The reply is `{"command": {"argv", "env", "cwd"}}` or `{"refused": sentence, "traceback": text}`.
+        """
+        done = 0
+        while done < len(calls):
+            for reply in self._replies({"prepare": calls[done:]}, len(calls) - done):
+                done += 1
+                yield reply
+
+    def create(self, most: int) -> dict[str, Any]:
+        """`{"columns", "rows"}` that the function returned, with at most `most` + 1 rows. Raises UsageError."""
+        [(reply, output)] = self._replies({"create": most}, 1)
+        if "refused" in reply:
+            details = "\n".join(part.rstrip() for part in (reply["traceback"], output) if part)
+            raise UsageError(
+                f"--func: {printable(reply['refused'], 2000)}", hint=f"it said:\n{details}" if details else None
+            )
+        return reply
+
+    def close(self) -> None:
+        """End the child and all that it left in its process group. Idempotent."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def _replies(self, request: dict[str, Any], count: int) -> Iterator[tuple[dict[str, Any], str]]:
+        """At most `count` replies: a child that dies is a refusal of the call it died in, and then there are no more."""
+        try:
+            self.start()
+        except UsageError as error:  # it could be imported before, so the file was changed meanwhile
+            yield {"refused": str(error), "traceback": error.hint or ""}, ""
+            return
+        child = self._child
+        assert child is not None
+        try:
+            child.ask({**request, "limit": self._limit})
+            for _ in range(count):
+                reply = child.answer(self._limit)
+                yield reply, child.printed(reply["printed"])
+            child.forget_printed()
+        except _Died as died:
+            self._child = None
+            yield {"refused": f"{self.name} {died}.", "traceback": ""}, child.end()
+
+
+class _Child:
+    """One incarnation of the process."""
+
+    def __init__(self, folder: str) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        # Shared with the child: without O_APPEND it would go on writing behind a hole after we emptied it.
+        fcntl.fcntl(self._file, fcntl.F_SETFL, fcntl.fcntl(self._file, fcntl.F_GETFL) | os.O_APPEND)
+        self._claimed = 0
+        requests, self._requests = os.pipe()
+        self._replies, replies = os.pipe()
+        root = str(_CHILD.parent.parent.parent)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, str(_CHILD), root, folder, str(requests), str(replies)],
+                stdin=subprocess.DEVNULL,
+                stdout=self._file,
+                stderr=self._file,
+                cwd=folder,
+                pass_fds=(requests, replies),
+                start_new_session=True,
+            )
+        finally:
+            os.close(requests)
+            os.close(replies)
+        self._received = b""
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """Send a request, which holds its `limit`. Raises _Died."""
+        data = memoryview(json.dumps(request).encode() + b"\n")
+        try:
+            while data:
+                data = data[os.write(self._requests, data) :]
+        except OSError:
+            raise _Died(self._how(request["limit"])) from None
+
+    def answer(self, limit: float) -> dict[str, Any]:
+        """The next reply. Raises _Died when the child ends first, or does not answer within `limit` seconds."""
+        begun = time.monotonic()
+        while b"\n" not in self._received:
+            if select.select([self._replies], [], [], _LOOK)[0]:
+                data = os.read(self._replies, 1 << 20)
+                if not data:
+                    raise _Died(self._how(limit))
+                self._received += data
+            elif self._exited():  # a child of its own may still hold the pipe open
+                raise _Died(self._how(limit))
+            elif time.monotonic() - begun > limit + _GRACE:
+                raise _Died(_overdue(limit))
+        line, _, self._received = self._received.partition(b"\n")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    def printed(self, end: int) -> str:
+        """What was printed up to offset `end` and not asked for yet: at most its last MAX_OUTPUT bytes."""
+        begin, self._claimed = self._claimed, end
+        if end <= begin:
+            return ""
+        begin = max(begin, end - MAX_OUTPUT)
+        return os.pread(self._file.fileno(), end - begin, begin).decode(errors="replace")
+
+    def forget_printed(self) -> None:
+        """Empty the file, so that it does not grow for ever. Only while no call is under way."""
+        if self._claimed:
+            self._file.truncate(0)
+            self._claimed = 0
+
+    def end(self) -> str:
+        """Kill the process group; what was printed and not asked for yet. Idempotent."""
+        if self._file.closed:
+            return ""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # all of it is gone already
+        self._process.wait()
+        rest = self.printed(os.fstat(self._file.fileno()).st_size)
+        self._file.close()
+        os.close(self._requests)
+        os.close(self._replies)
+        return rest
+
+    def _exited(self) -> bool:
+        """Without reaping, so that the process group's number stays ours until `end`."""
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _how(self, limit: float) -> str:
+        deadline = time.monotonic() + _GRACE
+        while not self._exited():
+            if time.monotonic() > deadline:
+                return "closed burnish's pipe"
+            time.sleep(0.005)
+        status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        assert status is not None
+        if status.si_code == os.CLD_EXITED:
+            return f"ended its process with exit code {status.si_status}"
+        if status.si_status == signal.SIGALRM:  # the child's own limit
+            return _overdue(limit)
+        try:
+            return f"was killed by {signal.Signals(status.si_status).name}"
+        except ValueError:
+            return f"was killed by signal {status.si_status}"
+
+
+def _overdue(limit: float) -> str:
+    return f"did not return within {limit:g} s; it must return the command, not run it"
+
+
+def _check_name(name: str) -> None:
+    parts = name.split(".")
+    if len(parts) >= 2 and all(part.isidentifier() for part in parts):
+        return
+    module, _, function = (
+        name.replace(":", ".").removesuffix(".py").replace(".py.", ".").replace("/", ".").rpartition(".")
+    )
+    hint = f"perhaps --func {module}.{function}" if module.strip(".") and function.isidentifier() else None
+    raise UsageError(
+        f"--func {printable(name)}: expected MODULE.FUNCTION, such as example.runner or test_dir.example.runner.",
+        hint=hint,
+    )
