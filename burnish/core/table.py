@@ -19,13 +19,12 @@ from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
 
-from burnish.core import table_faults
+from burnish.core import columns, table_faults
 from burnish.core.jobs import JobId, Word
 from burnish.errors import Problem, printable
 
 ID_COLUMN = "JOB_ID"
 STATE_COLUMN = "STATE"
-CONTROL_COLUMNS = ("PRIORITY", "GPUS", "HOSTS", "TIME_LIMIT", "RETRIES", "AFTER")
 RESET = "RESET"
 CANCEL = "CANCEL"
 WORDS = (*(str(word) for word in Word), RESET, CANCEL)
@@ -179,6 +178,8 @@ class _RowReader:
         self.header, self.width = header, len(header)
         self.id_at, self.state_at = names.index(ID_COLUMN), names.index(STATE_COLUMN)
         self.pick = _picker([i for i in range(len(header)) if i not in (self.id_at, self.state_at)])
+        self.control = [(place, column) for place, column in enumerate(header) if column in columns.CONTROL_COLUMNS]
+        self.control_faults: dict[tuple[str, str], str | None] = {}
         self.words = {"": "", **{word: word for word in WORDS}}
         self.rows: list[Row] = []
         self.index: dict[JobId, int] = {}
@@ -193,7 +194,7 @@ class _RowReader:
             typed, word = fields[self.id_at], self.words.get(fields[self.state_at])
             if word is not None and typed.isdecimal() and len(typed) <= ID_DIGITS:
                 job = JobId(int(typed))
-                if str(job) == typed and job not in self.index:
+                if str(job) == typed and job not in self.index and not (self.control and self._control_fault(fields)):
                     self.index[job] = len(self.rows)
                     self.rows.append(Row(line, self.at, job, word, self.pick(fields), raw))
                     return raw
@@ -226,8 +227,19 @@ class _RowReader:
                 self.words[fields[self.state_at]] = word
             else:
                 self.faults.setdefault(number, _unknown_word(fields[self.state_at]))
+            if fault := self._control_fault(fields):
+                self.faults.setdefault(number, fault)
         cells = () if ragged else self.pick(fields)
         self.rows.append(Row(line, self.at, job, word, cells, raw, number not in self.faults))
+
+    def _control_fault(self, fields: list[str]) -> str | None:
+        for place, column in self.control:
+            text = fields[place]
+            if (column, text) not in self.control_faults:
+                self.control_faults[column, text] = columns.fault(column, text)
+            if fault := self.control_faults[column, text]:
+                return fault
+        return None
 
     def close(self) -> None:
         """Mark all rows of an id that stands in several."""

@@ -135,7 +135,7 @@ def _repeated(fields: list[str]) -> list[str]:
 def quoting(lines: list[str], start: int, error: csv.Error, name: str) -> InputError:
     """What `csv` means by `error`, met in the record that begins at index `start` of `lines`."""
     if "field limit" in str(error):
-        what = f"a field of more than {FIELD_LIMIT - 1} characters, which is all that Linux passes in one argument. Put it in a file."
+        what = f"a field of more than {FIELD_LIMIT - 1} characters, the most that Linux passes in one argument. Put it in a file."
         return _refusal([Problem(f"{name}:{start + 1}", what)])
     text = "".join(lines[start:])
     header = next(csv.reader(lines[:1]), []) if start else []

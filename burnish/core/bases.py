@@ -1,0 +1,228 @@
+"""Which text did a person have before their eyes when they made this save? Bases are the texts that an editor's buffer may hold.
+
+Each text that burnish put in place and each save that it merged is kept for a while. The base of a save is the kept text with
+the fewest differing rows, the newest on a tie. So a buffer that is an hour old is compared with the text of an hour ago, and
+what happened since is not undone by it.
+
+Three cases cannot be told apart by counting, and each is decided so that no result is lost:
+
+- A save that is *exactly* an older text is either an old buffer or an edit taken back. If a later save differs from it in
+  nothing but what people write, it is that save taken back, and that save is the base.
+- `NOT_RUNNING` over a result is a wish or an old buffer. It is in doubt if another text that is as near says the same, or if the
+  text that was open may be one that is no longer kept and the row changed around then.
+- `RESET` again in a text that was merged before is in doubt likewise.
+
+`Choice.ambiguous` names the jobs in doubt. Their results stay, and `core.merge` says how to insist.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import pairwise
+
+from burnish.core.jobs import JobId, Word
+from burnish.core.table import CANCEL, RESET, Row, Table, parse, parse_id
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+KEPT_ALWAYS = 20
+PERSONAL = frozenset(
+    {"", str(Word.NOT_RUNNING), str(Word.HOLD), RESET, CANCEL}
+)  # words that a person may well have typed
+DOUBTFUL = frozenset({str(Word.NOT_RUNNING), str(Word.COMPLETE), str(Word.ERROR), RESET})
+
+
+@dataclass(eq=False)
+class Base:
+    """A text that an editor may hold. `read` gives its bytes; nothing is read before it is needed.
+
+    `at`: when it was put in place or merged (s since 1970). `ids`: row number -> id, for rows whose JOB_ID is empty in it.
+    `follows`: sha256 of the text that stood there before (None: it was the first). `saved`: a person wrote it.
+    """
+
+    sha256: str
+    at: float
+    read: Callable[[], bytes]
+    ids: Mapping[int, JobId] = field(default_factory=dict)
+    follows: str | None = None
+    saved: bool = False
+    _step: tuple[str, frozenset[str], frozenset[str]] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        table: Table,
+        at: float,
+        ids: Mapping[int, JobId] | None = None,
+        follows: str | None = None,
+        saved: bool = False,
+    ) -> Base:
+        """The base that `table` is, without reading anything."""
+        base = cls(table.sha256, at, lambda: table.data, ids or {}, follows, saved)
+        base.__dict__["table"] = table
+        return base
+
+    @cached_property
+    def table(self) -> Table:
+        """Its rows."""
+        return parse(self.read())
+
+    @cached_property
+    def numbers(self) -> Mapping[JobId, int]:
+        """id -> row number, ids given to rows without one included."""
+        return (
+            {**{job: number for number, job in self.ids.items()}, **self.table.index} if self.ids else self.table.index
+        )
+
+    def row(self, job: JobId) -> Row | None:
+        """The row of that job in this text."""
+        number = self.numbers.get(job)
+        return None if number is None else self.table.rows[number]
+
+    def word(self, job: JobId) -> str | None:
+        """What this text says in the row of that job; None without such a row."""
+        row = self.row(job)
+        return None if row is None else row.word
+
+    def step_from(self, newer: Base) -> tuple[frozenset[str], frozenset[str]]:
+        """(lines that `newer` has and this text has not, the reverse). Remembered: two texts in a row differ little."""
+        if self._step is None or self._step[0] != newer.sha256:
+            here, there = _lines(self), _lines(newer)
+            self._step = newer.sha256, there - here, here - there
+        return self._step[1:]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The base of a save, and the jobs whose word in that save may be a wish or an old text."""
+
+    base: Base
+    ambiguous: frozenset[JobId] = frozenset()
+
+
+def choose(bases: Sequence[Base], theirs: Table) -> Choice:
+    """The base of the save `theirs`. `bases`: oldest first, at least one; the last is the text that the save replaced."""
+    mine = lines_of(theirs.data)
+    distances = _distances(bases, mine)
+    least = min(distances)
+    nearest = [number for number, distance in enumerate(distances) if distance == least]
+    if least == 0 and (undone := _save_taken_back(bases, nearest[-1], mine)) is not None:
+        nearest = [undone]
+    chosen = bases[nearest[-1]]
+    newest = bases[-1]
+    if chosen is newest and len(nearest) == 1 and not _across_gaps(bases, nearest):
+        return Choice(chosen)
+    candidates = {
+        row.id: row.word
+        for row in theirs.rows
+        if row.usable and row.id is not None and row.word in DOUBTFUL and row.word != newest.word(row.id)
+    }
+    return Choice(chosen, frozenset(_in_doubt(bases, nearest, candidates)))
+
+
+def lines_of(data: bytes) -> frozenset[str]:
+    """The lines of a text as a set: line ends, blank lines and order do not count; the second of two equal lines is another."""
+    text = data.decode("utf-8").removeprefix("\ufeff")
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
+    distinct = frozenset(lines)
+    if len(distinct) == len(lines):
+        return distinct
+    again = ((line, copy) for line, count in Counter(lines).items() for copy in range(1, count))
+    return distinct | {f"{line}\n{copy}" for line, copy in again}
+
+
+@lru_cache(maxsize=3)
+def _lines(base: Base) -> frozenset[str]:
+    return lines_of(base.read())
+
+
+def _distances(bases: Sequence[Base], mine: frozenset[str]) -> list[int]:
+    """How many rows of a save differ from each base, at least. From newest to oldest, by the little that they differ."""
+    lines = _lines(bases[-1])
+    size, shared = len(lines), len(lines & mine)
+    distances = [max(size, len(mine)) - shared]
+    for newer, older in pairwise(reversed(bases)):
+        lost, gained = older.step_from(newer)
+        size += len(gained) - len(lost)
+        shared += len(gained & mine) - len(lost & mine)
+        distances.append(max(size, len(mine)) - shared)
+    return distances[::-1]
+
+
+def _save_taken_back(bases: Sequence[Base], equal: int, mine: frozenset[str]) -> int | None:
+    """The newest save after `bases[equal]` (which reads like this one) that differs from it only in what people write."""
+    for number in range(len(bases) - 1, equal, -1):
+        if bases[number].saved and _only_people_wrote(_lines(bases[number]), mine):
+            return number
+    return None
+
+
+def _only_people_wrote(theirs: frozenset[str], mine: frozenset[str]) -> bool:
+    before, after = _records(theirs - mine, theirs), _records(mine - theirs, mine)
+    if before is None or after is None:
+        return False
+    both = before.keys() & after.keys()
+    return all(before[job] == after[job] or {before[job], after[job]} <= PERSONAL for job in both)
+
+
+def _records(lines: frozenset[str], all_lines: frozenset[str]) -> dict[JobId, str] | None:
+    """id -> word of single lines; None if the header is among them or a line is no whole record."""
+    header = next((line for line in all_lines if "JOB_ID" in line and "STATE" in line), "")
+    names = [name.strip() for name in next(csv.reader([header]), [])]
+    if header in lines or not {"JOB_ID", "STATE"} <= set(names):
+        return None
+    found = {}
+    for line in lines:
+        try:
+            fields = next(csv.reader([line.partition("\n")[0]], strict=True))
+        except csv.Error:
+            return None
+        if len(fields) != len(names):
+            return None
+        if (job := parse_id(fields[names.index("JOB_ID")].strip())) is not None:
+            found[job] = fields[names.index("STATE")].strip().upper()
+    return found
+
+
+def _across_gaps(bases: Sequence[Base], nearest: Sequence[int]) -> list[tuple[Base, Base | None]]:
+    """(a nearest text, the kept text on the other side of texts no longer kept beside it; None: nothing older is kept)."""
+    pairs: list[tuple[Base, Base | None]] = []
+    for number in nearest:
+        base = bases[number]
+        if number == 0:
+            pairs += [(base, None)] if base.follows is not None else []
+        elif base.follows != bases[number - 1].sha256:
+            pairs.append((base, bases[number - 1]))
+        if number + 1 < len(bases) and bases[number + 1].follows != base.sha256:
+            pairs.append((base, bases[number + 1]))
+    return pairs
+
+
+def _in_doubt(bases: Sequence[Base], nearest: Sequence[int], candidates: Mapping[JobId, str]) -> Iterator[JobId]:
+    left = dict(candidates)
+    for number in nearest:  # oldest first: the likeliest to settle all at once
+        if not left:
+            return
+        for job in [job for job, word in left.items() if bases[number].word(job) == word]:
+            del left[job]
+            yield job
+    for base, beyond in _across_gaps(bases, nearest):
+        for job in [job for job, word in left.items() if word != RESET]:
+            if beyond is None or beyond.word(job) != base.word(job):
+                del left[job]
+                yield job
+
+
+def kept(times: Sequence[float], now: float) -> set[int]:
+    """Which of these texts are kept: the last 20, the newest of each minute for an hour, of each hour for a day.
+
+    `times` and `now` in s since 1970, oldest first; gives indices into `times`.
+    """
+    keep = set(range(max(0, len(times) - KEPT_ALWAYS), len(times)))
+    for span, reach in ((MINUTE, HOUR), (HOUR, DAY)):
+        newest_of = {int(at // span): number for number, at in enumerate(times) if now - at < reach}
+        keep.update(newest_of.values())
+    return keep

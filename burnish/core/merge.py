@@ -1,0 +1,441 @@
+"""What did a person change? A save of the table becomes facts; what they did not touch becomes nothing.
+
+Three texts meet here. *Base* is the text the person had before their eyes (`core.bases` finds it), *theirs* is what they saved,
+*ours* is the state that the journal gives now. Only a difference between base and theirs is a wish. Where theirs reads like the
+base, the person did nothing, and however much happened since, ours stands. So an editor that was open for an hour undoes nothing,
+and four coordinators that merge the same save agree.
+
+A wish becomes a fact only if ours does not say so already; merging a save twice is merging it once. Cells are the person's:
+burnish never writes them, so theirs wins. The word in STATE is burnish's, with exceptions that a person may type over it:
+`TYPED_OVER` is all of them, by what was typed and what the job is *now*. It is the table that the user's manual prints.
+
+A row is known by its JOB_ID. A row without one is new, unless the base has it: by its cells, in order, or by its place. That is
+how a buffer in which the id is still missing can be saved a second time without making a second job. Likewise a row whose id was
+spoilt (`1E+05`) is not a row that was deleted: while it stands there, a job with its cells counts as present; and while a row
+stands there that resembles no job, none counts as deleted.
+
+What is dangerous is refused with a sentence that says how to insist: a file without rows removes nothing, a file that breaks off
+in the middle of a row changes nothing, `NOT_RUNNING` over a result reruns only if it is surely no old buffer.
+
+After `merge` the caller commits the facts together with `TableRendered(theirs.sha256, ids)`, keeps theirs as a base with these
+ids, and renders. A sentence per row, but never a hundred: `_Notices` folds them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from burnish.core.bases import Base
+from burnish.core.columns import CONTROL_COLUMNS
+from burnish.core.events import (
+    CancelRequested,
+    ColumnsChanged,
+    Fact,
+    HoldRequested,
+    JobChanged,
+    JobMarked,
+    JobRemoved,
+    JobsAdded,
+    ReleaseRequested,
+    ResetRequested,
+)
+from burnish.core.jobs import Job, JobId, Word
+from burnish.core.notices import Notices
+from burnish.core.table import CANCEL, RESET, Row, Table
+from burnish.errors import printable
+
+GRACE = 10.0  # s between TERM and KILL for a CANCEL that was typed
+BY_TABLE = "table"
+
+
+class Answer(Enum):
+    """What burnish does about a word that was typed over the state a job is in."""
+
+    NOTHING = auto()
+    RELEASE = auto()
+    HOLD = auto()
+    RERUN = auto()
+    RERUN_IF_SURE = auto()
+    MARK = auto()  # COMPLETE or ERROR by hand
+    STOP = auto()  # cancel what runs; hold what waits
+    IGNORE = auto()  # and say so
+    REFUSE = auto()  # and say what would do it
+
+
+_N, _H, _R, _C, _E = Word.NOT_RUNNING, Word.HOLD, Word.RUNNING, Word.COMPLETE, Word.ERROR
+_A = Answer
+
+# typed -> the job is now -> answer
+TYPED_OVER: dict[str, dict[Word, Answer]] = {
+    "NOT_RUNNING": {_N: _A.NOTHING, _H: _A.RELEASE, _R: _A.IGNORE, _C: _A.RERUN_IF_SURE, _E: _A.RERUN_IF_SURE},
+    "HOLD": {_N: _A.HOLD, _H: _A.NOTHING, _R: _A.IGNORE, _C: _A.IGNORE, _E: _A.HOLD},
+    "RUNNING": {_N: _A.IGNORE, _H: _A.IGNORE, _R: _A.NOTHING, _C: _A.IGNORE, _E: _A.IGNORE},
+    "COMPLETE": {_N: _A.MARK, _H: _A.MARK, _R: _A.IGNORE, _C: _A.NOTHING, _E: _A.MARK},
+    "ERROR": {_N: _A.MARK, _H: _A.MARK, _R: _A.IGNORE, _C: _A.IGNORE, _E: _A.NOTHING},
+    RESET: {_N: _A.NOTHING, _H: _A.RELEASE, _R: _A.REFUSE, _C: _A.RERUN, _E: _A.RERUN},
+    CANCEL: {_N: _A.STOP, _H: _A.NOTHING, _R: _A.STOP, _C: _A.IGNORE, _E: _A.IGNORE},
+}
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Facts to commit in this order, sentences to show, and row number -> id for every row of the save that had no id.
+
+    `refused`: the save is damaged; the next text is to be rendered from the base's table, not from the save's.
+    """
+
+    facts: list[Fact]
+    notices: list[str]
+    ids: dict[int, JobId]
+    refused: bool = False
+
+
+def merge(
+    base: Base,
+    theirs: Table,
+    jobs: Mapping[JobId, Job],
+    columns: tuple[str, ...],
+    next_id: int,
+    ambiguous: Collection[JobId] = frozenset(),
+) -> Merged:
+    """The facts that the save `theirs` of somebody who looked at `base` calls for, in the state `jobs`, `columns`, `next_id`.
+
+    `ambiguous`: jobs whose word in the save may be an old text (`Choice.ambiguous`). Never raises.
+    """
+    if breaks_off(base.table, theirs):
+        notice = (
+            f"{theirs.where(theirs.rows[-1])}: the file breaks off in the middle of this row, as a save on a full disk does. "
+            "Nothing of it was taken; the table is written again."
+        )
+        return Merged([], [notice], {}, refused=True)
+    return _Merge(base, theirs, jobs, columns, next_id, frozenset(ambiguous)).run()
+
+
+def adopt(theirs: Table) -> Merged:
+    """The facts that make the jobs of a table without a journal: results are believed, what was running is held.
+
+    The caller puts `TableOpened` before them. For a table of the first burnish, one copied, or one restored from git.
+    """
+    first = max(theirs.index, default=-1) + 1
+    ids = {number: JobId(first + count) for count, number in enumerate(_without_id(theirs))}
+    marks: list[Fact] = []
+    rows: list[tuple[object, ...]] = []
+    notices = []
+    for number, row in enumerate(theirs.rows):
+        if not row.usable:
+            continue
+        job = ids[number] if row.id is None else row.id
+        rows.append((job, *row.cells))
+        if row.word in (_C, _E):
+            marks.append(JobMarked(job, row.word, "from the file"))
+        elif row.word == _R:
+            marks.append(JobMarked(job, str(_H), "was running under another table"))
+        elif row.word in (_H, CANCEL):
+            marks.append(HoldRequested(job, "CANCELLED" if row.word == CANCEL else ""))
+    running = sum(row.usable and row.word == _R for row in theirs.rows)
+    if running:
+        notices.append(
+            f"{theirs.name}: {running} job{'s were' if running > 1 else ' was'} RUNNING under another table and "
+            f"{'are' if running > 1 else 'is'} HOLD now. To go on: burnish release; to run from the start: burnish reset."
+        )
+    return Merged([JobsAdded(theirs.columns, tuple(rows)), *marks] if rows else [], notices, ids)
+
+
+def breaks_off(base: Table, theirs: Table) -> bool:
+    """True if `theirs` is the beginning of `base` and ends inside a row."""
+    if not theirs.rows or len(theirs.rows) > len(base.rows) or theirs.records[-1].endswith("\n"):
+        return False
+    last = len(theirs.records) - 1
+    whole, cut = base.records[last] if last < len(base.records) else "", theirs.records[last]
+    cut_short = whole.endswith("\n") and whole.startswith(cut) and whole.rstrip("\r\n") != cut
+    return cut_short and theirs.records[:last] == base.records[:last]
+
+
+def _without_id(table: Table) -> list[int]:
+    return [number for number, row in enumerate(table.rows) if row.usable and row.id is None]
+
+
+class _Merge:
+    """One merge, step by step: columns, whose row is whose, each row, new rows, rows that went."""
+
+    def __init__(
+        self,
+        base: Base,
+        theirs: Table,
+        jobs: Mapping[JobId, Job],
+        columns: tuple[str, ...],
+        next_id: int,
+        ambiguous: frozenset[JobId],
+    ) -> None:
+        self.base, self.theirs, self.jobs, self.ambiguous = base, theirs, jobs, ambiguous
+        self.columns, self.next_id = columns, max(next_id, max(theirs.index, default=-1) + 1)
+        self.merged_columns = merged_columns(base.table.columns, theirs.columns, columns)
+        self.same_columns = base.table.columns == theirs.columns
+        self.ours_at = {column: place for place, column in enumerate(columns)}
+        self.base_at = {column: place for place, column in enumerate(base.table.columns)}
+        self.facts: list[Fact] = []
+        self.new: list[tuple[object, ...]] = []
+        self.notices = Notices(theirs.name)
+        self.respelt: Counter[tuple[str, str, str]] = Counter()
+
+    def run(self) -> Merged:
+        ids = self.bind()
+        taken = set(ids.values())
+        for number, row in enumerate(self.theirs.rows):
+            job_id = row.id if row.id is not None else ids.get(number)
+            if not row.usable:
+                continue
+            if job_id is None:
+                ids[number] = job_id = JobId(self.next_id)
+                self.next_id += 1
+            job = self.jobs.get(job_id)
+            before = self.base.row(job_id)
+            if job is None or (job.removed and before is None):
+                self.add(row, job_id, job)
+            elif job.removed:
+                self.notices.add(
+                    "removed",
+                    row.line,
+                    f"job {job_id} was removed, and stays so. To run it: leave its JOB_ID empty.",
+                    job_id,
+                )
+            elif before is None or row.raw != before.raw or job_id in self.ambiguous or not self.same_columns:
+                self.change(row, before, job)
+        self.remove(taken)
+        changed: list[Fact] = [] if self.merged_columns == self.columns else [ColumnsChanged(self.merged_columns)]
+        new_columns = tuple(column for column in self.theirs.columns if column in self.merged_columns)
+        added: list[Fact] = [JobsAdded(new_columns, tuple(self.new))] if self.new else []
+        self._name_respellings()
+        return Merged([*changed, *added, *self.facts], self.notices.sentences(), ids)
+
+    # -- whose row is whose ------------------------------------------------------------------------------------------
+
+    def bind(self) -> dict[int, JobId]:
+        """Row number -> id for rows without id that the base knows: by their cells, in order, among ids that are not in the save.
+
+        What is left over in both is bound by its place, if the base had no id in that place either: an edit of such a row.
+        A job that was removed comes into question only for a row that had no id in the base either, and so is no wish.
+        """
+        free = _without_id(self.theirs)
+        if not free:
+            return {}
+        by_cells: dict[tuple[str, ...], deque[JobId]] = defaultdict(deque)
+        for job_id, number in self.base.numbers.items():
+            if job_id not in self.theirs.index and (self._listed(job_id) or number in self.base.ids):
+                by_cells[self.base.table.rows[number].cells].append(job_id)
+        bound = {number: queue.popleft() for number in free if (queue := by_cells.get(self.theirs.rows[number].cells))}
+        taken = set(bound.values())
+        count, base_count = len(self.theirs.rows), len(self.base.table.rows)
+        for number in free:
+            for place in (number, number - count + base_count):
+                job = self.base.ids.get(place)
+                if number not in bound and job is not None and job not in taken and job not in self.theirs.index:
+                    bound[number] = job
+                    taken.add(job)
+        return bound
+
+    # -- one row -----------------------------------------------------------------------------------------------------
+
+    def add(self, row: Row, job_id: JobId, known: Job | None) -> None:
+        """A row that the base has not, of a job that is not there (or was removed: then it is back, as it was)."""
+        cells = zip(self.theirs.columns, row.cells, strict=True)
+        self.new.append((job_id, *(text for column, text in cells if column in self.merged_columns)))
+        if known is not None:
+            self.notices.add("back", row.line, f"job {job_id} is back; it is {_state(known)}.", job_id)
+            return
+        if row.word in (_H, CANCEL):
+            self.facts.append(HoldRequested(job_id, "CANCELLED" if row.word == CANCEL else ""))
+        elif row.word in (_C, _E):
+            self.facts.append(JobMarked(job_id, row.word, "by hand"))
+            what = f"the new job {job_id} says {row.word} and never ran. Kept, by hand. To run it: write RESET."
+            self.notices.add("new mark", row.line, what, job_id)
+        elif row.word == _R:
+            self.notices.add(
+                "new running", row.line, f"the new job {job_id} says RUNNING; it waits as NOT_RUNNING.", job_id
+            )
+
+    def change(self, row: Row, before: Row | None, job: Job) -> None:
+        """The wishes in one row of a job that exists."""
+        cells = self._edited(row, before, job)
+        if cells:
+            self.facts.append(JobChanged(job.id, cells))
+            self._name_edit(row, job, cells)
+        typed = row.word
+        said = None if before is None else before.word
+        in_doubt = job.id in self.ambiguous
+        if typed in ("", job.word.value) or (typed == said and not in_doubt):
+            return
+        answer = TYPED_OVER[typed][job.word]
+        if answer is Answer.MARK and job.open_attempt is not None:
+            answer = Answer.IGNORE
+        if answer is Answer.RERUN_IF_SURE:
+            in_doubt |= said != job.word.value
+            answer = Answer.RERUN
+        if in_doubt and answer in (Answer.RELEASE, Answer.RERUN, Answer.MARK):
+            self.notices.add("doubt", row.line, _doubt(typed, job), job.id)
+        elif typed != said:
+            self._answer(answer, typed, row, job)
+
+    def _answer(self, answer: Answer, typed: str, row: Row, job: Job) -> None:
+        attempt = job.open_attempt
+        if answer is Answer.RELEASE:
+            self.facts.append(ReleaseRequested(job.id))
+        elif answer is Answer.HOLD:
+            if not job.hold_next:
+                self.facts.append(HoldRequested(job.id))
+        elif answer is Answer.RERUN:
+            self.facts.append(ResetRequested(job.id))
+        elif answer is Answer.MARK:
+            self.facts.append(JobMarked(job.id, typed, "by hand"))
+        elif answer is Answer.STOP and attempt is None:
+            self.facts.append(HoldRequested(job.id, "CANCELLED"))
+        elif answer is Answer.STOP and attempt is not None:
+            if attempt.cancelled_by is None:
+                self.facts.append(CancelRequested(attempt.id, BY_TABLE, GRACE))
+        elif answer in (Answer.IGNORE, Answer.REFUSE):
+            self.notices.add(f"ignored {typed}", row.line, _ignored(typed, job), job.id)
+
+    def _edited(self, row: Row, before: Row | None, job: Job) -> dict[str, str]:
+        """Cells that the person typed anew and that ours does not have yet."""
+        if before is not None and self.same_columns and row.cells == before.cells:
+            return {}
+        edited = {}
+        for column, text in zip(self.theirs.columns, row.cells, strict=True):
+            if column not in self.merged_columns:
+                continue
+            ours = job.cells[self.ours_at[column]] if column in self.ours_at else ""
+            was = ours
+            if before is not None and before.cells:
+                was = before.cells[self.base_at[column]] if column in self.base_at else ""
+            if text not in (was, ours):
+                edited[column] = text
+        return edited
+
+    def _name_edit(self, row: Row, job: Job, cells: dict[str, str]) -> None:
+        spelt = {c: (self._ours(job, c), text) for c, text in cells.items()}
+        alike = {c: pair for c, pair in spelt.items() if respells(*pair)}
+        self.respelt.update((column, *pair) for column, pair in alike.items())
+        shown = [column for column in cells if column not in alike and column not in CONTROL_COLUMNS]
+        if not shown or not (job.word in (_C, _E) or job.open_attempt is not None):
+            return
+        column = shown[0]
+        old, new = (printable(text, 60) for text in spelt[column])
+        if job.open_attempt is not None:
+            what = f"{column} now reads {new}; job {job.id} goes on with {old}. The new text is for its next attempt."
+        else:
+            what = f"{column} now reads {new}; job {job.id} is {job.word} with {old} and stays so. To run it again: write RESET."
+        self.notices.add("edited", row.line, what, job.id)
+
+    def _ours(self, job: Job, column: str) -> str:
+        return job.cells[self.ours_at[column]] if column in self.ours_at else ""
+
+    def _name_respellings(self) -> None:
+        count = sum(self.respelt.values())
+        if count < 3:
+            return
+        (column, old, new), _ = self.respelt.most_common(1)[0]
+        self.notices.say(
+            f"{self.theirs.name}: {count} cells are spelt anew ({column}: {printable(old, 40)} became {printable(new, 40)}); "
+            "this looks like a spreadsheet's work. They are taken as they read now; jobs that have ended keep their results."
+        )
+
+    # -- rows that went ----------------------------------------------------------------------------------------------
+
+    def remove(self, bound: Collection[JobId]) -> None:
+        """Jobs whose row was in the base and is not in the save."""
+        gone = [
+            job_id
+            for job_id in self.base.numbers
+            if job_id not in self.theirs.index and job_id not in bound and self._listed(job_id)
+        ]
+        if not gone:
+            return
+        if not self.theirs.rows:
+            self.notices.say(
+                f"{self.theirs.name} has no rows, but {len(gone)} job{'s are' if len(gone) > 1 else ' is'} known. "
+                "Nothing was removed; the table is written again. To remove a table: burnish clean."
+            )
+            return
+        present, resembled = self._spoilt(gone)
+        if not resembled:
+            self.notices.say(
+                f"{self.theirs.name}: {len(gone)} row{'s are' if len(gone) > 1 else ' is'} gone, but as long as there are rows "
+                "without a readable JOB_ID, no job is removed."
+            )
+            return
+        for job_id in gone:
+            if job_id in present:
+                continue
+            self.facts.append(JobRemoved(job_id))
+            if self.jobs[job_id].word is Word.RUNNING:
+                what = (
+                    f"the row of job {job_id} is gone; the job runs on. To stop it: burnish cancel --job_id {job_id}."
+                )
+                self.notices.add("gone", None, what, job_id)
+
+    def _listed(self, job_id: JobId) -> bool:
+        job = self.jobs.get(job_id)
+        return job is not None and not job.removed
+
+    def _spoilt(self, gone: list[JobId]) -> tuple[set[JobId], bool]:
+        """(jobs that an unreadable row stands for, True if each unreadable row stands for one)."""
+        cells = Counter(row.cells for row in self.theirs.nameless)
+        present = set()
+        for job_id in gone:
+            row = self.base.row(job_id)
+            if row is not None and row.cells and cells[row.cells] > 0:
+                cells[row.cells] -= 1
+                present.add(job_id)
+        return present, not +cells
+
+
+def merged_columns(base: tuple[str, ...], theirs: tuple[str, ...], ours: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns after a save: theirs if they were edited, with what ours gained meanwhile and without what it lost."""
+    if theirs == base:
+        return ours
+    kept = [column for column in theirs if column in ours or column not in base]
+    return (*kept, *(column for column in ours if column not in kept and column not in base))
+
+
+def respells(old: str, new: str) -> bool:
+    """True if `new` is `old` as a spreadsheet would put it: the same number (`1e-4`, `0.0001`) or word (`true`, `TRUE`)."""
+    if old == new or not old or not new:
+        return False
+    if old.casefold() == new.casefold():
+        return True
+    try:
+        return float(old) == float(new)
+    except ValueError:
+        return False
+
+
+def _state(job: Job) -> str:
+    return f"{job.word} ({printable(job.reason, 60)})" if job.reason else str(job.word)
+
+
+def _doubt(typed: str, job: Job) -> str:
+    kept_as = f"says {typed}; job {job.id} is {_state(job)}. Kept {job.word}."
+    if typed in ("COMPLETE", "ERROR"):
+        return f"{kept_as} (An older text of the table may have been saved.)"
+    if job.word is Word.HOLD:
+        return f"{kept_as} To let it go on: burnish release --job_id {job.id}."
+    insist = "" if typed == RESET else ", or write RESET"
+    return f"{kept_as} To run it again: burnish reset --job_id {job.id}{insist}."
+
+
+def _ignored(typed: str, job: Job) -> str:
+    left = f"says {typed}; job {job.id} is {_state(job)}. Left as it is"
+    if typed == "RUNNING":
+        return f"{left}: only burnish writes RUNNING."
+    if job.word is Word.RUNNING:
+        verb = "cancel" if typed == "HOLD" else "reset --kill"
+        deed = "stop it" if typed == "HOLD" else "stop it and run it again"
+        if typed in ("COMPLETE", "ERROR"):
+            return f"{left}: its verdict comes from its own exit."
+        return f"{left}. To {deed}: burnish {verb} --job_id {job.id}."
+    if typed in ("COMPLETE", "ERROR"):
+        return f"{left}." if job.word is Word.COMPLETE else f"{left}: it is being started."
+    return f"{left}: it has ended."
