@@ -28,6 +28,7 @@ RANKS = {
     "coordinator": 5,
     "creation": 5,
     "session": 6,
+    "cleaning": 7,
     "viewing": 7,
     "cli": 8,
     "__main__": 9,
