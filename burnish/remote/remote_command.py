@@ -1,0 +1,76 @@
+"""What it means when the command on a host ended: sentences from an exit status and what was said.
+
+A login shell stands between sshd and python, and a host can put much else there: no python, another program (ForceCommand), an
+account without a shell. None of that mends itself, so it is refused with what was said and what would help. An agent that had
+begun and then ended is another matter: the host is fine, and the connection is made again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from burnish.errors import BurnishError, HostRefused, HostUnreachable, printable
+
+NOT_FOUND = re.compile(r"not found|no such file|unknown command|cannot find", re.IGNORECASE)
+OLD_PYTHON = re.compile(r"SyntaxError|unrecognized arguments|unknown option -I|3\.8|ModuleNotFoundError|ImportError")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How it ended. `status`: exit status, None when a signal ended it; `begun`: the agent had said its first words."""
+
+    status: int | None
+    stdout: bytes
+    stderr: bytes
+    begun: bool
+
+
+def ending_error(host: str, python: str, ending: Ending) -> BurnishError | None:
+    """The error that `ending` means for `host`; None when the agent ended as it should."""
+    if ending.begun:
+        return None if ending.status == 0 else HostUnreachable(f"{host}: the agent there ended ({_how(ending)}).")
+    if ending.status is None or ending.status > 128:
+        return HostUnreachable(f"{host}: python was ended before burnish's agent began ({_how(ending)}).")
+    said = _said(ending)
+    if ending.status == 127 or (ending.status != 0 and NOT_FOUND.search(said) and _program(python) in said):
+        return HostRefused(
+            f"{host}: there is no {python} there ({_how(ending)}). This host is left out.",
+            hint=f"write the path of a python 3.8 or newer for {host} in the inventory: `python: /usr/bin/python3.11`.",
+        )
+    if ending.status == 126:
+        return HostRefused(
+            f"{host}: {python} there cannot be run ({_how(ending)}). This host is left out.",
+            hint=f"write the path of a python 3.8 or newer for {host} in the inventory.",
+        )
+    if OLD_PYTHON.search(ending.stderr.decode("utf-8", "replace")):
+        return HostRefused(
+            f"{host}: {python} there cannot run burnish's agent ({_how(ending)}); it needs python 3.8 or newer. "
+            "This host is left out.",
+            hint=f"write the path of a newer python for {host} in the inventory: `python: /usr/bin/python3.11`.",
+        )
+    return HostRefused(
+        f"{host}: something else than burnish's agent ran there and ended ({_how(ending)}). Expected a login shell that runs "
+        f"commands. This host is left out.",
+        hint=f"look at what `ssh {host} echo hello` prints: a ForceCommand, an account without a shell, or a shell that "
+        "exits when it starts stands in the way.",
+    )
+
+
+def _program(python: str) -> str:
+    return python.rpartition("/")[2]
+
+
+def _how(ending: Ending) -> str:
+    status = "ended by a signal" if ending.status is None else f"exit {ending.status}"
+    said = _said(ending)
+    return f"{status}: {printable(said)}" if said else f"{status}, without a word"
+
+
+def _said(ending: Ending) -> str:
+    """The last line of stderr, or else of stdout."""
+    for stream in (ending.stderr, b"" if ending.begun else ending.stdout):
+        lines = [line.strip() for line in stream.decode("utf-8", "replace").splitlines() if line.strip()]
+        if lines:
+            return lines[-1]
+    return ""
