@@ -1,0 +1,1515 @@
+"""What burnish runs on a host: the agent that serves one link, and the supervisor that owns one attempt.
+
+An attempt is a folder. `start.json` and `final.json` are made once each, by an exclusive link, and whoever reads the folder
+knows what happened; frames, pipes and processes may be lost at any time. The agent is stateless and dies with its link. It
+forks a supervisor per attempt, which leaves the link's session, forks the job behind a gate, opens the gate only once
+`start.json` says so, waits for the job, ends what it left behind, and makes `final.json`.
+
+Two locks on the local disk say who is alive: the *runner* lock is held by the supervisor, the *job* lock by the job and
+whatever inherits it. The kernel frees them at death, so nothing is guessed from pids; where they are gone (a cleaned
+/var/tmp), pids with their start times and the job's BURNISH_RESULT variable, the *cookie*, answer instead.
+
+One file, standard library, Python 3.8. The coordinator imports it for the frames and the layout, the loader in
+`transport.py` sends it to hosts, and `python3 agent.py supervise FOLDER` runs one supervisor in the foreground. It is
+single-threaded, so that forking is safe. docs/protocol.md is the same in prose.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import gc
+import json
+import os
+import re
+import select
+import signal
+import stat
+import struct
+import sys
+import time
+import zlib
+
+TYPE_CHECKING = False  # typing itself would be a millisecond and half a megabyte in every supervisor
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, NoReturn, Optional, Sequence, Tuple
+
+    Header = Dict[str, Any]
+    Record = Dict[str, Any]
+
+PROTOCOL = 1
+PREAMBLE = "\nburnish-agent %s\n"
+HEADER_LIMIT = 4 << 20  # bytes
+BODY_LIMIT = 1 << 20  # bytes
+DEPTH_LIMIT = 64  # levels of a header
+RESULT_LIMIT = 64 << 10  # bytes
+RESULT_DEPTH = 32  # levels; it travels inside a header
+RESERVED = 4096  # bytes preallocated for final.json
+
+ABSENT = "absent"
+UNSTARTED = "unstarted"
+STARTING = "starting"
+RUNNING = "running"
+VOID = "void"
+ENDED = "ended"
+
+HELD = "held"
+FREE = "free"
+MISSING = "missing"
+
+GRACE = 10.0  # s between TERM and KILL, unless asked otherwise
+LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
+LOOK_INTERVAL = 0.25  # s between looks at attempts whose end the kernel does not announce
+PICKS_PER_TURN = 16  # requests served before news of attempts goes out
+
+# Left to a terminal, a login or a batch system, these would end a supervisor and so lose a verdict.
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+AWAITED = (signal.SIGCHLD, signal.SIGUSR1)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+PR_SET_CHILD_SUBREAPER = 36
+SYS_PIDFD_SEND_SIGNAL = 424  # the same number on every architecture
+SYS_PIDFD_OPEN = 434
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_encode_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Refusal(Exception):
+    """A request that cannot be served: a clause for a person."""
+
+
+class Unstartable(Exception):
+    """The command cannot be run as asked, and was not: a clause for a person."""
+
+
+# -- frames --------------------------------------------------------------------------------------------------------
+
+
+class ProtocolError(Exception):
+    """Bytes that no peer of ours sends. The link ends."""
+
+
+_PREFIX = struct.Struct(">II")
+_JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKET = re.compile(rb"[^][{}]+")
+
+
+def json_depth(text: bytes) -> int:
+    """How many levels of lists and objects `text`, some JSON, nests."""
+    if text.count(b"[") + text.count(b"{") <= RESULT_DEPTH:
+        return text.count(b"[") + text.count(b"{")  # an upper bound, within all limits
+    depth = deepest = 0
+    for bracket in _NO_BRACKET.sub(b"", _JSON_TEXT.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def encode_frame(header: Header, body: bytes = b"") -> bytes:
+    """One frame. `header` needs a key `type`; raises ProtocolError when a part is over its limit."""
+    text = _encode_json(header).encode("ascii")
+    if len(text) > HEADER_LIMIT or len(body) > BODY_LIMIT or json_depth(text) > DEPTH_LIMIT:
+        raise ProtocolError("a frame of %d + %d bytes is over the limit" % (len(text), len(body)))
+    return _PREFIX.pack(len(text), len(body)) + text + body
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames, whatever the pieces it comes in."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Tuple[Header, bytes]]:
+        """Yield (header, body) of each frame that is complete now. Raises ProtocolError; the stream is then of no use."""
+        self._buffer += data
+        while len(self._buffer) >= _PREFIX.size:
+            header_size, body_size = _PREFIX.unpack_from(self._buffer)
+            if header_size > HEADER_LIMIT or body_size > BODY_LIMIT:
+                raise ProtocolError("a frame of %d + %d bytes is over the limit" % (header_size, body_size))
+            middle = _PREFIX.size + header_size
+            end = middle + body_size
+            if len(self._buffer) < end:
+                return
+            text, body = bytes(self._buffer[_PREFIX.size : middle]), bytes(self._buffer[middle:end])
+            del self._buffer[:end]
+            yield _decode_header(text), body
+
+
+def _decode_header(text: bytes) -> Header:
+    if json_depth(text) > DEPTH_LIMIT:
+        raise ProtocolError("a header nests more than %d levels" % DEPTH_LIMIT)
+    try:
+        header = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("a header is no JSON: %s" % error) from None
+    if not isinstance(header, dict) or not isinstance(header.get("type"), str):
+        raise ProtocolError("a header is no object with a type")
+    return header
+
+
+# -- the layout of a host ------------------------------------------------------------------------------------------
+
+TABLE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ATTEMPT_NAME = re.compile(r"[0-9]{1,18}\.[0-9]{1,9}-[0-9a-f]{4,32}")
+
+
+def host_folder_name() -> str:
+    """`<hostname>-<machine id, 8>`: homes are often shared, so each host has a folder of its own in the state folder."""
+    hostname = os.uname().nodename
+    machine = _read_text("/etc/machine-id")[:8]
+    if not re.fullmatch("[0-9a-f]{8}", machine):
+        machine = "%08x" % zlib.crc32(hostname.encode("utf-8", "surrogateescape"))
+    return "%s-%s" % (re.sub(r"[^A-Za-z0-9._-]", "_", hostname) or "host", machine)
+
+
+def lock_folder() -> str:
+    """The local folder of this account's locks. BURNISH_LOCK_DIR names another one, for tests."""
+    return os.environ.get("BURNISH_LOCK_DIR") or "/var/tmp/burnish-%d" % os.getuid()
+
+
+class Place:
+    """Where one attempt lives: its folder, and its two locks."""
+
+    __slots__ = ("attempt", "cookie", "folder", "job", "runner")
+
+    def __init__(self, attempts: str, table: str, attempt: str) -> None:
+        stem = "%s/%s-%s." % (lock_folder(), table, attempt)
+        self.attempt = attempt
+        self.folder = "%s/%s/%s" % (attempts, table, attempt)
+        self.runner = stem + "runner"
+        self.job = stem + "job"
+        # How BURNISH_RESULT ends, however the state folder was spelled.
+        self.cookie = ("/%s/%s/result.json" % (table, attempt)).encode("ascii")
+
+    @classmethod
+    def of_folder(cls, folder: str) -> Place:
+        """The place whose folder this is."""
+        parent, attempt = os.path.split(os.path.abspath(folder))
+        attempts, table = os.path.split(parent)
+        return cls(attempts, table, attempt)
+
+    def file(self, name: str) -> str:
+        """The path of a file in the folder."""
+        return "%s/%s" % (self.folder, name)
+
+    def unlock(self) -> None:
+        """Remove the lock files: the folder itself now says how the attempt ended."""
+        _unlink(self.runner)
+        _unlink(self.job)
+
+
+def make_private_folder(path: str) -> None:
+    """Make `path` with mode 0700, or check that what is there is a folder which only this user can enter."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise Refusal("%s is not a folder of mode 0700 that belongs to this user; nothing in it is trusted" % path)
+
+
+# -- records: JSON files that are made whole or not at all ----------------------------------------------------------
+
+
+def write_once(path: str, record: Record, brief: Optional[Record] = None, sync: bool = False) -> bool:
+    """Make `path` with the content `record`, unless it exists. True if this call made it. Raises OSError.
+
+    On a full disk, `brief` is kept in a symbolic link's target instead, which needs no block of its own.
+    """
+    temporary = "%s.%s.tmp" % (path, os.urandom(4).hex())
+    try:
+        _write_file(temporary, _encode_json(record).encode("ascii"), sync)
+        return link_once(temporary, path)
+    except OSError as error:
+        if brief is None or error.errno not in FULL:
+            raise
+        return _symlink_once(_encode_json(brief), path)
+    finally:
+        _unlink(temporary)
+
+
+def link_once(source: str, path: str) -> bool:
+    """Give `source` the name `path` unless that is taken. True if this call did."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        # NFS may repeat a request whose answer was lost, and then find its own link.
+        return os.path.exists(path) and os.stat(source).st_nlink == 2 and os.path.samefile(source, path)
+    return True
+
+
+def read_record(path: str) -> Optional[Record]:
+    """The record at `path`; None where there is none; {} for one that cannot be read."""
+    try:
+        text: Any = _read_bytes(path)
+    except FileNotFoundError:
+        try:
+            text = os.readlink(path)
+        except OSError:
+            return None
+    except NotADirectoryError:
+        return None
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _symlink_once(text: str, path: str) -> bool:
+    try:
+        os.symlink(text, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write_file(path: str, data: bytes, sync: bool = False) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        _write_all(descriptor, data)
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: "bytes | bytearray") -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _read_bytes(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        pieces: List[bytes] = []
+        while True:
+            piece = os.read(descriptor, 1 << 16)
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+    finally:
+        os.close(descriptor)
+
+
+def _read_text(path: str) -> str:
+    try:
+        return _read_bytes(path).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # not there, or not ours to remove: nothing depends on it
+
+
+def _clause(error: BaseException) -> str:
+    """What went wrong, in words: `/data/x: No such file or directory`."""
+    if isinstance(error, OSError) and error.strerror:
+        name = "%s: " % printable_path(error.filename) if error.filename else ""
+        return name + error.strerror
+    return str(error) or type(error).__name__
+
+
+def printable_path(path: Any) -> str:
+    """`path`, str or bytes, as text that can be shown."""
+    text = path.decode("utf-8", "backslashreplace") if isinstance(path, bytes) else str(path)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+# -- locks ---------------------------------------------------------------------------------------------------------
+
+
+def make_lock(path: str) -> int:
+    """Make the lock file `path`, which must be new, and hold it. Returns the descriptor. Raises OSError, Refusal."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
+        make_private_folder(os.path.dirname(path))  # cleaned away while we run
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        _take(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _take(descriptor: int) -> None:
+    """Nobody else takes this lock, but somebody may be looking at it this instant."""
+    for _ in range(200):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.005)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def lock_state(path: str) -> str:
+    """HELD, FREE, or MISSING: no such file, so nothing is known."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return MISSING
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return HELD
+    finally:
+        os.close(descriptor)
+    return FREE
+
+
+# -- processes -----------------------------------------------------------------------------------------------------
+
+
+class Process:
+    """A living process as /proc shows it. `started` is in clock ticks after boot: with the pid, it names one process."""
+
+    __slots__ = ("parent", "pid", "session", "started")
+
+    def __init__(self, pid: int, parent: int, session: int, started: int) -> None:
+        self.pid = pid
+        self.parent = parent
+        self.session = session
+        self.started = started
+
+
+def read_process(pid: int) -> Optional[Process]:
+    """The process `pid`; None if it is gone or only waits to be collected."""
+    try:
+        text = _read_bytes("/proc/%d/stat" % pid)
+    except OSError:
+        return None
+    fields = text[text.rfind(b")") + 2 :].split()
+    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+        return None
+    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def all_processes() -> Dict[int, Process]:
+    """All living processes that can be seen, by pid."""
+    found = (read_process(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return {process.pid: process for process in found if process is not None}
+
+
+def find_process(identity: Any) -> Optional[Process]:
+    """The living process that a record names: {"pid": …, "starttime": …}."""
+    if not isinstance(identity, dict) or not isinstance(identity.get("pid"), int):
+        return None
+    process = read_process(identity["pid"])
+    return process if process is not None and process.started == identity.get("starttime") else None
+
+
+def incarnation() -> str:
+    """Changes when every process of the host is gone: boot id, start time of pid 1, inode of the pid namespace."""
+    first = read_process(1)
+    namespace = os.stat("/proc/self/ns/pid").st_ino
+    boot = _read_text("/proc/sys/kernel/random/boot_id") or "unknown"
+    return "%s.%d.%d" % (boot, first.started if first else 0, namespace)
+
+
+def open_pidfd(process: Process) -> Optional[int]:
+    """A descriptor that becomes readable when `process` ends. None if it is gone, or the kernel is older than 5.3."""
+    descriptor: int = _libc.syscall(SYS_PIDFD_OPEN, process.pid, 0)
+    if descriptor < 0:
+        return None
+    if not _same(process):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def send_signal(process: Process, number: int) -> None:
+    """Signal this very process, never a later one of the same pid."""
+    descriptor = open_pidfd(process)
+    if descriptor is not None:
+        _libc.syscall(SYS_PIDFD_SEND_SIGNAL, descriptor, int(number), None, 0)
+        os.close(descriptor)
+    elif _same(process):
+        try:
+            os.kill(process.pid, number)
+        except OSError:
+            pass  # gone, or changed its user
+
+
+def _same(process: Process) -> bool:
+    now = read_process(process.pid)
+    return now is not None and now.started == process.started
+
+
+def with_descendants(roots: Sequence[int], processes: Dict[int, Process]) -> List[Process]:
+    """Those of `roots` that live, and all that descend from any of them."""
+    children: Dict[int, List[int]] = {}
+    for process in processes.values():
+        children.setdefault(process.parent, []).append(process.pid)
+    found: Dict[int, Process] = {}
+    queue = list(roots)
+    while queue:
+        pid = queue.pop()
+        if pid not in found:
+            if pid in processes:
+                found[pid] = processes[pid]
+            queue.extend(children.get(pid, ()))
+    return list(found.values())
+
+
+def bearers(place: Place) -> List[int]:
+    """Pids of the processes that carry this attempt's cookie, other than the caller."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                environment = _read_bytes("/proc/%s/environ" % name)
+            except OSError:
+                continue  # gone meanwhile, or of another user
+            if any(
+                entry.startswith(b"BURNISH_RESULT=") and entry.endswith(place.cookie)
+                for entry in environment.split(b"\0")
+            ):
+                found.append(int(name))
+    return found
+
+
+def lock_holders(path: str) -> List[int]:
+    """Pids of the processes that have the lock file `path` open, other than the caller."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                links = [os.readlink("/proc/%s/fd/%s" % (name, fd)) for fd in os.listdir("/proc/%s/fd" % name)]
+            except OSError:
+                continue  # gone meanwhile, or of another user
+            if path in links:
+                found.append(int(name))
+    return found
+
+
+def kin(place: Place) -> List[Process]:
+    """All living processes of an attempt without a supervisor: by cookie, job lock and session, and what descends from those."""
+    processes = all_processes()
+    roots = bearers(place) + lock_holders(os.path.realpath(place.job))
+    job = find_process(((read_record(place.file("start.json")) or {}).get("go")))
+    if job is not None:
+        roots += [process.pid for process in processes.values() if process.session == job.pid] + [job.pid]
+    return [process for process in with_descendants(roots, processes) if process.pid != os.getpid()]
+
+
+# -- status --------------------------------------------------------------------------------------------------------
+
+
+class Standing:
+    """What an attempt's folder says. `dead` is why nobody will ever make its final.json; `witness` lives while it runs."""
+
+    __slots__ = ("dead", "final", "start", "status", "supervised", "witness")
+
+    def __init__(
+        self,
+        status: str,
+        start: Optional[Record] = None,
+        final: Optional[Record] = None,
+        supervised: bool = True,
+        dead: str = "",
+        witness: Optional[Process] = None,
+    ) -> None:
+        self.status = status
+        self.start = start
+        self.final = final
+        self.supervised = supervised
+        self.dead = dead
+        self.witness = witness
+
+
+def read_status(place: Place, here: str) -> Standing:
+    """The standing of the attempt at `place`, from its folder, locks and processes; `here` is this host's incarnation."""
+    final = read_record(place.file("final.json"))
+    start = read_record(place.file("start.json"))
+    if final is not None:
+        return Standing(ENDED, start, final)
+    if start is None:
+        return _status_before_start(place, here)
+    if "void" in start:
+        return Standing(VOID, start)
+    return _status_after_start(place, start, here)
+
+
+def _status_before_start(place: Place, here: str) -> Standing:
+    if not os.path.isdir(place.folder):
+        # A folder that was wiped under a living job must not look like "never ran".
+        alive = HELD in (lock_state(place.runner), lock_state(place.job))
+        return Standing(RUNNING, supervised=False) if alive else Standing(ABSENT)
+    if lock_state(place.runner) == HELD:
+        return Standing(STARTING)
+    if os.path.lexists(place.file("start.json")):
+        return read_status(place, here)  # it was made, and the lock freed, between our two looks
+    return Standing(UNSTARTED)
+
+
+def _status_after_start(place: Place, start: Record, here: str) -> Standing:
+    go = start.get("go") or {}
+    if go and go.get("incarnation") != here:
+        return Standing(RUNNING, start, dead="its host rebooted")
+    runner = lock_state(place.runner)
+    supervisor = find_process(go.get("supervisor"))
+    if runner == HELD or (runner == MISSING and supervisor is not None):
+        return Standing(RUNNING, start, witness=supervisor)
+    job = find_process(go)
+    if job is not None or lock_state(place.job) == HELD:
+        return Standing(RUNNING, start, supervised=False, witness=job)
+    for pid in bearers(place):
+        witness = read_process(pid)
+        if witness is not None:
+            return Standing(RUNNING, start, supervised=False, witness=witness)
+    return Standing(RUNNING, start, dead="killed with its supervisor")
+
+
+def settle(place: Place, here: str) -> Standing:
+    """`read_status`, after recording as lost what nobody is left to record."""
+    standing = read_status(place, here)
+    if not standing.dead:
+        return standing
+    lost = {"why": standing.dead}
+    write_once(place.file("final.json"), {"lost": dict(lost, ended=time.time())}, brief={"lost": lost})
+    place.unlock()
+    return read_status(place, here)
+
+
+# -- the supervisor ------------------------------------------------------------------------------------------------
+
+
+def leave_session() -> None:
+    """Make this process one that neither a terminal, a link nor a signal meant for others can end."""
+    try:
+        os.setsid()
+    except PermissionError:
+        pass  # a batch system made it a leader already
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
+
+
+def prepare_process() -> int:
+    """What agent and supervisor have in common; must precede any fork. Returns the user's umask, which jobs get back."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    return os.umask(0o077)
+
+
+class Supervisor:
+    """Owns one attempt: from before the gate until after its record. The process that calls `run` does nothing else."""
+
+    def __init__(self, place: Place, spec: Record, runner: int, umask: int, notices: Optional[int] = None) -> None:
+        self._place = place
+        self._spec = spec
+        self._runner = runner
+        self._umask = umask
+        self._notices = notices
+        self._final = self._lock = self._out = self._err = self._report = -1
+        self._job = 0
+        self._started = self._began = 0.0
+        self._ended: Optional[Tuple[int, float, float, int]] = None  # wait status, unix time, monotonic, max RSS
+        self._cancel: Optional[Record] = None
+        self._out_of_time = False
+        self._leftovers = 0
+
+    def run(self) -> None:
+        """Start the job, wait for its end, record it."""
+        leave_session()
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        try:
+            launched = self._launch()
+        except (OSError, Unstartable, Refusal) as error:
+            launched = False
+            self._void(_clause(error))
+        if launched:
+            self._tell()
+            self._attend()
+            self._record()
+        else:
+            _unlink(self._place.file("final.tmp"))
+        self._place.unlock()
+        os.close(self._runner)
+        self._tell()
+
+    # Launching: everything that may fail comes before the fork or behind the gate.
+
+    def _launch(self) -> bool:
+        """True if the job runs; False if the attempt was voided meanwhile. Raises OSError, Unstartable."""
+        spec, place = self._spec, self._place
+        _write_file(place.file("spec.json"), _encode_json(spec).encode("ascii"))
+        self._final = reserve(place.file("final.tmp"))
+        self._lock = make_lock(place.job)
+        self._open_logs()
+        environment = job_environment(spec, place)
+        _enter(spec["cwd"])
+        argv = wrapped_argv(spec)
+        program = find_program(argv[0], environment)
+        gate, opener = os.pipe()
+        self._report, report = os.pipe()
+        self._started, self._began = time.time(), time.monotonic()
+        self._job = os.fork()
+        if self._job == 0:
+            self._become_job(gate, opener, report, program, argv, environment)
+        os.close(gate)
+        os.close(report)
+        os.chdir("/")
+        try:
+            made = write_once(place.file("start.json"), {"go": self._go()})
+        except OSError:
+            self._abandon()
+            raise
+        if not made:
+            self._abandon()
+            return False
+        os.write(opener, b"g")
+        os.close(opener)
+        return True
+
+    def _go(self) -> Record:
+        job, me = read_process(self._job), read_process(os.getpid())
+        spec = self._spec
+        go: Record = {
+            "pid": self._job,
+            "starttime": job.started if job else 0,
+            "started": self._started,
+            "supervisor": {"pid": os.getpid(), "starttime": me.started if me else 0},
+            "incarnation": incarnation(),
+            "host": os.uname().nodename,
+            "argv0": spec["argv"][0],
+        }
+        go.update((stream, spec[stream]) for stream in ("out", "err") if spec.get(stream))
+        return go
+
+    def _open_logs(self) -> None:
+        os.umask(self._umask)
+        try:
+            self._out, self._err = (self._open_log(stream) for stream in ("out", "err"))
+        finally:
+            os.umask(0o077)
+
+    def _open_log(self, stream: str) -> int:
+        path = _bytes(self._spec.get(stream) or self._place.file(stream))
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY, 0o666)
+        except OSError as error:
+            raise Unstartable("its log %s cannot be opened: %s" % (printable_path(path), error.strerror)) from None
+
+    def _become_job(
+        self, gate: int, opener: int, report: int, program: bytes, argv: List[bytes], environment: Dict[bytes, bytes]
+    ) -> NoReturn:
+        """In the child: wait at the gate, then be the job. All descriptors but the standard ones and the lock close at exec."""
+        try:
+            os.close(opener)
+            os.setsid()
+            os.dup2(self._out, 1)
+            os.dup2(self._err, 2)
+            # High, where a script's own `exec 3>` does not hit it. Not closed at exec: who holds it is alive.
+            fcntl.fcntl(self._lock, fcntl.F_DUPFD, 100)
+            for number in (*IGNORED, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
+            os.umask(self._umask)
+            _offer_to_oom_killer()
+            if os.read(gate, 1) == b"g":
+                signal.pthread_sigmask(signal.SIG_SETMASK, ())
+                os.execve(program, argv, environment)
+        except OSError as error:
+            words = "%s cannot be run: %s" % (printable_path(program), error.strerror)
+            os.write(report, words.encode("utf-8")[:4096])
+        finally:
+            os._exit(127)
+
+    def _abandon(self) -> None:
+        """End the child that still waits at the gate."""
+        os.kill(self._job, signal.SIGKILL)
+        os.waitpid(self._job, 0)
+
+    def _void(self, why: str) -> None:
+        try:
+            write_once(self._place.file("start.json"), {"void": why}, brief={"void": why[:40]})
+        except OSError:
+            pass  # not even that: the folder without start.json says "never ran" all the same
+
+    # Attending.
+
+    def _attend(self) -> None:
+        """Return when the job and everything that it started are gone."""
+        limit = self._spec.get("time_limit")
+        deadline = self._began + limit if limit else None
+        while self._reap():
+            if self._ended is not None:
+                self._leftovers = self._end_tree(LEFTOVER_GRACE)
+            elif self._cancel is not None:
+                self._end_tree(float(self._cancel.get("grace", GRACE)))
+            elif deadline is not None and time.monotonic() >= deadline:
+                self._out_of_time = True
+                self._end_tree(float(self._spec.get("grace") or GRACE))
+            else:
+                self._wait(deadline)
+
+    def _reap(self) -> bool:
+        """Collect every child that has ended. False when none is left: as their subreaper, we then have no descendants."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self._job:
+                self._ended = status, time.time(), time.monotonic(), usage.ru_maxrss
+
+    def _wait(self, deadline: Optional[float]) -> None:
+        """Until a child ends, somebody cancels, or `deadline` (monotonic) comes. The signals are blocked, so none is missed."""
+        if deadline is None:
+            number = signal.sigwait(AWAITED)
+        else:
+            heard = signal.sigtimedwait(AWAITED, max(0.0, deadline - time.monotonic()))
+            number = signal.Signals(heard.si_signo) if heard is not None else signal.SIGCHLD
+        if number == signal.SIGUSR1:
+            self._cancel = read_record(self._place.file("cancel.json")) or self._cancel
+
+    def _end_tree(self, grace: float) -> int:
+        """TERM, `grace` seconds, KILL for all that descends from us. Returns how many there were, when none is left."""
+        asked = self._cancel
+        tree = self._tree()
+        for process in tree:
+            send_signal(process, signal.SIGTERM)
+            send_signal(process, signal.SIGCONT)  # a stopped one would not hear it
+        deadline = time.monotonic() + grace
+        pause = 0.02
+        while self._reap():
+            if self._cancel is not asked and self._cancel is not None:
+                asked = self._cancel
+                deadline = min(deadline, time.monotonic() + float(asked.get("grace", GRACE)))
+            if time.monotonic() < deadline:
+                self._wait(deadline)
+                continue
+            for process in self._tree():
+                send_signal(process, signal.SIGKILL)
+            self._wait(time.monotonic() + pause)
+            pause = min(1.0, pause * 2)  # one that the kernel cannot end just now keeps us, and its locks, waiting
+        return len(tree)
+
+    def _tree(self) -> List[Process]:
+        me = os.getpid()
+        return [process for process in with_descendants([me], all_processes()) if process.pid != me]
+
+    # Recording.
+
+    def _record(self) -> None:
+        final, folder = self._place.file("final.tmp"), self._place.folder
+        self._write_final({"exit": self._exit()})
+        while True:
+            try:
+                link_once(final, self._place.file("final.json"))
+                _unlink(final)
+                _sync_folder(folder)
+                return
+            except FileNotFoundError:
+                return  # the folder was removed: there is nobody to tell
+            except OSError:
+                time.sleep(1)  # a full or broken disk may recover; until then the attempt has not ended for anyone
+
+    def _write_final(self, record: Record) -> None:
+        try:
+            self._overwrite_final(record)
+        except OSError as error:
+            # A verdict that may not survive a power cut is still better than none.
+            record["exit"].update(result=None, result_error="not kept: %s" % _clause(error))
+            try:
+                self._overwrite_final(record)
+            except OSError:
+                pass  # written into reserved space, only the sync failed
+
+    def _overwrite_final(self, record: Record) -> None:
+        data = _encode_json(record).encode("ascii")
+        os.lseek(self._final, 0, os.SEEK_SET)
+        _write_all(self._final, data)
+        os.ftruncate(self._final, len(data))
+        os.fsync(self._final)
+
+    def _exit(self) -> Record:
+        assert self._ended is not None
+        status, ended, stopped, max_rss = self._ended
+        verdict: Record = {}
+        if os.WIFSIGNALED(status):
+            verdict["signal"] = os.WTERMSIG(status)
+        else:
+            verdict["code"] = os.WEXITSTATUS(status)
+        refused = os.read(self._report, 4096)
+        if refused:
+            verdict["exec_error"] = refused.decode("utf-8", "replace")
+        verdict.update(
+            started=self._started,
+            ended=ended,
+            duration=stopped - self._began,
+            max_rss=max_rss,
+            leftovers=self._leftovers,
+            cancelled=(self._cancel.get("by") or "unknown") if self._cancel is not None else None,
+            sizes={"out": os.fstat(self._out).st_size, "err": os.fstat(self._err).st_size},
+        )
+        if self._out_of_time:
+            verdict["time_limit"] = True
+        verdict.update(read_result(self._place.file("result.json")))
+        return verdict
+
+    def _tell(self) -> None:
+        """Tell the agent that forked us, if it is still there, to look at the folder."""
+        if self._notices is not None:
+            try:
+                os.write(self._notices, self._place.attempt.encode("ascii") + b"\n")
+            except OSError:
+                pass  # gone, or not reading: whoever asks next reads the folder
+
+
+def reserve(path: str) -> int:
+    """Make a file whose first bytes can be written even when the disk is full by then. Returns its descriptor."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, RESERVED)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        _write_all(descriptor, b" " * RESERVED)
+    return descriptor
+
+
+def read_result(path: str) -> Record:
+    """{"result": object}, {"result_error": why}, or {} if the job reported nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        return {"result_error": _clause(error)}
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return {"result_error": "it is not a regular file"}
+        text = b"".join(iter(lambda: os.read(descriptor, RESULT_LIMIT + 1), b""))
+    finally:
+        os.close(descriptor)
+    if len(text) > RESULT_LIMIT:
+        return {"result_error": "it has %d bytes, and %d are allowed" % (len(text), RESULT_LIMIT)}
+    if json_depth(text) > RESULT_DEPTH:
+        return {"result_error": "it nests more than %d levels" % RESULT_DEPTH}
+    try:
+        result = json.loads(text.decode("utf-8"), parse_int=_short_int)
+    except ValueError as error:
+        return {"result_error": "it is no JSON: %s" % error}
+    if not isinstance(result, dict):
+        return {"result_error": "it is no JSON object"}
+    return {"result": result}
+
+
+def _short_int(digits: str) -> int:
+    """Newer Pythons refuse to read longer ones, and a frame that cannot be read ends the link."""
+    if len(digits) > 4000:
+        raise ValueError("a number of %d digits" % len(digits))
+    return int(digits)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(_bytes(folder))
+    except OSError as error:
+        raise Unstartable("the folder %s cannot be entered: %s" % (printable_path(folder), error.strerror)) from None
+
+
+def job_environment(spec: Record, place: Place) -> Dict[bytes, bytes]:
+    """The agent's own environment, the spec's `env`, and burnish's: as execve takes it."""
+    environment = dict(os.environb)
+    environment.setdefault(b"PYTHONUNBUFFERED", b"1")
+    environment.update((_bytes(name), _bytes(value)) for name, value in (spec.get("env") or {}).items())
+    environment[b"BURNISH_RESULT"] = _bytes(place.file("result.json"))
+    environment.pop(b"BURNISH_LOCK_DIR", None)
+    return environment
+
+
+def wrapped_argv(spec: Record) -> List[bytes]:
+    """The argv as given; with `setup` lines, a shell that runs them and then becomes it."""
+    argv = [_bytes(word) for word in spec["argv"]]
+    if not spec.get("setup"):
+        return argv
+    shell = b"/bin/bash" if os.path.exists("/bin/bash") else b"/bin/sh"
+    return [shell, b"-c", _bytes(spec["setup"]) + b'\nexec "$@"', b"burnish setup", *argv]
+
+
+def find_program(name: bytes, environment: Dict[bytes, bytes]) -> bytes:
+    """The path of what `name` runs, sought as a shell would, from the current folder. Raises Unstartable."""
+    if b"/" in name:
+        if not os.path.exists(name):
+            raise Unstartable("%s does not exist" % printable_path(name))
+        if os.path.isdir(name) or not os.access(name, os.X_OK):
+            raise Unstartable("%s is not executable" % printable_path(name))
+        return name
+    path = environment.get(b"PATH") or os.defpath.encode()
+    for folder in path.split(b":"):
+        candidate = os.path.join(folder, name)
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    raise Unstartable("no program %s in PATH (%s)" % (printable_path(name), printable_path(path)))
+
+
+def _offer_to_oom_killer() -> None:
+    """Out of memory, the kernel shall take the job and leave its supervisor to say so."""
+    try:
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, b"500")
+    except OSError:
+        pass  # it is higher already
+    finally:
+        os.close(descriptor)
+
+
+def problem_of_spec(spec: Any) -> str:
+    """Why `spec` cannot be run, or ""."""
+    if not isinstance(spec, dict):
+        return "the spec is no object"
+    argv, environment = spec.get("argv"), spec.get("env") or {}
+    if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv) or not argv[0]:
+        return "argv must be a list of texts, the first one a program"
+    if not isinstance(spec.get("cwd"), str) or not spec["cwd"].startswith("/"):
+        return "cwd must be an absolute path"
+    if not isinstance(environment, dict) or not all(isinstance(value, str) for value in environment.values()):
+        return "env must be an object of texts"
+    for name in environment:
+        if not name or "=" in name or "\0" in name:
+            return "%r cannot be the name of an environment variable" % name
+    paths = [spec.get(key) for key in ("setup", "out", "err")]
+    if not all(value is None or isinstance(value, str) for value in paths):
+        return "setup, out and err must be texts"
+    if any("\0" in text for text in [*argv, spec["cwd"], *environment.values(), *(p for p in paths if p)]):
+        return "a text holds a NUL byte, which no process can be given"
+    numbers = [spec.get(key) for key in ("grace", "time_limit")]
+    if not all(value is None or (isinstance(value, (int, float)) and value >= 0) for value in numbers):
+        return "grace and time_limit must be seconds"
+    return ""
+
+
+def undertake(place: Place, cancel: Record, notices: int) -> None:
+    """End an attempt whose supervisor is dead: TERM, grace, KILL for all that can be found of it; then record it as lost."""
+    leave_session()
+    deadline = time.monotonic() + float(cancel.get("grace", GRACE))
+    family = kin(place)
+    for process in family:
+        send_signal(process, signal.SIGTERM)
+        send_signal(process, signal.SIGCONT)
+    while family:
+        time.sleep(0.05)
+        family = kin(place)
+        if time.monotonic() >= deadline:
+            for process in family:
+                send_signal(process, signal.SIGKILL)
+    by = cancel.get("by") or "unknown"
+    lost = {"why": "cancelled after its supervisor was killed", "cancelled": by, "ended": time.time()}
+    write_once(place.file("final.json"), {"lost": lost}, brief={"lost": {"why": "cancelled", "cancelled": by[:20]}})
+    place.unlock()
+    os.write(notices, place.attempt.encode("ascii") + b"\n")
+
+
+# -- the agent -----------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """An attempt whose changes the link wants to hear of."""
+
+    __slots__ = ("pidfd", "place", "told", "undertaken")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.told: Any = None
+        self.pidfd: Optional[int] = None
+        self.undertaken = False
+
+
+class Agent:
+    """Serves one link: reads requests from descriptor 0, writes answers and news to descriptor 1, ends when either does."""
+
+    def __init__(self, source: bytes = b"") -> None:
+        self._source = source
+        self._umask = prepare_process()
+        self._incarnation = incarnation()
+        self._reader = FrameReader()
+        self._requests: List[Header] = []
+        self._output = bytearray()
+        self._watches: Dict[str, Watch] = {}
+        self._watched: Dict[int, Watch] = {}  # by pidfd
+        self._notices, self._notices_in = os.pipe()
+        os.set_blocking(self._notices_in, False)
+        self._poll = select.poll()
+        self._poll.register(0, select.POLLIN)
+        self._poll.register(self._notices, select.POLLIN)
+        self._table = ""
+        self._home = ""  # the host's folder
+        self._attempts = ""
+        self._state_file: Tuple[int, int] = (0, 0)
+        self._state_id = ""
+        self._over = False
+
+    def serve(self) -> None:
+        """Until the link ends. Raises ProtocolError for bytes that no coordinator sends."""
+        while not self._over:
+            self._turn()
+            for request in self._requests[:PICKS_PER_TURN]:
+                self._serve_request(request)
+            del self._requests[:PICKS_PER_TURN]
+            self._flush()
+
+    def _turn(self) -> None:
+        """Wait for something to do: a request, a supervisor's notice, the end of a watched process, or time for a look."""
+        ready = [descriptor for descriptor, _ in self._poll.poll(self._timeout())]
+        names = set()
+        if self._notices in ready:
+            names = {name.decode("ascii") for name in os.read(self._notices, 1 << 16).split(b"\n")}
+        names.update(self._watched[fd].place.attempt for fd in ready if fd in self._watched)
+        if not ready:
+            names.update(name for name, watch in self._watches.items() if watch.pidfd is None)
+        for name in names:
+            if name in self._watches:
+                self._look(self._watches[name])
+        self._collect_children()
+        if 0 in ready and not self._requests:
+            data = os.read(0, 1 << 16)
+            self._over = not data
+            self._requests.extend(header for header, _ in self._reader.feed(data))
+
+    def _timeout(self) -> Optional[float]:
+        """In milliseconds."""
+        if self._requests:
+            return 0
+        blind = any(watch.pidfd is None for watch in self._watches.values())
+        return LOOK_INTERVAL * 1000 if blind else None
+
+    def _collect_children(self) -> None:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+
+    def _flush(self) -> None:
+        try:
+            _write_all(1, self._output)
+        except OSError:
+            self._over = True  # nobody listens
+        self._output.clear()
+
+    def _send(self, kind: str, **fields: Any) -> None:
+        self._output += encode_frame(dict(fields, type=kind))
+
+    def _serve_request(self, request: Header) -> None:
+        kind = request["type"]
+        serve = getattr(self, "_on_" + kind, None) if kind.isalpha() else None
+        try:
+            if serve is None:
+                raise Refusal("this agent does not know such a request")
+            if not self._table and kind not in ("hello", "ping"):
+                raise Refusal("hello must come first")
+            serve(request)
+        except Refusal as refusal:
+            self._refuse(request, str(refusal))
+        except OSError as error:
+            self._refuse(request, _clause(error))
+        except (KeyError, TypeError, ValueError) as error:
+            self._refuse(request, "the request is malformed (%s: %s)" % (type(error).__name__, error))
+
+    def _refuse(self, request: Header, why: str) -> None:
+        self._send("refused", request=request["type"], attempt=request.get("attempt"), why=why)
+
+    # Requests about the link.
+
+    def _on_hello(self, request: Header) -> None:
+        if request["protocol"] != PROTOCOL:
+            raise Refusal("it speaks protocol %r, this agent %d" % (request["protocol"], PROTOCOL))
+        if not TABLE_NAME.fullmatch(request["table"]):
+            raise Refusal("%r is no table id" % request["table"])
+        state_dir = os.path.expanduser(request["state_dir"])
+        if not os.path.isabs(state_dir):
+            raise Refusal("state_dir %s is not absolute" % printable_path(state_dir))
+        self._open_state(os.path.realpath(state_dir), request["table"])
+        make_private_folder(lock_folder())
+        self._table = request["table"]
+        gc.collect()
+        gc.freeze()  # a collection in a child would copy every page it touches
+        self._send(
+            "welcome",
+            protocol=PROTOCOL,
+            state_id=self._state_id,
+            incarnation=self._incarnation,
+            hostname=os.uname().nodename,
+            uid=os.getuid(),
+            python=sys.version.split()[0],
+            pid=os.getpid(),
+            now=time.time(),
+        )
+
+    def _open_state(self, state_dir: str, table: str) -> None:
+        os.makedirs(state_dir, 0o700, exist_ok=True)
+        self._home = os.path.join(state_dir, host_folder_name())
+        make_private_folder(self._home)
+        path = os.path.join(self._home, "state_id")
+        try:
+            if write_once(path, {"state_id": os.urandom(16).hex()}, sync=True):
+                _sync_folder(self._home)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise
+            raise Refusal("%s is on a file system without hard links; name another state_dir" % self._home) from None
+        self._state_file = _identity(path)
+        self._state_id = str((read_record(path) or {}).get("state_id"))
+        self._attempts = os.path.join(self._home, "attempts")
+        os.makedirs(os.path.join(self._attempts, table), 0o700, exist_ok=True)
+        self._keep_source()
+
+    def _keep_source(self) -> None:
+        """For batch systems, whose scripts run `supervise` later and on another node."""
+        if self._source:
+            path = source_path(self._home, self._source)
+            if not os.path.exists(path):
+                temporary = "%s.%s.tmp" % (path, os.urandom(4).hex())
+                _write_file(temporary, self._source)
+                os.rename(temporary, path)
+
+    def _on_ping(self, request: Header) -> None:
+        self._send("pong", id=request.get("id"))
+
+    # Requests about an attempt.
+
+    def _place(self, request: Header) -> Place:
+        if not isinstance(request.get("attempt"), str) or not ATTEMPT_NAME.fullmatch(request["attempt"]):
+            raise Refusal("%r is no attempt" % (request.get("attempt"),))
+        watch = self._watches.get(request["attempt"])
+        return watch.place if watch else Place(self._attempts, self._table, request["attempt"])
+
+    def _on_start(self, request: Header) -> None:
+        place = self._place(request)
+        if self._moved(request):
+            raise Refusal("it was claimed on this host before %s; not started" % self._moved(request))
+        if not self._make_folder(place):
+            self._answer(place)
+            return
+        problem = problem_of_spec(request.get("spec"))
+        if problem:
+            self._void(place, problem)
+            self._answer(place)
+            return
+        try:
+            runner = make_lock(place.runner)
+        except (OSError, Refusal) as error:
+            self._void(place, "its lock cannot be made: %s" % _clause(error))
+            self._answer(place)
+            return
+        if self._fork():
+            os.close(runner)
+            self._watches[place.attempt] = Watch(place)  # told when it is past the gate, or at the next look
+        else:
+            leave(lambda: Supervisor(place, request["spec"], runner, self._umask, self._notices_in).run())
+
+    def _moved(self, request: Header) -> str:
+        """What happened to this host since the request's attempt was claimed, or ""."""
+        self._check_state()
+        if request.get("state_id") not in (None, self._state_id):
+            return "its records were wiped"
+        if request.get("incarnation") not in (None, self._incarnation):
+            return "it rebooted"
+        return ""
+
+    def _check_state(self) -> None:
+        if _identity(os.path.join(self._home, "state_id")) != self._state_file:
+            self._over = True
+            raise Refusal("the state folder %s was removed; connect again" % self._home)
+
+    def _make_folder(self, place: Place) -> bool:
+        """False if the attempt's folder exists already."""
+        try:
+            os.mkdir(place.folder, 0o700)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            self._check_state()
+            raise
+        except NotADirectoryError:
+            raise Refusal("the table was cleaned away; nothing of it is started") from None
+        return True
+
+    def _fork(self) -> int:
+        """As os.fork; the child has none of the link's descriptors, so that it cannot hold the link open."""
+        pid = os.fork()
+        if pid == 0:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, 0)
+            os.dup2(null, 1)
+            os.close(null)
+            os.close(self._notices)
+            for pidfd in self._watched:
+                os.close(pidfd)
+        return pid
+
+    def _void(self, place: Place, why: str) -> None:
+        write_once(place.file("start.json"), {"void": why}, brief={"void": why[:40]})
+
+    def _on_void(self, request: Header) -> None:
+        place, why = self._place(request), str(request.get("why") or "voided")
+        moved = self._moved(request)
+        self._make_folder(place)
+        self._void(place, why)
+        start = read_record(place.file("start.json")) or {}
+        if moved and "void" in start:
+            # It may have run before that, and its records be gone: "never ran" is not known.
+            if kin(place):
+                raise Refusal("it was claimed before %s, and processes of it are alive" % moved)
+            lost = {"why": moved.replace("it ", "its host ")}
+            write_once(place.file("final.json"), {"lost": dict(lost, ended=time.time())}, brief={"lost": lost})
+        self._answer(place)
+
+    def _on_cancel(self, request: Header) -> None:
+        place = self._place(request)
+        by, grace = str(request.get("by") or "unknown"), float(request.get("grace", GRACE))
+        standing = settle(place, self._incarnation)
+        if standing.status in (UNSTARTED, STARTING):
+            self._void(place, "cancelled by %s before it started" % by)
+            standing = settle(place, self._incarnation)
+        if standing.status == RUNNING:
+            self._ask_end(place, {"by": by, "grace": grace, "at": time.time()})
+        self._answer(place)
+
+    def _ask_end(self, place: Place, cancel: Record) -> None:
+        path = place.file("cancel.json")
+        temporary = "%s.%s.tmp" % (path, os.urandom(4).hex())
+        try:
+            if not write_once(temporary, cancel, brief={"grace": cancel["grace"], "by": cancel["by"][:20]}):
+                raise FileExistsError(errno.EEXIST, "it exists", temporary)
+            os.rename(temporary, path)
+        finally:
+            _unlink(temporary)
+        start = read_record(place.file("start.json")) or {}
+        supervisor = find_process((start.get("go") or {}).get("supervisor"))
+        if supervisor is not None:
+            send_signal(supervisor, signal.SIGUSR1)
+            send_signal(supervisor, signal.SIGCONT)
+
+    def _on_status(self, request: Header) -> None:
+        self._answer(self._place(request))
+
+    def _on_list(self, request: Header) -> None:
+        for place in self._places():
+            if not os.path.exists(place.file("acked")):
+                self._answer(place)
+        self._send("listed")
+
+    def _places(self) -> List[Place]:
+        try:
+            names = os.listdir(os.path.join(self._attempts, self._table))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [Place(self._attempts, self._table, name) for name in names if ATTEMPT_NAME.fullmatch(name)]
+
+    def _on_pull(self, request: Header) -> None:
+        place, stream = self._place(request), request["stream"]
+        offset, size = int(request["offset"]), min(int(request["size"]), BODY_LIMIT)
+        if stream not in ("out", "err") or offset < 0 or size < 0:
+            raise Refusal("stream must be out or err, offset and size not negative")
+        if os.path.exists(place.file("acked")):
+            raise Refusal("its logs were removed when everything had been stored")
+        try:
+            descriptor = os.open(_bytes(self._log(place, stream)), os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            body, end = b"", 0
+        else:
+            try:
+                body, end = os.pread(descriptor, size, offset), os.fstat(descriptor).st_size
+            finally:
+                os.close(descriptor)
+        header = {"type": "log", "attempt": place.attempt, "stream": stream, "offset": offset}
+        self._output += encode_frame(dict(header, size=len(body), end=end), body)
+        if len(self._output) > BODY_LIMIT:
+            self._flush()
+
+    def _log(self, place: Place, stream: str) -> str:
+        go = (read_record(place.file("start.json")) or {}).get("go") or {}
+        return str(go.get(stream) or place.file(stream))
+
+    def _on_ack(self, request: Header) -> None:
+        place = self._place(request)
+        standing = settle(place, self._incarnation)
+        if standing.status in (ENDED, VOID):
+            os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))
+            for name in os.listdir(place.folder):
+                if name not in ("start.json", "final.json", "acked"):
+                    _unlink(place.file(name))
+            place.unlock()
+            self._unwatch(place.attempt)
+        elif standing.status != ABSENT:
+            raise Refusal("it is %s; only what has ended can be put away" % standing.status)
+        self._send("acked", attempt=place.attempt)
+
+    def _on_clean(self, request: Header) -> None:
+        left = [place.attempt for place in self._places() if not self._remove(place)]
+        folder = os.path.join(self._attempts, self._table)
+        if not left:
+            try:
+                os.rmdir(folder)
+            except OSError:
+                left = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        if not left and not os.path.exists(folder):
+            # A file in its place: a start that is still on its way finds no folder to be made in.
+            os.close(os.open(folder, os.O_WRONLY | os.O_CREAT, 0o600))
+        self._send("cleaned", left=left)
+
+    def _remove(self, place: Place) -> bool:
+        standing = settle(place, self._incarnation)
+        if standing.status in (UNSTARTED, STARTING):
+            self._void(place, "its table was cleaned away")
+            standing = settle(place, self._incarnation)
+        if standing.status == RUNNING:
+            return False
+        self._unwatch(place.attempt)
+        for name in os.listdir(place.folder):
+            _unlink(place.file(name))
+        os.rmdir(place.folder)
+        place.unlock()
+        return True
+
+    # News.
+
+    def _answer(self, place: Place) -> None:
+        """Send the attempt's status now, and again whenever it changes."""
+        watch = self._watches.setdefault(place.attempt, Watch(place))
+        watch.told = None
+        self._look(watch)
+
+    def _look(self, watch: Watch) -> None:
+        """Send the status if it is news."""
+        place = watch.place
+        standing = settle(place, self._incarnation)
+        cancel = read_record(place.file("cancel.json")) if standing.status == RUNNING else None
+        news = standing.status, standing.supervised, bool(cancel)
+        if news != watch.told:
+            watch.told = news
+            self._send_status(place, standing, cancel)
+        self._rewatch(watch, standing)
+        if cancel is not None and not standing.supervised and not watch.undertaken:
+            watch.undertaken = True
+            if self._fork() == 0:
+                leave(lambda: undertake(place, cancel, self._notices_in))
+
+    def _send_status(self, place: Place, standing: Standing, cancel: Optional[Record]) -> None:
+        fields: Record = {"attempt": place.attempt, "status": standing.status}
+        if standing.start is not None:
+            fields["start"] = standing.start
+        if standing.final is not None:
+            fields["final"] = standing.final
+        if standing.status == RUNNING:
+            fields["supervised"] = standing.supervised
+        if cancel:
+            fields["cancel"] = cancel
+        if standing.status in (RUNNING, ENDED):
+            known = ((standing.final or {}).get("exit") or {}).get("sizes")
+            fields["sizes"] = known or {stream: _size(self._log(place, stream)) for stream in ("out", "err")}
+        self._send("status", **fields)
+
+    def _rewatch(self, watch: Watch, standing: Standing) -> None:
+        """Have the kernel announce the end of what keeps the attempt as it is."""
+        if standing.status in (ABSENT, VOID, ENDED):
+            self._unwatch(watch.place.attempt)
+            return
+        self._forget_pidfd(watch)
+        pidfd = open_pidfd(standing.witness) if standing.witness is not None else None
+        if pidfd is not None:
+            watch.pidfd = pidfd
+            self._watched[pidfd] = watch
+            self._poll.register(pidfd, select.POLLIN)
+
+    def _unwatch(self, attempt: str) -> None:
+        watch = self._watches.pop(attempt, None)
+        if watch is not None:
+            self._forget_pidfd(watch)
+
+    def _forget_pidfd(self, watch: Watch) -> None:
+        if watch.pidfd is not None:
+            self._poll.unregister(watch.pidfd)
+            del self._watched[watch.pidfd]
+            os.close(watch.pidfd)
+            watch.pidfd = None
+
+
+def leave(work: Any) -> NoReturn:
+    """In a forked child: do `work`, and never return into the code of the parent."""
+    try:
+        work()
+    finally:
+        os._exit(0)
+
+
+def source_path(home: str, source: bytes) -> str:
+    """Where the agent's own text is kept below the host's folder: named by its hash, verified by it each time."""
+    import hashlib
+
+    return "%s/agent-%s.py" % (home, hashlib.sha256(source).hexdigest()[:16])
+
+
+def _identity(path: str) -> Tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return found.st_ino, found.st_ctime_ns
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(_bytes(path)).st_size
+    except OSError:
+        return 0
+
+
+def serve(nonce: str, source: bytes = b"") -> None:
+    """Greet the coordinator and serve it until the link ends."""
+    os.chdir("/")
+    agent = Agent(source)
+    _write_all(1, (PREAMBLE % nonce).encode("ascii"))
+    agent.serve()
+
+
+def supervise(folder: str) -> None:
+    """Run the supervisor of the attempt in `folder`, whose spec.json is there, in the foreground."""
+    place = Place.of_folder(folder)
+    umask = prepare_process()
+    spec = read_record(place.file("spec.json")) or {}
+    problem = problem_of_spec(spec)
+    if problem:
+        raise SystemExit("%s: %s" % (place.file("spec.json"), problem))
+    make_private_folder(lock_folder())
+    Supervisor(place, spec, make_lock(place.runner), umask).run()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] != "supervise":
+        raise SystemExit("usage: agent.py supervise FOLDER")
+    supervise(sys.argv[2])

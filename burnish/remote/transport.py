@@ -1,0 +1,230 @@
+"""How bytes reach an agent: what every transport provides, the first words on any of them, and the pipe to this machine.
+
+A transport starts one literal command, `remote_command`, on its host. That command reads the agent's source from its input and
+runs it: nothing need be installed there, and no data of ours ever passes through a shell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import re
+import secrets
+import subprocess
+import sys
+import threading
+import zlib
+from collections import deque
+from pathlib import Path
+from typing import Protocol
+
+from burnish.errors import HostRefused, HostUnreachable, printable
+from burnish.remote import agent
+
+NOISE_LIMIT = 64 << 10  # bytes a login shell may print before the agent speaks
+READ_SIZE = 1 << 16
+STDERR_KEPT = 4096  # bytes
+ENDING_TIMEOUT = 1.0  # s for an agent whose link was closed to end by itself
+
+# One line without a single quote, backslash or exclamation mark: between single quotes bash, dash, zsh, fish and tcsh all pass it
+# on unchanged. It must parse on any Python 3, to be able to say that this one is too old.
+LOADER = (
+    "import sys,json,zlib,hashlib;"
+    'sys.version_info>=(3,8) or sys.exit(sys.stdout.write(chr(10)+"burnish-python %d.%d.%d"%sys.version_info[:3]+chr(10))and 1);'
+    "i=sys.stdin.buffer;"
+    "h=json.loads(i.readline().decode());"
+    's=zlib.decompress(i.read(h["size"]));'
+    'hashlib.sha256(s).hexdigest()==h["sha256"] or sys.exit("the agent arrived damaged");'
+    'g={"__name__":"burnish_agent"};'
+    'exec(compile(s,"burnish-agent","exec"),g);'
+    'g["serve"](h["nonce"],s)'
+)
+TOO_OLD = re.compile(rb"\nburnish-python ([0-9.]{1,20})\n")
+
+
+class Channel(Protocol):
+    """The two streams of one agent. One thread reads, one writes, any may close."""
+
+    def read(self, size: int) -> bytes:
+        """Wait for at least one and at most `size` bytes; b"" when the agent ended as it should, or after `close`.
+
+        Raises HostRefused when something else than an agent ran, and HostUnreachable when the connection broke.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data`, or raise HostUnreachable."""
+
+    def close(self) -> None:
+        """End the connection and wake who reads or writes. May be called twice, from any thread."""
+
+
+class Transport(Protocol):
+    """A way to one host. `name` is the host's name in messages."""
+
+    @property
+    def name(self) -> str: ...
+
+    def open(self) -> Channel:
+        """Start an agent's loader on the host. Raises HostRefused, HostUnreachable."""
+
+
+def remote_command(python: str) -> str:
+    """The shell command that starts the loader. `python` is the name or path of the host's interpreter, checked by the caller."""
+    return f"exec {python} -I -S -c '{LOADER}'"
+
+
+@functools.cache
+def _upload() -> tuple[bytes, str, bytes]:
+    """The agent's compressed source, the hash of the source, and the source."""
+    source = Path(agent.__file__).read_bytes()
+    return zlib.compress(source, 9), hashlib.sha256(source).hexdigest(), source
+
+
+def bootstrap(channel: Channel, nonce: str | None = None) -> bytes:
+    """Send the agent's source to a loader and wait for the agent's first words. Returns what came after them: normally b"".
+
+    Nothing may be written to `channel` before this returns. It has no deadline: close the channel to end it. Raises HostRefused
+    when the host cannot run an agent, HostUnreachable when the connection ends.
+    """
+    nonce = nonce or secrets.token_hex(16)
+    compressed, digest, _ = _upload()
+    greeting = json.dumps({"size": len(compressed), "sha256": digest, "nonce": nonce}) + "\n"
+    try:
+        channel.write(greeting.encode() + compressed)
+    except HostUnreachable:
+        pass  # whatever runs there ended early; what it said is still to be read
+    return _first_words(channel, (agent.PREAMBLE % nonce).encode())
+
+
+def _first_words(channel: Channel, preamble: bytes) -> bytes:
+    heard = b""
+    while True:
+        data = channel.read(READ_SIZE)
+        heard += data
+        noise, found, rest = heard.partition(preamble)
+        if found:
+            return rest
+        if old := TOO_OLD.search(heard):
+            raise HostRefused(
+                f"its Python is {old[1].decode()}, and burnish needs 3.8 or newer there. Nothing was started on it.",
+                hint="name a newer one with `python:` in the inventory",
+            )
+        if len(noise) > NOISE_LIMIT:
+            shown = printable(heard[:60].decode("utf-8", "replace"), 60)
+            raise HostRefused(
+                f"your shell prints on login: {NOISE_LIMIT >> 10} KiB and more, beginning with “{shown}”, before burnish's "
+                "agent was heard. Nothing was started there.",
+                hint="let ~/.bashrc (or its like) print only in interactive shells",
+            )
+        if not data:
+            raise HostUnreachable("the connection ended before burnish's agent answered.")
+
+
+class LocalTransport:
+    """This machine, by a pipe. The agent inherits this process's environment, and so do the jobs."""
+
+    def __init__(self, python: str = sys.executable, name: str = "localhost") -> None:
+        self.name = name
+        self._python = python
+
+    def open(self) -> Channel:
+        """Start the loader, out of reach of Ctrl-C and of a closing terminal. Raises HostRefused."""
+        try:
+            process = subprocess.Popen(
+                [self._python, "-I", "-S", "-c", LOADER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise HostRefused(f"{self.name}: there is no {self._python}. Nothing was started there.") from None
+        except OSError as error:
+            raise HostRefused(
+                f"{self.name}: {self._python} cannot be run ({error.strerror}). Nothing was started there."
+            ) from None
+        return LocalChannel(self.name, self._python, process)
+
+
+class LocalChannel:
+    """The pipes of an agent on this machine."""
+
+    def __init__(self, name: str, python: str, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        self._name = name
+        self._python = python
+        self._process = process
+        self._stdin, self._stdout = process.stdin, process.stdout
+        self._writing, self._reading, self._closing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._closed = False
+        self._stderr: deque[int] = deque(maxlen=STDERR_KEPT)
+        # Unread, a full pipe would stop the agent.
+        self._drain = threading.Thread(target=self._drain_stderr, name=f"stderr of {name}", daemon=True)
+        self._drain.start()
+
+    @property
+    def pid(self) -> int:
+        """The agent's."""
+        return self._process.pid
+
+    def read(self, size: int) -> bytes:
+        with self._reading:
+            if not self._closed and (data := self._stdout.read(size)):
+                return data
+        return self._ended()
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        with self._writing:
+            try:
+                while view and not self._closed:
+                    view = view[self._stdin.write(view) :]
+            except OSError:
+                pass  # said below: bytes are left
+        if view:
+            raise HostUnreachable(f"{self._name}: its agent is gone.")
+
+    def close(self) -> None:
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            # A writer that the agent keeps waiting holds the lock, and only the agent's end frees it. Killing it loses nothing.
+            if not self._writing.acquire(timeout=ENDING_TIMEOUT):
+                self._process.kill()
+                self._writing.acquire()
+            with contextlib.suppress(OSError):
+                self._stdin.close()
+            self._writing.release()
+            try:
+                self._process.wait(ENDING_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._drain.join(ENDING_TIMEOUT)
+            with self._reading:
+                self._stdout.close()
+
+    def _ended(self) -> bytes:
+        if self._closed:
+            return b""
+        status = self._process.wait()
+        self._drain.join(ENDING_TIMEOUT)
+        if status == 0:
+            return b""
+        if status < 0:
+            raise HostUnreachable(f"{self._name}: its agent was ended by signal {-status}.")
+        lines = bytes(self._stderr).decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+        raise HostRefused(
+            f"{self._name}: {self._python} could not run burnish's agent; it ended with exit code {status}: "
+            f"{printable(lines[-1])}. Nothing was started there."
+        )
+
+    def _drain_stderr(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as stderr:
+            while data := stderr.read(STDERR_KEPT):
+                self._stderr.extend(data)
