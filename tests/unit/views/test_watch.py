@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from burnish.views.live import watch
+from burnish.views.watch import watch
 from burnish.views.output import JsonOutput, Output, TableOutput
 
 

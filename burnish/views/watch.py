@@ -1,0 +1,59 @@
+"""`--watch`: the same view again and again. On a terminal it is one screen that stands still; in a pipe, a page per change.
+
+A screen is a function of a snapshot: this module only repeats. The terminal is left as it was, however the watching ends.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+
+from burnish.views import tables
+from burnish.views.output import Output, TableOutput, View
+
+INTERVAL = 1.0  # s between two looks
+
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # the alternate screen, and no cursor in it
+_HOME, _REST_OF_LINE, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+
+
+def watch(
+    look: Callable[[], View],
+    output: Output,
+    until: Callable[[], bool] = lambda: False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Show what `look` returns, once a second, `until` says so or the reader goes away. KeyboardInterrupt passes through."""
+    screen = isinstance(output, TableOutput)
+    last: list[str] | None = None
+    try:
+        if screen:
+            output.raw(_ENTER)
+        while not output.closed:
+            page = list(_frame(look(), output) if screen else output.page(look()))
+            if screen:
+                output.raw(_HOME + "".join(f"{line}{_REST_OF_LINE}\r\n" for line in page) + _BELOW)
+            elif page != last:
+                output.lines(page if last is None or len(page) == 1 else ["", *page])
+            last = page
+            if until():
+                break
+            sleep(INTERVAL)
+    finally:
+        if screen:
+            output.raw(_LEAVE)
+    if screen and last is not None:
+        output.lines(last)
+
+
+def _frame(view: View, output: Output) -> Iterator[str]:
+    """As many lines as the terminal has now, at the width it has now; the last says how many are left out."""
+    size = shutil.get_terminal_size()
+    room = max(3, size.lines - 1)
+    lines = list(view.text(max(tables.NARROWEST, size.columns), output.colour))
+    if len(lines) <= room:
+        yield from lines
+        return
+    yield from lines[: room - 1]
+    yield f"… {len(lines) - room + 1} more lines"
