@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from burnish.views.watch import watch
 from burnish.views.output import JsonOutput, Output, TableOutput
+from burnish.views.watch import watch
 
 
 class Page:
