@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 AGENT = "burnish/remote/agent.py"
 MAX_LINES = 450
 
-# errors <- core <- store | views | remote <- slurm <- runners <- coordinator <- session <- cli
+# errors <- core <- store | views | remote <- slurm <- runners <- coordinator <- session <- cli; modules of one rank do not import each other
 RANKS = {
     "errors": 0,
     "core": 1,
@@ -27,6 +27,7 @@ RANKS = {
     "runners": 4,
     "coordinator": 5,
     "creation": 5,
+    "projection": 5,
     "session": 6,
     "cleaning": 7,
     "viewing": 7,
