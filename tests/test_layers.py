@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 AGENT = "burnish/remote/agent.py"
 MAX_LINES = 450
 
-# errors <- core <- store | views | remote <- slurm <- runners <- coordinator <- session <- cli; modules of one rank do not import each other
+# errors <- core <- store | views | remote <- slurm <- runners <- coordinator <- session <- cli
+# Modules of one rank do not import each other.
 RANKS = {
     "errors": 0,
     "core": 1,
