@@ -50,7 +50,7 @@ def _lines(text: str, file: str) -> Iterator[_Line]:
 
 
 def _split(text: str) -> Iterator[str]:
-    """Lines as CSV means them: `str.splitlines` would also split at a form feed, U+2028 and their like, which are part of a cell."""
+    """Lines as CSV means them: `str.splitlines` also splits at a form feed or U+2028, which are part of a cell."""
     lines = text.split("\n")
     yield from (f"{line}\n" for line in lines[:-1])
     yield lines[-1]

@@ -1,5 +1,6 @@
 """Where commands come from: `--command`, `--python_file`, or a function of the user's."""
 
+from burnish.runners.creator import created
 from burnish.runners.function_process import FunctionProcess
 from burnish.runners.refusal import RunnerRefused
 from burnish.runners.sources import Call, CommandSource, FunctionSource, PythonFileSource, TemplateSource
@@ -12,4 +13,5 @@ __all__ = [
     "PythonFileSource",
     "RunnerRefused",
     "TemplateSource",
+    "created",
 ]
