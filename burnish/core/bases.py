@@ -70,6 +70,11 @@ class Base:
         """Its rows."""
         return parse(self.read())
 
+    def forget(self) -> None:
+        """Drop the rows from memory; they are read again when needed."""
+        self.__dict__.pop("table", None)
+        self.__dict__.pop("numbers", None)
+
     @cached_property
     def numbers(self) -> Mapping[JobId, int]:
         """id -> row number, ids given to rows without one included."""

@@ -1,0 +1,130 @@
+"""The texts of the table that an editor's buffer may hold, on disk: `bases/<sha256>.z`.
+
+A file is a line of JSON (when, which text stood there before, ids given to rows without one, whose work it is) and the text,
+compressed. It is written by name of its content, so several coordinators keep the same text once. Renderings and people's saves
+are thinned out each for itself (`core.bases.kept`): a save is rare, and forgetting one could obey an old RESET again.
+
+Losing one of these files costs a doubt, never a result; so nothing here is synced, and a damaged one is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from burnish.core.bases import Base, Choice, choose, kept
+from burnish.core.jobs import JobId
+from burnish.core.table import Table
+from burnish.errors import StoreError
+from burnish.store import refusals
+
+
+class UnreadableText(StoreError):
+    """A kept text is damaged, or another coordinator thinned it out a moment ago."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: a kept text of the table cannot be read ({why}). It is left out.")
+        self.sha256 = path.stem
+
+
+class BaseTexts:
+    """The bases of one table, in `folder` (made by the caller)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[str, tuple[int, Base]] = {}  # file name -> (its mtime_ns, the base)
+
+    def keep(
+        self, table: Table, at: float, *, ids: Mapping[int, JobId] | None = None, follows: str | None, saved: bool
+    ) -> None:
+        """Keep a text: one about to be put in place (`saved=False`), or a save that was merged, with the ids its rows were given.
+
+        `at`: s since 1970. `follows`: sha256 of the text that it replaces. Raises StoreError if the disk refuses.
+        """
+        head = {"at": at, "follows": follows, "saved": saved, "ids": {str(n): job for n, job in (ids or {}).items()}}
+        target = self.folder / f"{table.sha256}.z"
+        temp = self.folder / f".{secrets.token_hex(8)}"
+        try:
+            temp.write_bytes(json.dumps(head).encode() + b"\n" + zlib.compress(table.data, 1))
+            os.replace(temp, target)
+            for _, base in self._known.values():
+                base.forget()
+            base = Base.of(table, at, ids, follows, saved)
+            base.read = lambda: _text(target)
+            self._known[target.name] = target.stat().st_mtime_ns, base
+            self._thin_out(at)
+        except OSError as error:
+            temp.unlink(missing_ok=True)
+            raise refusals.unkept(str(self.folder), error) from None
+
+    def bases(self) -> list[Base]:
+        """All that are kept, oldest first, those of other coordinators too. Raises StoreError if the folder cannot be read."""
+        found = {}
+        try:
+            for entry in os.scandir(self.folder):
+                if entry.name.endswith(".z") and (base := self._load(entry)) is not None:
+                    found[entry.name] = base
+        except OSError as error:
+            raise refusals.unkept(str(self.folder), error) from None
+        self._known = {name: self._known[name] for name in found}
+        return sorted(found.values(), key=lambda base: base.at)
+
+    def choose(self, theirs: Table) -> Choice | None:
+        """The base of a save (`core.bases.choose`), or None where no text is kept. Raises StoreError as `bases` does."""
+        bases = self.bases()
+        while bases:
+            try:
+                choice = choose(bases, theirs)
+                for base in bases[:-1]:
+                    if base is not choice.base:
+                        base.forget()
+                choice.base.table  # noqa: B018 - read now, while an unreadable text can still be left out
+                return choice
+            except UnreadableText as error:
+                bases = [base for base in bases if base.sha256 != error.sha256]
+        return None
+
+    def _load(self, entry: os.DirEntry[str]) -> Base | None:
+        try:
+            mtime = entry.stat().st_mtime_ns
+            known = self._known.get(entry.name)
+            if known is None or known[0] != mtime:
+                known = mtime, _read(Path(entry.path))
+                self._known[entry.name] = known
+            return known[1]
+        except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+            return None  # thinned out by another coordinator just now, or damaged
+
+    def _thin_out(self, now: float) -> None:
+        bases = self.bases()
+        for saved in (True, False):
+            mine = [base for base in bases if base.saved is saved]
+            keep = kept([base.at for base in mine], now)
+            for number, base in enumerate(mine):
+                if number not in keep:
+                    (self.folder / f"{base.sha256}.z").unlink(missing_ok=True)
+                    self._known.pop(f"{base.sha256}.z", None)
+
+
+def _read(path: Path) -> Base:
+    with path.open("rb") as file:
+        head = json.loads(file.readline())
+    ids = {int(number): JobId(int(job)) for number, job in head["ids"].items()}
+    return Base(path.stem, float(head["at"]), lambda: _text(path), ids, head["follows"], bool(head["saved"]))
+
+
+def _text(path: Path) -> bytes:
+    try:
+        data = zlib.decompress(path.read_bytes().partition(b"\n")[2])
+    except OSError as error:
+        raise UnreadableText(path, refusals.why(error)) from None
+    except zlib.error as error:
+        raise UnreadableText(path, f"damaged: {error}") from None
+    if hashlib.sha256(data).hexdigest() != path.stem:
+        raise UnreadableText(path, "damaged")
+    return data

@@ -1,0 +1,129 @@
+"""Inodes that were the table a moment ago, and what an editor may still write into them.
+
+An editor that had the file open when burnish replaced it writes into an inode without the table's name: its save would be gone,
+and it would never know. So each displaced inode keeps a name of burnish's own (`displaced-…`) and is watched for ten seconds
+after the last sign of life. A save found there is merged like any other. What a coordinator that died has left is found by name.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Container
+from dataclasses import dataclass
+
+from burnish.core.table import Table, parse
+from burnish.errors import InputError
+from burnish.store import refusals
+from burnish.store.version import TWO_LOOKS, UNFINISHED, Identity, Seen, content, digest
+
+WATCHED = 10.0  # s
+PREFIX = "displaced-"
+TEMP = ".new-"
+LEFT_BEHIND = 60.0  # s after which a temporary file belongs to nobody
+
+
+@dataclass
+class _Inode:
+    path: str
+    since: float  # the last sign of life
+    sha256: str = ""  # of the content that is known
+    identity: Identity | None = None  # when its content was last known
+    looked: Identity | None = None
+    looked_at: float = 0.0
+
+
+class DisplacedInodes:
+    """The displaced inodes of one table. `shown` is the table as the user wrote it; `own` is where unreadable saves are kept."""
+
+    def __init__(self, own: str, shown: str) -> None:
+        self.own = own
+        self.shown = shown
+        self._inodes: list[_Inode] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._inodes)
+
+    def add(self, path: str, expected: Seen, now: float) -> None:
+        """Watch what is named `path` now, and was taken to be `expected` when it was displaced."""
+        self._inodes.append(_Inode(path, now, expected.sha256, expected.identity))
+
+    def recover(self, folder: str, now: float) -> None:
+        """Watch what coordinators that died have left in `folder`. Raises StoreError if it cannot be read."""
+        mine = {inode.path for inode in self._inodes}
+        try:
+            for entry in os.scandir(folder):
+                if entry.name.startswith(PREFIX) and entry.path not in mine:
+                    self._inodes.append(_Inode(entry.path, now))
+                elif (
+                    entry.name.startswith(TEMP)
+                    and time.time() - entry.stat(follow_symlinks=False).st_ctime > LEFT_BEHIND
+                ):
+                    remove(entry.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise refusals.unkept(folder, error) from None
+
+    def next_save(self, now: float, known: Container[str]) -> Table | None:
+        """A save that stands still in one of them, its sha256 not in `known`. Raises InputError for one that stays unreadable."""
+        for inode in list(self._inodes):
+            try:
+                fd = os.open(inode.path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                self._inodes.remove(inode)  # cleaned away together with the rest
+                continue
+            try:
+                table = self._look(inode, fd, now, known)
+            finally:
+                os.close(fd)
+            if table is not None:
+                return table
+        return None
+
+    def _look(self, inode: _Inode, fd: int, now: float, known: Container[str]) -> Table | None:
+        identity = Identity.of(os.fstat(fd))
+        over = now - inode.since >= WATCHED
+        if identity == inode.identity:
+            if over:
+                self._drop(inode)
+            return None
+        if identity != inode.looked:
+            inode.looked, inode.looked_at, inode.since = identity, now, now
+            return None
+        data = content(fd, identity.size)
+        if now - inode.looked_at < (TWO_LOOKS if data.endswith(b"\n") else UNFINISHED):
+            return None
+        sha256 = digest(data)
+        table = None
+        if data and sha256 != inode.sha256 and sha256 not in known:
+            try:
+                table = parse(data, self.shown)
+            except InputError as error:
+                if over:
+                    raise self._keep_aside(inode, error) from None
+                return None
+        inode.identity, inode.sha256 = identity, sha256
+        return table
+
+    def _drop(self, inode: _Inode) -> None:
+        self._inodes.remove(inode)
+        remove(inode.path)
+
+    def _keep_aside(self, inode: _Inode, error: InputError) -> InputError:
+        self._inodes.remove(inode)
+        place = os.path.join(self.own, f"unreadable-{secrets.token_hex(4)}.csv")
+        try:
+            os.rename(inode.path, place)
+        except OSError:
+            place = inode.path
+        return InputError(error.problems, hint=f"This was saved while burnish wrote the table; it is kept as {place}.")
+
+
+def remove(path: str) -> None:
+    """Unlink, unless somebody did."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,66 @@
+"""What the disk refused, as a sentence: the one place where an OSError about the table becomes words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from burnish.errors import InputError, Problem, StoreError
+
+_WHY = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your disk quota is used up",
+    errno.EACCES: "you have no permission to",
+    errno.EPERM: "you have no permission to",
+    errno.EROFS: "it is on a file system mounted read-only",
+    errno.ELOOP: "its symlinks lead back to themselves",
+    errno.ENOENT: "there is no such file or folder",
+    errno.ENOTDIR: "a part of its path is not a folder",
+    errno.EISDIR: "it is a folder",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.ESTALE: "the file server no longer knows it (stale handle)",
+    errno.EIO: "the disk reports an input/output error",
+    errno.EMLINK: "it has too many hard links",
+}
+
+
+def why(error: OSError) -> str:
+    """The cause in words: `the disk is full`."""
+    return _WHY.get(error.errno or 0) or (error.strerror or str(error)).lower()
+
+
+def unreadable(shown: str, error: OSError) -> StoreError:
+    """The table cannot be read."""
+    return StoreError(f"{shown}: cannot be read: {why(error)}. Nothing new is started; running jobs go on.")
+
+
+def unwritable(shown: str, error: OSError) -> StoreError:
+    """The table cannot be written; what is there was not touched."""
+    return StoreError(
+        f"{shown}: cannot be written: {why(error)}. It stays as it was; nothing that burnish knows is lost."
+    )
+
+
+def unkept(folder: str, error: OSError) -> StoreError:
+    """burnish's own folder beside the table cannot be used."""
+    return StoreError(f"{error.filename or folder}: burnish's own files: {why(error)}. The table stays as it was.")
+
+
+def no_file(shown: str, mode: int) -> InputError | None:
+    """The refusal of what is not a regular file, or None for one. A named pipe is refused before it is opened."""
+    if stat.S_ISREG(mode):
+        return None
+    kinds = [(stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket")]
+    kind = next((name for test, name in kinds if test(mode)), "a device")
+    return InputError([Problem(shown, f"this is {kind}; expected a CSV file. Nothing was started.")])
+
+
+def read_only(shown: str, path: str) -> StoreError | None:
+    """The refusal to replace a table that its owner made read-only, or None."""
+    if os.access(path, os.W_OK):
+        return None
+    return StoreError(
+        f"{shown}: you may not write it, and burnish keeps the states of jobs in it. Nothing was changed.",
+        hint=f"chmod u+w {shown}",
+    )
