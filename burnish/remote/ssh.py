@@ -45,6 +45,8 @@ STDOUT_SEARCHED = (64 << 10) + 4096  # bytes in which the agent's first words ar
 
 RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
 
+CONNECTION_ERRORS = (paramiko.SSHException, EOFError, OSError)
+
 DOORSTEPS = Doorsteps(at_once=8, failures=LOGINS_TRIED)
 
 # Without a handler of their own, paramiko's tracebacks would reach the user's terminal.
@@ -69,6 +71,7 @@ class SshTransport:
         note: Callable[[str], None] | None = None,
         doorsteps: Doorsteps = DOORSTEPS,
     ) -> None:
+        self.name = wish.name
         self._wish = wish
         self._command = remote_command(python)
         self._python = python
@@ -171,7 +174,7 @@ class SshChannel:
         """
         try:
             data: bytes = self._session.recv(size)
-        except (OSError, paramiko.SSHException):
+        except CONNECTION_ERRORS:
             data = b""
         if not data:
             return self._ended()
@@ -181,12 +184,11 @@ class SshChannel:
         return data
 
     def write(self, data: bytes) -> None:
-        """Send all of `data`; blocks while the host does not read. Raises as `read` does."""
+        """Send all of `data`; blocks while the host does not read. Raises HostUnreachable."""
         try:
             self._session.sendall(data)
-        except (OSError, paramiko.SSHException):
-            self._ended()
-            raise HostUnreachable(f"{self._host}: the connection was closed.") from None
+        except CONNECTION_ERRORS:
+            raise HostUnreachable(f"{self._host}: the connection is closed.") from None
 
     def close(self) -> None:
         """End the connection at once; whoever reads or writes is woken. Never blocks; may be called twice, from any thread."""
@@ -208,7 +210,7 @@ class SshChannel:
         return b""
 
     def _drain_stderr(self) -> None:
-        with contextlib.suppress(OSError, paramiko.SSHException):
+        with contextlib.suppress(*CONNECTION_ERRORS):
             while data := self._session.recv_stderr(STDERR_KEPT):
                 self._stderr.extend(data)
 
@@ -354,7 +356,7 @@ def _translated(endpoint: Endpoint, step: str) -> Iterator[None]:
         yield
     except BurnishError:
         raise
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except CONNECTION_ERRORS as error:
         raise _sentence(endpoint, step, error) from None
 
 

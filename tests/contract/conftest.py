@@ -1,0 +1,7 @@
+"""Fixtures of the contract tests: the bench of real hosts."""
+
+from __future__ import annotations
+
+from tests.support.hosts import bench
+
+__all__ = ["bench"]

@@ -1,0 +1,428 @@
+"""The SSH transport against real sshds: what gets through, what is refused with which sentence, and what ends a wait."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.errors import BurnishError, HostRefused, HostUnreachable
+from burnish.remote import ssh
+from burnish.remote.agent import PROTOCOL, FrameReader, encode_frame
+from burnish.remote.doorstep import Doorsteps
+from burnish.remote.ssh import SshChannel, SshTransport
+from burnish.remote.ssh_config import Wish
+from burnish.remote.transport import bootstrap
+from tests.support.hosts import ACCOUNT, Bench, free_port, make_key
+from tests.support.waiting import wait_for
+
+ECHO = "exec cat"  # instead of the loader: what is written comes back
+
+
+def transport(
+    bench: Bench, name: str, python: str = "python3", notes: list[str] | None = None, **wish: Any
+) -> SshTransport:
+    note = None if notes is None else notes.append
+    return SshTransport(bench.wish(name, **wish), python, note=note, doorsteps=Doorsteps(at_once=8, failures=2))
+
+
+def welcome(channel: SshChannel) -> dict[str, object]:
+    """Start the real agent over `channel` and return its answer to hello."""
+    frames = FrameReader()
+    early = bootstrap(channel)
+    channel.write(encode_frame({"type": "hello", "protocol": PROTOCOL, "table": "0" * 16, "state_dir": "~/.burnish"}))
+    received = list(frames.feed(early))
+    while not received:
+        data = channel.read(1 << 16)
+        assert data, "the agent ended"
+        received = list(frames.feed(data))
+    return dict(received[0][0])
+
+
+def refusal(bench: Bench, name: str, kind: type[BurnishError] = HostRefused, **wish: Any) -> BurnishError:
+    """The error that reaching `name` and starting the agent there ends with."""
+    with pytest.raises(kind) as caught:
+        bootstrap(transport(bench, name, **wish).open())
+    assert "Traceback" not in str(caught.value)
+    return caught.value
+
+
+def fingerprint(public: str) -> str:
+    listed = subprocess.run(["ssh-keygen", "-lf", "-"], input=public, text=True, capture_output=True, check=True)
+    return listed.stdout.split()[1]
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "zsh", "fish", "tcsh"])
+def test_agent_answers_whatever_the_login_shell(bench: Bench, shell: str) -> None:
+    bench.add("gpu1", shell=shell)
+    channel = transport(bench, "gpu1").open()
+    answer = welcome(channel)
+    assert (answer["type"], answer["hostname"]) == ("welcome", "gpu1")
+    channel.close()
+
+
+def test_hosts_of_the_bench_are_different_machines(bench: Bench) -> None:
+    here = Path("/proc/sys/kernel/hostname").read_text().strip()
+    for name in ("gpu1", "gpu2"):
+        bench.add(name)
+    answers = [welcome(transport(bench, name).open()) for name in ("gpu1", "gpu2")]
+    for key in ("state_id", "hostname", "incarnation"):
+        assert answers[0][key] != answers[1][key]
+    assert here not in [answer["hostname"] for answer in answers]
+    assert all((bench.hosts[name].home / ".burnish").is_dir() for name in bench.hosts)
+
+
+def test_a_shell_that_prints_at_login_is_talked_through(bench: Bench) -> None:
+    bench.add("gpu1", rc={".bashrc": "echo welcome to gpu1; echo be nice >&2\n"})
+    assert welcome(transport(bench, "gpu1").open())["type"] == "welcome"
+
+
+def test_every_byte_comes_back_in_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 MiB each way at once, with keys renegotiated every MiB, through one session without SFTP."""
+    monkeypatch.setattr(ssh, "remote_command", lambda _python: ECHO)
+    bench.add("gpu1", options=("MaxSessions 1", "RekeyLimit 1M"))
+    channel = transport(bench, "gpu1").open()
+    sent = os.urandom(1 << 20) * 8
+    writer = threading.Thread(target=channel.write, args=(sent,), daemon=True)
+    writer.start()
+    digest, length = hashlib.sha256(), 0
+    while length < len(sent):
+        data = channel.read(1 << 16)
+        assert 0 < len(data) <= 1 << 16
+        digest.update(data)
+        length += len(data)
+    writer.join(20)
+    assert (length, digest.digest()) == (len(sent), hashlib.sha256(sent).digest())
+    channel.close()
+
+
+def test_a_flood_on_stderr_stops_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh, "remote_command", lambda _python: "head -c 8000000 /dev/zero >&2; echo through; cat")
+    bench.add("gpu1")
+    channel = transport(bench, "gpu1").open()
+    assert channel.read(100) == b"through\n"
+    channel.close()
+
+
+def test_host_behind_two_jumps(bench: Bench) -> None:
+    bench.add("login")
+    bench.add("inner", through="login")
+    bench.add("gpu1", through="inner")
+    assert welcome(transport(bench, "gpu1").open())["hostname"] == "gpu1"
+    assert all(
+        "session opened" in bench.hosts[name].log or "Accepted publickey" in bench.hosts[name].log
+        for name in bench.hosts
+    )
+
+
+def test_jump_from_the_inventory_beats_the_configuration(bench: Bench) -> None:
+    bench.add("login", options=("MaxSessions 0",))  # a host for jumping through only
+    bench.add("gpu1", through="nowhere")
+    assert welcome(transport(bench, "gpu1", jump="login").open())["hostname"] == "gpu1"
+    assert "Accepted publickey" in bench.hosts["login"].log
+
+
+def test_jump_host_that_does_not_forward(bench: Bench) -> None:
+    bench.add("login", options=("AllowTcpForwarding no",))
+    bench.add("gpu1", through="login")
+    assert "does not forward connections" in str(refusal(bench, "gpu1"))
+
+
+def test_jump_host_that_cannot_reach_the_target(bench: Bench) -> None:
+    bench.add("login")
+    bench.add("gpu1", through="login").stop()
+    assert "gpu1" in str(refusal(bench, "gpu1", HostUnreachable))
+
+
+def test_proxy_command_carries_the_connection_and_ends_with_it(bench: Bench) -> None:
+    host = bench.add("gpu1")
+    record = bench.folder / "proxy.pid"
+    relay = bench.folder / "relay"
+    relay.write_text(RELAY.format(record=record))
+    relay.chmod(0o755)
+    bench.configure(
+        f"Host behind\n  HostName {host.address}\n  Port {host.port}\n  User {ACCOUNT}\n  ProxyCommand {relay} %h %p\n"
+    )
+    channel = transport(bench, "behind").open()
+    assert welcome(channel)["hostname"] == "gpu1"
+    pid = int(record.read_text())
+    assert Path(f"/proc/{pid}").exists()
+    channel.close()
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), f"ProxyCommand {pid} lives on")
+
+
+RELAY = """#!/usr/bin/python3
+import os, select, socket, sys
+open("{record}", "w").write(str(os.getpid()))
+far = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+while True:
+    for ready in select.select([0, far], [], [])[0]:
+        data = os.read(0, 65536) if ready == 0 else far.recv(65536)
+        if not data:
+            sys.exit()
+        far.sendall(data) if ready == 0 else os.write(1, data)
+"""
+
+
+def test_included_and_matched_configuration_counts(bench: Bench) -> None:
+    """What ssh reads right and paramiko does not: Include, and Match."""
+    host = bench.add("gpu1")
+    included = bench.folder / "included"
+    included.write_text(f"Match originalhost box\n  HostName {host.address}\n  Port {host.port}\n  User {ACCOUNT}\n")
+    bench.configure(f"Match all\n  Include {included}\n")
+    assert welcome(transport(bench, "box").open())["hostname"] == "gpu1"
+
+
+def test_unknown_host_key_is_refused_with_fingerprint_and_remedy(bench: Bench) -> None:
+    host = bench.add("gpu1", known=False)
+    error = refusal(bench, "gpu1")
+    assert fingerprint((host.folder / "host_key.pub").read_text()) in str(error)
+    assert error.hint and f"ssh -F {bench.config} gpu1" in error.hint and "accept-new" in error.hint
+    assert bench.known_hosts.read_text() == ""
+    assert "Accepted publickey" not in host.log
+
+
+@pytest.mark.parametrize("by", ["inventory", "ssh_config"])
+def test_accept_new_learns_an_unknown_key_once(bench: Bench, by: str) -> None:
+    bench.add("gpu1", known=False)
+    if by == "ssh_config":
+        bench.configure("Host *\n  StrictHostKeyChecking accept-new\n  HashKnownHosts yes\n")
+    notes: list[str] = []
+    for _ in range(2):
+        channel = transport(bench, "gpu1", notes=notes, accept_new=by == "inventory").open()
+        assert welcome(channel)["type"] == "welcome"
+        channel.close()
+    assert len(notes) == 1 and "learnt its host key" in notes[0]
+    (line,) = bench.known_hosts.read_text().splitlines()
+    assert line.startswith("|1|") == (by == "ssh_config")
+    assert welcome(transport(bench, "gpu1").open())["type"] == "welcome"
+
+
+@pytest.mark.parametrize("accept_new", [False, True])
+def test_changed_host_key_is_always_refused(bench: Bench, accept_new: bool) -> None:
+    host = bench.add("gpu1")
+    old = fingerprint((host.folder / "host_key.pub").read_text())
+    new = fingerprint(host.renew_key())
+    before = bench.known_hosts.read_text()
+    host.stop()
+    host.start()
+    error = refusal(bench, "gpu1", accept_new=accept_new)
+    assert old in str(error) and new in str(error) and f"{bench.known_hosts}:1" in str(error)
+    assert error.hint and f"ssh-keygen -R '[{host.address}]:{host.port}' -f {bench.known_hosts}" in error.hint
+    assert bench.known_hosts.read_text() == before
+    assert "Accepted publickey" not in host.log
+
+
+def test_revoked_host_key_is_refused(bench: Bench) -> None:
+    host = bench.add("gpu1")
+    public = (host.folder / "host_key.pub").read_text()
+    with bench.known_hosts.open("a") as file:
+        file.write(f"@revoked * {public}")
+    assert "revoked" in str(refusal(bench, "gpu1", accept_new=True))
+
+
+def test_the_key_that_is_known_is_asked_for_when_a_host_has_several(bench: Bench) -> None:
+    host = bench.add("gpu1", known=False)
+    config = host.folder / "sshd_config"
+    bench.know(host, make_key(host.folder / "rsa_key", "rsa"))
+    config.write_text(config.read_text() + f"HostKey {host.folder}/rsa_key\n")
+    host.stop()
+    host.start()
+    assert welcome(transport(bench, "gpu1").open())["type"] == "welcome"
+
+
+def test_login_is_tried_twice_and_then_not_again(bench: Bench) -> None:
+    host = bench.add("gpu1")
+    (host.home / ".ssh" / "authorized_keys").write_text("")
+    way = transport(bench, "gpu1")
+    for _ in range(3):
+        with pytest.raises(HostRefused) as caught:
+            way.open()
+        assert "accepts none of the 1 keys" in str(caught.value)
+    wait_for(lambda: host.log.count("Failed publickey") == 2, lambda: host.log)
+    assert host.log.count("Connection from") - host.log.count("kex_exchange_identification") == 2
+
+
+def test_key_with_a_passphrase_is_named(bench: Bench) -> None:
+    bench.add("gpu1")
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret", "-f", bench.key], check=True)
+    error = refusal(bench, "gpu1")
+    assert str(bench.key) in str(error) and "ssh-add" in str(error)
+
+
+def test_key_held_by_an_ssh_agent(bench: Bench) -> None:
+    bench.add("gpu1")
+    path = bench.folder / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(path.exists)
+        subprocess.run(["ssh-add", "-q", bench.key], check=True, env={**os.environ, "SSH_AUTH_SOCK": str(path)})
+        bench.key.unlink()  # the public half stays, and says which of the agent's keys to offer
+        bench.configure(f"Host *\n  IdentityAgent {path}\n")
+        assert welcome(transport(bench, "gpu1").open())["type"] == "welcome"
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
+def test_agent_is_never_forwarded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh, "remote_command", lambda _python: 'echo "<$SSH_AUTH_SOCK>"; cat')
+    bench.add("gpu1", options=("AllowAgentForwarding yes",))
+    bench.configure("Host *\n  ForwardAgent yes\n")
+    assert transport(bench, "gpu1").open().read(100) == b"<>\n"
+
+
+def test_no_python_names_the_remedy(bench: Bench) -> None:
+    for shell in ("bash", "dash", "zsh", "fish", "tcsh"):
+        bench.add(f"with-{shell}", shell=shell, without="python")
+        error = refusal(bench, f"with-{shell}")
+        assert f"with-{shell}: there is no python3 there" in str(error)
+        assert error.hint and "python:" in error.hint
+
+
+def test_forced_command_is_told_from_an_agent(bench: Bench) -> None:
+    bench.add("gpu1", options=("ForceCommand echo no commands here; exit 3",))
+    error = refusal(bench, "gpu1")
+    assert "something else than burnish's agent" in str(error) and "exit 3: no commands here" in str(error)
+
+
+@pytest.mark.parametrize("shell", ["/usr/sbin/nologin", "/bin/false"])
+def test_account_without_a_shell(bench: Bench, shell: str) -> None:
+    bench.add("gpu1", shell=shell)
+    assert "something else than burnish's agent" in str(refusal(bench, "gpu1"))
+
+
+def test_host_that_opens_no_sessions(bench: Bench) -> None:
+    bench.add("gpu1", options=("MaxSessions 0",))
+    assert "opens no session" in str(refusal(bench, "gpu1"))
+
+
+def test_nobody_listens(bench: Bench) -> None:
+    bench.add("gpu1").stop()
+    error = refusal(bench, "gpu1", HostUnreachable)
+    assert str(error).startswith("gpu1 (alice@127.0.1.1") and "Connection refused" in str(error)
+
+
+def test_listener_that_never_speaks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh, "HANDSHAKE_TIMEOUT", 1.0)
+    with socket.create_server(("127.0.0.1", free_port())) as mute:
+        wish = Wish("mute", hostname="127.0.0.1", port=mute.getsockname()[1], ssh_config=str(bench.config))
+        bench.configure("")
+        began = time.monotonic()
+        with pytest.raises(HostUnreachable):
+            SshTransport(wish, doorsteps=Doorsteps(8, 2)).open()
+        assert time.monotonic() - began < 10
+
+
+def test_name_that_does_not_resolve(bench: Bench) -> None:
+    bench.configure("")
+    assert "name is not found" in str(refusal(bench, "no-such-host.invalid", HostUnreachable))
+
+
+def test_close_from_another_thread_wakes_reader_and_writer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the watchdog does to a host that fell silent in the middle: its session stands still, nothing is acknowledged."""
+    monkeypatch.setattr(ssh, "remote_command", lambda _python: "exec sleep 1000")
+    host = bench.add("gpu1")
+    channel = transport(bench, "gpu1").open()
+    stopped = host.processes()
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    ends: dict[str, object] = {}
+
+    def write() -> None:
+        try:
+            channel.write(bytes(64 << 20))
+        except HostUnreachable as error:
+            ends["write"] = error
+
+    threads = [
+        threading.Thread(target=lambda: ends.update(read=channel.read(10)), daemon=True),
+        threading.Thread(target=write, daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    began = time.monotonic()
+    threading.Timer(0.5, channel.close).start()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    assert ends["read"] == b"" and isinstance(ends["write"], HostUnreachable)
+    assert time.monotonic() - began < 5
+    channel.close()
+
+
+def test_dropped_connection_is_not_a_refusal(bench: Bench) -> None:
+    host = bench.add("gpu1")
+    channel = transport(bench, "gpu1").open()
+    assert welcome(channel)["type"] == "welcome"
+    for pid in host.sessions():
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(HostUnreachable):
+        while channel.read(1 << 16):
+            pass
+    assert welcome(transport(bench, "gpu1").open())["type"] == "welcome"
+
+
+def test_agent_that_dies_is_not_a_refusal(bench: Bench) -> None:
+    host = bench.add("gpu1")
+    channel = transport(bench, "gpu1").open()
+    answer = welcome(channel)
+    assert isinstance(answer["pid"], int)
+    os.kill(host.processes()[-1], signal.SIGKILL)
+    with pytest.raises(HostUnreachable, match="the agent there ended"):
+        while channel.read(1 << 16):
+            pass
+
+
+def test_twenty_links_through_a_bastion_that_drops_half(bench: Bench) -> None:
+    """Dropped handshakes (MaxStartups) are no refusal: trying again, as a link does, brings everybody in."""
+    bench.add("login", options=("MaxStartups 4:50:8",))
+    bench.add("gpu1", through="login")
+    doorsteps = Doorsteps(at_once=8, failures=2)
+    opened: list[SshChannel] = []
+    refused: list[HostRefused] = []
+    end = time.monotonic() + 60
+
+    def reach() -> None:
+        while time.monotonic() < end:
+            try:
+                opened.append(SshTransport(bench.wish("gpu1"), doorsteps=doorsteps).open())
+                return
+            except HostUnreachable:
+                continue
+            except HostRefused as error:
+                refused.append(error)
+                return
+
+    threads = [threading.Thread(target=reach) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(65)
+    assert refused == [] and len(opened) == 20
+    for channel in opened:
+        channel.close()
+
+
+def test_threads_and_files_of_a_closed_connection_go(bench: Bench) -> None:
+    bench.add("gpu1")
+    bench.add("gpu2", through="gpu1")
+    transport(bench, "gpu2").open().close()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        channel = transport(bench, "gpu2").open()
+        welcome(channel)
+        channel.close()
+    wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before, lambda: os.listdir("/proc/self/fd"))
+    wait_for(
+        lambda: not [thread for thread in threading.enumerate() if "gpu" in thread.name or "Transport" in repr(thread)],
+        threading.enumerate,
+    )

@@ -1,0 +1,280 @@
+"""Hosts for tests: real sshds in namespaces of their own, each with its own name, home, processes, /var/tmp and machine-id.
+
+A host differs from this machine in what burnish looks at: process ids (and so its incarnation), host name, machine-id,
+account, home and /var/tmp. It shares the network, where it listens on a loopback address of its own. Its account `alice` is not
+root, and logs in with a key that the bench made. Nothing outside the bench's folder is read or written: ssh configuration,
+known_hosts and keys are the bench's own. Needs root, for the namespaces. Hosts end with the test's process, even when that is
+killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from burnish.remote.ssh_config import Wish
+from tests.support.waiting import wait_for
+
+ACCOUNT, UID = "alice", 4242
+FAKES = Path(__file__).resolve().parent.parent / "fakes" / "bin"
+
+# Runs as root in the new namespaces, and becomes the host's process 1.
+BOOT = """
+set -eu
+mount --make-rprivate /
+mount -t proc proc /proc
+hostname "$NAME"
+mount -t tmpfs -o mode=755 tmpfs /home
+mkdir /home/$ACCOUNT /home/fakes /home/tools
+mount --bind "$FOLDER/home" /home/$ACCOUNT
+mount --bind "$FAKES" /home/fakes
+mount --bind "$FOLDER/tools" /home/tools
+mount --bind "$FOLDER/var_tmp" /var/tmp
+mount --bind "$FOLDER/machine-id" /etc/machine-id
+mount --bind "$FOLDER/passwd" /etc/passwd
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/sshd
+exec /usr/sbin/sshd -D -e -f "$FOLDER/sshd_config"
+"""
+
+
+@dataclass
+class RemoteHost:
+    """One host. `options` are lines for its sshd_config; changes to the files in `folder` count from the next `start`."""
+
+    name: str
+    folder: Path
+    address: str
+    port: int
+    options: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def home(self) -> Path:
+        """The account's home folder, as this machine sees it."""
+        return self.folder / "home"
+
+    @property
+    def log(self) -> str:
+        """What its sshd said."""
+        return (self.folder / "sshd.log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Boot it, with new processes and the files it had. Returns when its sshd answers."""
+        self.process = subprocess.Popen(
+            [*shlex.split("setpriv --pdeathsig KILL unshare --pid --mount --uts --fork --kill-child sh -c"), BOOT],
+            env={
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NAME": self.name, "FOLDER": str(self.folder), "FAKES": str(FAKES),
+                "ACCOUNT": ACCOUNT,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(self.folder / "sshd.log").open("ab"),
+        )  # fmt: skip
+        wait_for(self._answers, lambda: f"{self.name} did not boot:\n{self.log}")
+
+    def stop(self) -> None:
+        """Pull its plug: every process of it is killed."""
+        if self.process is not None:
+            init = children(self.process.pid)
+            self.process.kill()
+            self.process.wait()
+            wait_for(lambda: not any(alive(pid) for pid in init), f"{self.name} does not end")
+            self.process = None
+
+    def sessions(self) -> list[int]:
+        """The pids, on this machine, of the sshd processes that serve its connections, parents first."""
+        assert self.process is not None
+        return [pid for init in children(self.process.pid) for pid in descendants(init) if _command(pid) == "sshd"]
+
+    def processes(self) -> list[int]:
+        """The pids, on this machine, of everything that runs on it but its first sshd."""
+        assert self.process is not None
+        return [pid for init in children(self.process.pid) for pid in descendants(init)]
+
+    def renew_key(self, kind: str = "ed25519") -> str:
+        """Give it another host key (used from the next connection on). Returns the public key's two words."""
+        key = self.folder / "host_key"
+        for path in (key, key.with_suffix(".pub")):
+            path.unlink()
+        return make_key(key, kind)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.name} did not boot (are we root?):\n{self.log}")
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex((self.address, self.port)) == 0
+
+
+class Bench:
+    """Hosts, and the ssh configuration, key and known_hosts of the person who reaches them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.hosts: dict[str, RemoteHost] = {}
+        self.config = folder / "ssh_config"
+        self.known_hosts = folder / "known_hosts"
+        self.key = folder / "id_ed25519"
+        self.known_hosts.touch()
+        self._public = make_key(self.key)
+        self._extra: list[str] = []
+
+    def add(
+        self,
+        name: str,
+        *,
+        shell: str = "bash",
+        rc: dict[str, str] | None = None,
+        options: tuple[str, ...] = (),
+        without: str | None = None,
+        through: str | None = None,
+        known: bool = True,
+    ) -> RemoteHost:
+        """Boot a host and tell ssh_config and known_hosts of it.
+
+        `rc`: files in its home; `options`: lines for sshd_config; `without`: the programs whose names begin so are not
+        on its PATH; `through`: its ProxyJump; `known`: whether its key is in known_hosts.
+        """
+        folder = self.folder / name
+        (folder / "home" / ".ssh").mkdir(parents=True)
+        (folder / "var_tmp").mkdir()
+        (folder / "var_tmp").chmod(0o1777)
+        (folder / "machine-id").write_text(os.urandom(16).hex() + "\n")
+        _write_passwd(folder / "passwd", shell)
+        (folder / "home" / ".ssh" / "authorized_keys").write_text(self._public + "\n")
+        for file, text in (rc or {}).items():
+            (folder / "home" / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "home" / file).write_text(text)
+        for entry in [folder / "home", *(folder / "home").rglob("*")]:
+            os.chown(entry, UID, UID)
+        host = RemoteHost(name, folder, f"127.0.1.{len(self.hosts) + 1}", free_port(), options)
+        public = make_key(folder / "host_key")
+        (folder / "tools").mkdir()
+        if without:
+            _link_tools(folder / "tools", without)
+        _write_sshd_config(host, "/home/tools" if without else "/home/fakes:/usr/bin:/bin")
+        self.hosts[name] = host
+        self.configure(
+            f"Host {name}\n  HostName {host.address}\n  Port {host.port}\n  User {ACCOUNT}\n"
+            + (f"  ProxyJump {through}\n" if through else "")
+        )
+        if known:
+            self.know(host, public)
+        host.start()
+        return host
+
+    def know(self, host: RemoteHost, public: str) -> None:
+        """Add a line for `host` to known_hosts."""
+        with self.known_hosts.open("a") as file:
+            file.write(f"[{host.address}]:{host.port} {public}\n")
+
+    def configure(self, text: str) -> None:
+        """Add a block to the ssh configuration; earlier ones win, as ever."""
+        self._extra.append(text)
+        common = (
+            f"Host *\n  UserKnownHostsFile {self.known_hosts}\n  GlobalKnownHostsFile none\n  IdentityFile {self.key}\n"
+            "  IdentitiesOnly yes\n  IdentityAgent none\n"
+        )
+        self.config.write_text("".join([*self._extra, common]))
+
+    def wish(self, name: str, **changes: object) -> Wish:
+        """How an inventory with nothing but `ssh_config` would ask for this host."""
+        return Wish(name, ssh_config=str(self.config), **changes)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Stop all hosts."""
+        for host in self.hosts.values():
+            host.stop()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A bench without hosts; those that a test adds end with it."""
+    made = Bench(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def make_key(path: Path, kind: str = "ed25519") -> str:
+    """Make a key pair at `path`; the public key's two words, as known_hosts and authorized_keys hold them."""
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "", "-f", path], check=True, stdin=subprocess.DEVNULL
+    )
+    return Path(f"{path}.pub").read_text().strip()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now, on any loopback address."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+def children(pid: int) -> list[int]:
+    """The pids of the processes that `pid` started and that still are its own."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def descendants(pid: int) -> list[int]:
+    """The pids below `pid`, parents first."""
+    return [found for child in children(pid) for found in (child, *descendants(child))]
+
+
+def alive(pid: int) -> bool:
+    """Whether `pid` is a process that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _write_passwd(path: Path, shell: str) -> None:
+    program = shutil.which(shell)
+    assert program is not None, f"{shell} is not installed here: scripts/debian_packages names what the tests need"
+    others = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith(f"{ACCOUNT}:")]
+    path.write_text("\n".join([*others, f"{ACCOUNT}:*:{UID}:{UID}::/home/{ACCOUNT}:{program}"]) + "\n")
+
+
+def _link_tools(folder: Path, missing: str) -> None:
+    for source in (Path("/usr/bin"), Path("/bin")):
+        for tool in source.iterdir():
+            link = folder / tool.name
+            if not tool.name.startswith(missing) and not link.is_symlink():
+                link.symlink_to(tool)
+
+
+def _write_sshd_config(host: RemoteHost, path: str) -> None:
+    lines = (
+        *host.options,
+        f"ListenAddress {host.address}:{host.port}",
+        f"HostKey {host.folder}/host_key",
+        "PidFile none",
+        "UsePAM no",
+        "PasswordAuthentication no",
+        "KbdInteractiveAuthentication no",
+        f"SetEnv PATH={shlex.quote(path)}",
+        "LogLevel VERBOSE",
+    )
+    (host.folder / "sshd_config").write_text("\n".join(lines) + "\n")
