@@ -23,12 +23,13 @@ import paramiko
 from paramiko.agent import AgentSSH
 from paramiko.ssh_exception import IncompatiblePeer
 
+from burnish.core.hosts import Host
 from burnish.errors import BurnishError, HostRefused, HostUnreachable, printable
 from burnish.remote import host_key_check, known_hosts
 from burnish.remote.doorstep import Doorsteps
 from burnish.remote.known_hosts import HostKey
 from burnish.remote.remote_command import Ending, ending_error
-from burnish.remote.ssh_config import Endpoint, Wish, resolve
+from burnish.remote.ssh_config import Endpoint, resolve
 from burnish.remote.transport import remote_command
 from burnish.remote.wire import KEEPALIVE, Wire
 
@@ -58,30 +59,28 @@ class LoginRefused(HostRefused):
 
 
 class SshTransport:
-    """Opens channels to the agent of one host. `wish` says how to reach it, `python` what runs the agent there.
+    """Opens channels to the agent of one host.
 
     `note` is called with sentences for the user (a skipped line of known_hosts, ...), each once per transport.
     """
 
     def __init__(
         self,
-        wish: Wish,
-        python: str = "python3",
+        host: Host,
         *,
         note: Callable[[str], None] | None = None,
         doorsteps: Doorsteps = DOORSTEPS,
     ) -> None:
-        self.name = wish.name
-        self._wish = wish
-        self._command = remote_command(python)
-        self._python = python
+        self.name = str(host.name)
+        self._host = host
+        self._command = remote_command(host.python)
         self._note = note
         self._noted: set[str] = set()
         self._doorsteps = doorsteps
 
     def open(self) -> SshChannel:
         """Connect, log in and start the loader. Raises HostRefused or HostUnreachable; takes minutes at most."""
-        endpoint = resolve(self._wish)
+        endpoint = resolve(self._host)
         for last in (False, True):
             try:
                 return self._open(endpoint)
@@ -101,7 +100,7 @@ class SshTransport:
         except BaseException:
             wire.close()
             raise
-        return SshChannel(endpoint.name, self._python, session, wire)
+        return SshChannel(endpoint.name, self._host.python, session, wire)
 
     def _connect(self, endpoint: Endpoint, wire: Wire) -> fabric.Connection:
         """A connection that is logged in, through its jumps. The socket and the connections belong to `wire`."""

@@ -16,6 +16,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from burnish.core.hosts import Host
+from burnish.core.jobs import HostName
 from burnish.errors import HostRefused, printable
 from burnish.remote.known_hosts import SSH_PORT, lookup_name
 
@@ -74,70 +76,57 @@ class Endpoint:
         return shlex.join(["ssh", *(["-F", self.ssh_config] if self.ssh_config else []), self.name])
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the inventory says about reaching a host; None leaves it to ssh. `jump`: `[user@]host[:port],…` or `none`."""
-
-    name: str
-    hostname: str | None = None
-    port: int | None = None
-    user: str | None = None
-    jump: str | None = None
-    ssh_config: str | None = None
-    accept_new: bool = False
-
-
-def resolve(wish: Wish, *, ssh: str = "ssh") -> Endpoint:
-    """The endpoint for `wish`, with its chain of jumps. `ssh` is the program asked.
+def resolve(host: Host, *, ssh: str = "ssh") -> Endpoint:
+    """The endpoint for `host`, with its chain of jumps. `ssh` is the program asked.
 
     Raises HostRefused when ssh refuses the name or its configuration, or when jumps go round in a circle.
     """
-    return _resolve(wish, ssh, MAX_JUMPS)
+    return _resolve(host, ssh, MAX_JUMPS)
 
 
-def _resolve(wish: Wish, ssh: str, jumps_left: int) -> Endpoint:
-    options = _ask(wish, ssh)
-    endpoint = _without_ssh(wish) if options is None else _endpoint(wish, options)
-    jump = (wish.jump if options is None else _one(options, "proxyjump")) or "none"
+def _resolve(host: Host, ssh: str, jumps_left: int) -> Endpoint:
+    options = _ask(host, ssh)
+    endpoint = _without_ssh(host) if options is None else _endpoint(host, options)
+    jump = (host.proxy_jump if options is None else _one(options, "proxyjump")) or "none"
     if jump.lower() == "none":
         return endpoint
     if jumps_left == 0:
-        raise HostRefused(f"{wish.name}: more than {MAX_JUMPS} jumps lead there; does a ProxyJump lead to itself?")
+        raise HostRefused(f"{host.name}: more than {MAX_JUMPS} jumps lead there; does a ProxyJump lead to itself?")
     # As `ssh -J a,b` does: b is asked to be reached through a, and a by its own configuration.
     before, _, last = jump.rpartition(",")
-    hop = replace(_parsed_hop(wish, last), jump=before or None, ssh_config=wish.ssh_config, accept_new=wish.accept_new)
+    hop = _hop(host, last, before or None)
     return replace(endpoint, jump=_resolve(hop, ssh, jumps_left - 1))
 
 
-def _ask(wish: Wish, ssh: str) -> dict[str, list[str]] | None:
+def _ask(host: Host, ssh: str) -> dict[str, list[str]] | None:
     """The answer of `ssh -G` as option -> its lines; None where there is no ssh program."""
     argv = [ssh, "-T", "-G"]
-    if wish.ssh_config:
-        argv += ["-F", os.path.expanduser(wish.ssh_config)]
-    if wish.hostname:
-        argv += ["-o", f"HostName={wish.hostname}"]
-    if wish.port:
-        argv += ["-p", str(wish.port)]
-    if wish.user:
-        argv += ["-l", wish.user]
-    if wish.jump:
-        argv += ["-J", wish.jump]
+    if host.ssh_config:
+        argv += ["-F", os.path.expanduser(host.ssh_config)]
+    if host.hostname:
+        argv += ["-o", f"HostName={host.hostname}"]
+    if host.port:
+        argv += ["-p", str(host.port)]
+    if host.user:
+        argv += ["-l", host.user]
+    if host.proxy_jump:
+        argv += ["-J", host.proxy_jump]
     try:
         answer = subprocess.run(
-            [*argv, "--", wish.name], stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_TIMEOUT, check=False
+            [*argv, "--", host.name], stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_TIMEOUT, check=False
         )
     except FileNotFoundError:
         return None
     except subprocess.TimeoutExpired:
         raise HostRefused(
-            f"{wish.name}: `ssh -G {wish.name}` gave no answer in {ASK_TIMEOUT:.0f} s; does a `Match exec` in the ssh "
+            f"{host.name}: `ssh -G {host.name}` gave no answer in {ASK_TIMEOUT:.0f} s; does a `Match exec` in the ssh "
             "configuration hang? This host is left out."
         ) from None
     except OSError as error:
-        raise HostRefused(f"{wish.name}: {ssh} cannot be run ({error.strerror}). This host is left out.") from None
+        raise HostRefused(f"{host.name}: {ssh} cannot be run ({error.strerror}). This host is left out.") from None
     if answer.returncode != 0:
         said = printable(os.fsdecode(answer.stderr).strip().rpartition("\n")[2])
-        raise HostRefused(f"{wish.name}: ssh does not accept its configuration: {said}. This host is left out.")
+        raise HostRefused(f"{host.name}: ssh does not accept its configuration: {said}. This host is left out.")
     return parse_answer(os.fsdecode(answer.stdout))
 
 
@@ -150,23 +139,23 @@ def parse_answer(text: str) -> dict[str, list[str]]:
     return options
 
 
-def _endpoint(wish: Wish, options: Mapping[str, Sequence[str]]) -> Endpoint:
-    hostname, user = _one(options, "hostname") or wish.name, _one(options, "user") or getpass.getuser()
+def _endpoint(host: Host, options: Mapping[str, Sequence[str]]) -> Endpoint:
+    hostname, user = _one(options, "hostname") or host.name, _one(options, "user") or getpass.getuser()
     port = int(_one(options, "port") or SSH_PORT)
     for what, value, pattern in (("host name", hostname, HOST), ("user", user, USER)):
         if not pattern.fullmatch(value):
             raise HostRefused(
-                f"{wish.name}: ssh gives the {what} {printable(value)!r}, which burnish does not pass on."
+                f"{host.name}: ssh gives the {what} {printable(value)!r}, which burnish does not pass on."
             )
     tokens = {
-        "%": "%", "h": hostname, "n": wish.name, "p": str(port), "r": user, "u": getpass.getuser(), "i": str(os.getuid()),
+        "%": "%", "h": hostname, "n": host.name, "p": str(port), "r": user, "u": getpass.getuser(), "i": str(os.getuid()),
         "d": os.path.expanduser("~"), "l": socket.gethostname(), "L": socket.gethostname().partition(".")[0],
     }  # fmt: skip
     alias = _one(options, "hostkeyalias")
     command = _one(options, "proxycommand")
     timeout = _one(options, "connecttimeout") or ""
     return Endpoint(
-        name=wish.name,
+        name=host.name,
         hostname=hostname,
         port=port,
         user=user,
@@ -178,44 +167,52 @@ def _endpoint(wish: Wish, options: Mapping[str, Sequence[str]]) -> Endpoint:
         global_known_hosts=_files(_one(options, "globalknownhostsfile"), tokens),
         host_key_alias=expand(alias, tokens) if alias else None,
         # `no` accepts even changed keys; burnish goes only as far as accept-new.
-        accept_new=wish.accept_new or _one(options, "stricthostkeychecking") in ("accept-new", "no", "off", "false"),
+        accept_new=host.host_keys == "accept-new"
+        or _one(options, "stricthostkeychecking") in ("accept-new", "no", "off", "false"),
         hash_known_hosts=_one(options, "hashknownhosts") == "yes",
         connect_timeout=float(timeout) if timeout.isdigit() and int(timeout) > 0 else CONNECT_TIMEOUT,
         address_family={"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(
             _one(options, "addressfamily") or "", socket.AF_UNSPEC
         ),
         proxy_command=expand(command, tokens) if command and command != "none" else None,
-        ssh_config=wish.ssh_config,
+        ssh_config=host.ssh_config and os.path.expanduser(host.ssh_config),
     )
 
 
-def _without_ssh(wish: Wish) -> Endpoint:
+def _without_ssh(host: Host) -> Endpoint:
     return Endpoint(
-        name=wish.name,
-        hostname=wish.hostname or wish.name,
-        port=wish.port or SSH_PORT,
-        user=wish.user or getpass.getuser(),
+        name=host.name,
+        hostname=host.hostname or host.name,
+        port=host.port or SSH_PORT,
+        user=host.user or getpass.getuser(),
         identities=tuple(map(os.path.expanduser, DEFAULT_IDENTITIES)),
         agent=os.environ.get("SSH_AUTH_SOCK") or None,
         known_hosts=tuple(map(os.path.expanduser, DEFAULT_KNOWN_HOSTS)),
         global_known_hosts=GLOBAL_KNOWN_HOSTS,
-        accept_new=wish.accept_new,
-        ssh_config=wish.ssh_config,
+        accept_new=host.host_keys == "accept-new",
+        ssh_config=host.ssh_config,
         notes=(
-            f"{wish.name}: there is no ssh program here to read the ssh configuration with, so it is not used. What this "
+            f"{host.name}: there is no ssh program here to read the ssh configuration with, so it is not used. What this "
             "host needs of it (hostname, port, user, proxy_jump) must stand in the inventory.",
         ),
     )
 
 
-def _parsed_hop(wish: Wish, text: str) -> Wish:
-    """`[user@]host[:port]` or `ssh://[user@]host[:port]`."""
+def _hop(host: Host, text: str, before: str | None) -> Host:
+    """The jump host `[user@]host[:port]` (or `ssh://…`) on the way to `host`, reached through `before`."""
     user, _, rest = text.strip().removeprefix("ssh://").rpartition("@")
     match = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+|[^:]*:[^:]*:.*))(?::(?P<port>\d{1,5}))?/?", rest)
-    host = (match["v6"] or match["host"]) if match else ""
-    if not match or not HOST.fullmatch(host) or (user and not USER.fullmatch(user)):
-        raise HostRefused(f"{wish.name}: {printable(text)!r} is no jump host; expected [user@]host[:port].")
-    return Wish(name=host, user=user or None, port=int(match["port"]) if match["port"] else None)
+    name = (match["v6"] or match["host"]) if match else ""
+    if not match or not HOST.fullmatch(name) or (user and not USER.fullmatch(user)):
+        raise HostRefused(f"{host.name}: {printable(text)!r} is no jump host; expected [user@]host[:port].")
+    return Host(
+        HostName(name),
+        user=user or None,
+        port=int(match["port"]) if match["port"] else None,
+        proxy_jump=before,
+        ssh_config=host.ssh_config,
+        host_keys=host.host_keys,
+    )
 
 
 def expand(text: str, tokens: Mapping[str, str]) -> str:

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from burnish.core.hosts import Host
+from burnish.core.jobs import HostName
 from burnish.errors import BurnishError, HostRefused, HostUnreachable
 from burnish.remote import ssh
 from burnish.remote.agent import PROTOCOL, FrameReader, encode_frame
 from burnish.remote.doorstep import Doorsteps
 from burnish.remote.ssh import SshChannel, SshTransport
-from burnish.remote.ssh_config import Wish
 from burnish.remote.transport import bootstrap
 from tests.support.hosts import ACCOUNT, Bench, free_port, make_key
 from tests.support.waiting import wait_for
@@ -27,11 +28,9 @@ from tests.support.waiting import wait_for
 ECHO = "exec cat"  # instead of the loader: what is written comes back
 
 
-def transport(
-    bench: Bench, name: str, python: str = "python3", notes: list[str] | None = None, **wish: Any
-) -> SshTransport:
+def transport(bench: Bench, name: str, notes: list[str] | None = None, **entry: Any) -> SshTransport:
     note = None if notes is None else notes.append
-    return SshTransport(bench.wish(name, **wish), python, note=note, doorsteps=Doorsteps(at_once=8, failures=2))
+    return SshTransport(bench.entry(name, **entry), note=note, doorsteps=Doorsteps(at_once=8, failures=2))
 
 
 def welcome(channel: SshChannel) -> dict[str, object]:
@@ -47,10 +46,10 @@ def welcome(channel: SshChannel) -> dict[str, object]:
     return dict(received[0][0])
 
 
-def refusal(bench: Bench, name: str, kind: type[BurnishError] = HostRefused, **wish: Any) -> BurnishError:
+def refusal(bench: Bench, name: str, kind: type[BurnishError] = HostRefused, **entry: Any) -> BurnishError:
     """The error that reaching `name` and starting the agent there ends with."""
     with pytest.raises(kind) as caught:
-        bootstrap(transport(bench, name, **wish).open())
+        bootstrap(transport(bench, name, **entry).open())
     assert "Traceback" not in str(caught.value)
     return caught.value
 
@@ -126,7 +125,7 @@ def test_host_behind_two_jumps(bench: Bench) -> None:
 def test_jump_from_the_inventory_beats_the_configuration(bench: Bench) -> None:
     bench.add("login", options=("MaxSessions 0",))  # a host for jumping through only
     bench.add("gpu1", through="nowhere")
-    assert welcome(transport(bench, "gpu1", jump="login").open())["hostname"] == "gpu1"
+    assert welcome(transport(bench, "gpu1", proxy_jump="login").open())["hostname"] == "gpu1"
     assert "Accepted publickey" in bench.hosts["login"].log
 
 
@@ -197,7 +196,9 @@ def test_accept_new_learns_an_unknown_key_once(bench: Bench, by: str) -> None:
         bench.configure("Host *\n  StrictHostKeyChecking accept-new\n  HashKnownHosts yes\n")
     notes: list[str] = []
     for _ in range(2):
-        channel = transport(bench, "gpu1", notes=notes, accept_new=by == "inventory").open()
+        channel = transport(
+            bench, "gpu1", notes=notes, host_keys="accept-new" if by == "inventory" else "strict"
+        ).open()
         assert welcome(channel)["type"] == "welcome"
         channel.close()
     assert len(notes) == 1 and "learnt its host key" in notes[0]
@@ -206,15 +207,15 @@ def test_accept_new_learns_an_unknown_key_once(bench: Bench, by: str) -> None:
     assert welcome(transport(bench, "gpu1").open())["type"] == "welcome"
 
 
-@pytest.mark.parametrize("accept_new", [False, True])
-def test_changed_host_key_is_always_refused(bench: Bench, accept_new: bool) -> None:
+@pytest.mark.parametrize("policy", ["strict", "accept-new"])
+def test_changed_host_key_is_always_refused(bench: Bench, policy: str) -> None:
     host = bench.add("gpu1")
     old = fingerprint((host.folder / "host_key.pub").read_text())
     new = fingerprint(host.renew_key())
     before = bench.known_hosts.read_text()
     host.stop()
     host.start()
-    error = refusal(bench, "gpu1", accept_new=accept_new)
+    error = refusal(bench, "gpu1", host_keys=policy)
     assert old in str(error) and new in str(error) and f"{bench.known_hosts}:1" in str(error)
     assert error.hint and f"ssh-keygen -R '[{host.address}]:{host.port}' -f {bench.known_hosts}" in error.hint
     assert bench.known_hosts.read_text() == before
@@ -226,7 +227,7 @@ def test_revoked_host_key_is_refused(bench: Bench) -> None:
     public = (host.folder / "host_key.pub").read_text()
     with bench.known_hosts.open("a") as file:
         file.write(f"@revoked * {public}")
-    assert "revoked" in str(refusal(bench, "gpu1", accept_new=True))
+    assert "revoked" in str(refusal(bench, "gpu1", host_keys="accept-new"))
 
 
 def test_the_key_that_is_known_is_asked_for_when_a_host_has_several(bench: Bench) -> None:
@@ -314,11 +315,11 @@ def test_nobody_listens(bench: Bench) -> None:
 def test_listener_that_never_speaks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh, "HANDSHAKE_TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", free_port())) as mute:
-        wish = Wish("mute", hostname="127.0.0.1", port=mute.getsockname()[1], ssh_config=str(bench.config))
+        host = Host(HostName("mute"), hostname="127.0.0.1", port=mute.getsockname()[1], ssh_config=str(bench.config))
         bench.configure("")
         began = time.monotonic()
         with pytest.raises(HostUnreachable):
-            SshTransport(wish, doorsteps=Doorsteps(8, 2)).open()
+            SshTransport(host, doorsteps=Doorsteps(8, 2)).open()
         assert time.monotonic() - began < 10
 
 
@@ -394,7 +395,7 @@ def test_twenty_links_through_a_bastion_that_drops_half(bench: Bench) -> None:
     def reach() -> None:
         while time.monotonic() < end:
             try:
-                opened.append(SshTransport(bench.wish("gpu1"), doorsteps=doorsteps).open())
+                opened.append(SshTransport(bench.entry("gpu1"), doorsteps=doorsteps).open())
                 return
             except HostUnreachable:
                 continue

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from burnish.remote.ssh_config import Wish
+from burnish.core.hosts import Host
+from burnish.core.jobs import HostName
 from tests.support.waiting import wait_for
 
 ACCOUNT, UID = "alice", 4242
@@ -187,9 +188,9 @@ class Bench:
         )
         self.config.write_text("".join([*self._extra, common]))
 
-    def wish(self, name: str, **changes: object) -> Wish:
-        """How an inventory with nothing but `ssh_config` would ask for this host."""
-        return Wish(name, ssh_config=str(self.config), **changes)  # type: ignore[arg-type]
+    def entry(self, name: str, **changes: object) -> Host:
+        """The host `name` of an inventory that says nothing but `ssh_config` and `changes`."""
+        return Host(HostName(name), ssh_config=str(self.config), **changes)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Stop all hosts."""

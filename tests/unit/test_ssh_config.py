@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from burnish.core.hosts import Host
+from burnish.core.jobs import HostName
 from burnish.errors import HostRefused
-from burnish.remote.ssh_config import Endpoint, Wish, resolve
+from burnish.remote.ssh_config import Endpoint, resolve
 
 
-def ask(tmp_path: Path, config: str, name: str = "gpu1", **wish: object) -> Endpoint:
+def ask(tmp_path: Path, config: str, name: str = "gpu1", **entry: object) -> Endpoint:
     path = tmp_path / "config"
     path.write_text(config)
-    return resolve(Wish(name, ssh_config=str(path), **wish))  # type: ignore[arg-type]
+    return resolve(Host(HostName(name), ssh_config=str(path), **entry))  # type: ignore[arg-type]
 
 
 def test_names_paths_and_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +70,7 @@ def test_inventory_beats_the_configuration(tmp_path: Path) -> None:
         hostname="10.0.0.9",
         port=2,
         user="d",
-        jump="none",
+        proxy_jump="none",
     )
     assert (endpoint.address, endpoint.jump, endpoint.name) == ("d@10.0.0.9:2", None, "gpu1")
 
@@ -109,7 +111,7 @@ def test_a_broken_configuration_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
     with pytest.raises(HostRefused, match="Can't open user config file"):
-        resolve(Wish("gpu1", ssh_config=str(tmp_path / "none")))
+        resolve(Host(HostName("gpu1"), ssh_config=str(tmp_path / "none")))
 
 
 @pytest.mark.parametrize("name", ["-oProxyCommand=touch /tmp/x", "-F/etc/passwd"])
@@ -119,8 +121,10 @@ def test_a_name_is_never_an_option(tmp_path: Path, name: str) -> None:
 
 
 def test_without_an_ssh_program_the_inventory_alone_counts(tmp_path: Path) -> None:
-    wish = Wish("gpu1", hostname="10.0.0.9", jump="alice@login:2022", ssh_config=str(tmp_path / "config"))
-    endpoint = resolve(wish, ssh=str(tmp_path / "no-ssh"))
+    host = Host(
+        HostName("gpu1"), hostname="10.0.0.9", proxy_jump="alice@login:2022", ssh_config=str(tmp_path / "config")
+    )
+    endpoint = resolve(host, ssh=str(tmp_path / "no-ssh"))
     assert (endpoint.hostname, endpoint.port) == ("10.0.0.9", 22)
     assert endpoint.jump and endpoint.jump.address == "alice@login:2022"
     assert "no ssh program" in endpoint.notes[0]
