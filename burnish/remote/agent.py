@@ -2,8 +2,8 @@
 
 An attempt is a folder. `start.json` and `final.json` are made once each, by an exclusive link, and whoever reads the folder
 knows what happened; frames, pipes and processes may be lost at any time. The agent is stateless and dies with its link. It
-forks a supervisor per attempt, which leaves the link's session, forks the job behind a gate, opens the gate only once
-`start.json` says so, waits for the job, ends what it left behind, and makes `final.json`.
+forks a supervisor per attempt, which leaves the link's session, makes `start.json`, and only if that was new runs the job;
+waits for it, ends what it left behind, and makes `final.json`.
 
 Two locks on the local disk say who is alive: the *runner* lock is held by the supervisor, the *job* lock by the job and
 whatever inherits it. The kernel frees them at death, so nothing is guessed from pids; where they are gone (a cleaned
@@ -23,6 +23,7 @@ import gc
 import json
 import os
 import re
+import resource  # noqa: F401 - os.wait4 would import it, in every supervisor again
 import select
 import signal
 import stat
@@ -33,7 +34,7 @@ import zlib
 
 TYPE_CHECKING = False  # typing itself would be a millisecond and half a megabyte in every supervisor
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, List, NoReturn, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
     Header = Dict[str, Any]
     Record = Dict[str, Any]
@@ -61,6 +62,7 @@ MISSING = "missing"
 GRACE = 10.0  # s between TERM and KILL, unless asked otherwise
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
 LOOK_INTERVAL = 0.25  # s between looks at attempts whose end the kernel does not announce
+READ_SIZE = 1 << 16  # bytes
 PICKS_PER_TURN = 16  # requests served before news of attempts goes out
 
 # Left to a terminal, a login or a batch system, these would end a supervisor and so lose a verdict.
@@ -286,12 +288,11 @@ def _write_all(descriptor: int, data: "bytes | bytearray") -> None:
 def _read_bytes(path: str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        pieces: List[bytes] = []
-        while True:
-            piece = os.read(descriptor, 1 << 16)
-            if not piece:
-                return b"".join(pieces)
-            pieces.append(piece)
+        data = piece = os.read(descriptor, READ_SIZE)
+        while len(piece) == READ_SIZE:
+            piece = os.read(descriptor, READ_SIZE)
+            data += piece
+        return data
     finally:
         os.close(descriptor)
 
@@ -321,12 +322,12 @@ def _unlink(path: str) -> None:
 def _clause(error: BaseException) -> str:
     """What went wrong, in words: `/data/x: No such file or directory`."""
     if isinstance(error, OSError) and error.strerror:
-        name = "%s: " % printable_path(error.filename) if error.filename else ""
+        name = "%s: " % printable(error.filename) if error.filename else ""
         return name + error.strerror
     return str(error) or type(error).__name__
 
 
-def printable_path(path: Any) -> str:
+def printable(path: Any) -> str:
     """`path`, str or bytes, as text that can be shown."""
     text = path.decode("utf-8", "backslashreplace") if isinstance(path, bytes) else str(path)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -382,12 +383,11 @@ def lock_state(path: str) -> str:
 class Process:
     """A living process as /proc shows it. `started` is in clock ticks after boot: with the pid, it names one process."""
 
-    __slots__ = ("parent", "pid", "session", "started")
+    __slots__ = ("parent", "pid", "started")
 
-    def __init__(self, pid: int, parent: int, session: int, started: int) -> None:
+    def __init__(self, pid: int, parent: int, started: int) -> None:
         self.pid = pid
         self.parent = parent
-        self.session = session
         self.started = started
 
 
@@ -400,7 +400,7 @@ def read_process(pid: int) -> Optional[Process]:
     fields = text[text.rfind(b")") + 2 :].split()
     if len(fields) < 20 or fields[0] in (b"Z", b"X"):
         return None
-    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
+    return Process(pid, int(fields[1]), int(fields[19]))
 
 
 def all_processes() -> Dict[int, Process]:
@@ -409,12 +409,17 @@ def all_processes() -> Dict[int, Process]:
     return {process.pid: process for process in found if process is not None}
 
 
-def find_process(identity: Any) -> Optional[Process]:
-    """The living process that a record names: {"pid": …, "starttime": …}."""
+def recorded_process(identity: Any) -> Optional[Process]:
+    """What a record says of a process, {"pid": …, "starttime": …}, which may be gone by now."""
     if not isinstance(identity, dict) or not isinstance(identity.get("pid"), int):
         return None
-    process = read_process(identity["pid"])
-    return process if process is not None and process.started == identity.get("starttime") else None
+    return Process(identity["pid"], 0, int(identity.get("starttime") or 0))
+
+
+def is_alive(process: Process) -> bool:
+    """True while this very process runs, and not a later one of the same pid."""
+    now = read_process(process.pid)
+    return now is not None and now.started == process.started
 
 
 def incarnation() -> str:
@@ -430,7 +435,7 @@ def open_pidfd(process: Process) -> Optional[int]:
     descriptor: int = _libc.syscall(SYS_PIDFD_OPEN, process.pid, 0)
     if descriptor < 0:
         return None
-    if not _same(process):
+    if not is_alive(process):
         os.close(descriptor)
         return None
     return descriptor
@@ -442,16 +447,11 @@ def send_signal(process: Process, number: int) -> None:
     if descriptor is not None:
         _libc.syscall(SYS_PIDFD_SEND_SIGNAL, descriptor, int(number), None, 0)
         os.close(descriptor)
-    elif _same(process):
+    elif is_alive(process):
         try:
             os.kill(process.pid, number)
         except OSError:
             pass  # gone, or changed its user
-
-
-def _same(process: Process) -> bool:
-    now = read_process(process.pid)
-    return now is not None and now.started == process.started
 
 
 def with_descendants(roots: Sequence[int], processes: Dict[int, Process]) -> List[Process]:
@@ -502,13 +502,9 @@ def lock_holders(path: str) -> List[int]:
 
 
 def kin(place: Place) -> List[Process]:
-    """All living processes of an attempt without a supervisor: by cookie, job lock and session, and what descends from those."""
-    processes = all_processes()
+    """All living processes of an attempt without a supervisor: by cookie and by job lock, and what descends from those."""
     roots = bearers(place) + lock_holders(os.path.realpath(place.job))
-    job = find_process(((read_record(place.file("start.json")) or {}).get("go")))
-    if job is not None:
-        roots += [process.pid for process in processes.values() if process.session == job.pid] + [job.pid]
-    return [process for process in with_descendants(roots, processes) if process.pid != os.getpid()]
+    return [process for process in with_descendants(roots, all_processes()) if process.pid != os.getpid()]
 
 
 # -- status --------------------------------------------------------------------------------------------------------
@@ -566,17 +562,24 @@ def _status_after_start(place: Place, start: Record, here: str) -> Standing:
     if go and go.get("incarnation") != here:
         return Standing(RUNNING, start, dead="its host rebooted")
     runner = lock_state(place.runner)
-    supervisor = find_process(go.get("supervisor"))
-    if runner == HELD or (runner == MISSING and supervisor is not None):
+    supervisor = recorded_process(go.get("supervisor"))
+    if runner == HELD or (runner == MISSING and supervisor is not None and is_alive(supervisor)):
         return Standing(RUNNING, start, witness=supervisor)
-    job = find_process(go)
-    if job is not None or lock_state(place.job) == HELD:
-        return Standing(RUNNING, start, supervised=False, witness=job)
-    for pid in bearers(place):
-        witness = read_process(pid)
-        if witness is not None:
-            return Standing(RUNNING, start, supervised=False, witness=witness)
+    witness = read_process(_pid_in(place.job)) if lock_state(place.job) == HELD else None
+    for pid in () if witness else bearers(place):
+        witness = read_process(pid) or witness
+    if witness is not None or lock_state(place.job) == HELD:
+        return Standing(RUNNING, start, supervised=False, witness=witness)
     return Standing(RUNNING, start, dead="killed with its supervisor")
+
+
+def void(place: Place, why: str, **kind: bool) -> bool:
+    """Make `start.json` say that the command never ran and never will. False if it says something already. Raises OSError.
+
+    `kind`: refused=True if the command cannot be run as asked, trouble=True if the host is not fit to run anything now.
+    """
+    brief = {"void": dict(kind, why=why[:24])}
+    return write_once(place.file("start.json"), {"void": dict(kind, why=why)}, brief)
 
 
 def settle(place: Place, here: str) -> Standing:
@@ -584,63 +587,61 @@ def settle(place: Place, here: str) -> Standing:
     standing = read_status(place, here)
     if not standing.dead:
         return standing
-    lost = {"why": standing.dead}
-    write_once(place.file("final.json"), {"lost": dict(lost, ended=time.time())}, brief={"lost": lost})
-    place.unlock()
+    lose(place, standing.dead)
     return read_status(place, here)
+
+
+def lose(place: Place, why: str, **more: Any) -> None:
+    """Record that the attempt has ended and that nobody will ever know how."""
+    brief = {"lost": {"why": why[:24], "ended": int(time.time())}}
+    write_once(place.file("final.json"), {"lost": dict(more, why=why, ended=time.time())}, brief)
+    place.unlock()
 
 
 # -- the supervisor ------------------------------------------------------------------------------------------------
 
 
-def leave_session() -> None:
-    """Make this process one that neither a terminal, a link nor a signal meant for others can end."""
-    try:
-        os.setsid()
-    except PermissionError:
-        pass  # a batch system made it a leader already
+def prepare_process() -> int:
+    """What agent and supervisor have in common, done once before any fork. Returns the user's umask, which jobs get back."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    if null > 2:
-        os.close(null)
-
-
-def prepare_process() -> int:
-    """What agent and supervisor have in common; must precede any fork. Returns the user's umask, which jobs get back."""
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     return os.umask(0o077)
 
 
-class Supervisor:
-    """Owns one attempt: from before the gate until after its record. The process that calls `run` does nothing else."""
+def leave_session(null: int) -> None:
+    """Let go of the terminal or link that started this process. `null` is a descriptor of /dev/null."""
+    try:
+        os.setsid()
+    except PermissionError:
+        pass  # a batch system made it a leader already
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
 
-    def __init__(self, place: Place, spec: Record, runner: int, umask: int, notices: Optional[int] = None) -> None:
+
+class Supervisor:
+    """Owns one attempt: from its launch until after its record. The process that calls `run` does nothing else."""
+
+    def __init__(self, place: Place, spec: Record, runner: int, here: str, notices: Optional[int] = None) -> None:
         self._place = place
         self._spec = spec
         self._runner = runner
-        self._umask = umask
+        self._here = here
         self._notices = notices
-        self._final = self._lock = self._out = self._err = self._report = -1
+        self._final = self._lock = self._out = self._err = -1
         self._job = 0
         self._started = self._began = 0.0
         self._ended: Optional[Tuple[int, float, float, int]] = None  # wait status, unix time, monotonic, max RSS
+        self._exec_error = ""
         self._cancel: Optional[Record] = None
+        self._cancelled_by: Optional[str] = None
         self._out_of_time = False
         self._leftovers = 0
 
     def run(self) -> None:
-        """Start the job, wait for its end, record it."""
-        leave_session()
+        """Start the job, wait for its end, record it. The caller left its session and gave the process the user's umask."""
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        try:
-            launched = self._launch()
-        except (OSError, Unstartable, Refusal) as error:
-            launched = False
-            self._void(_clause(error))
-        if launched:
+        if self._launch():
             self._tell()
             self._attend()
             self._record()
@@ -650,103 +651,80 @@ class Supervisor:
         os.close(self._runner)
         self._tell()
 
-    # Launching: everything that may fail comes before the fork or behind the gate.
+    # Launching.
 
     def _launch(self) -> bool:
-        """True if the job runs; False if the attempt was voided meanwhile. Raises OSError, Unstartable."""
+        """True if `start.json` says go, and the job was run; False if it says void."""
+        start = self._place.file("start.json")
+        try:
+            program, argv, environment = self._prepare()
+            made = write_once(start, {"go": self._go()})
+        except Unstartable as error:
+            void(self._place, str(error), refused=True)
+            return False
+        except (OSError, Refusal) as error:
+            void(self._place, _clause(error), trouble=True)
+            return False
+        if made:
+            self._spawn(program, argv, environment)
+        os.chdir("/")
+        return made
+
+    def _prepare(self) -> Tuple[bytes, List[bytes], Dict[bytes, bytes]]:
+        """Whatever may fail, before anything is said to have started. Raises OSError, Refusal, Unstartable."""
         spec, place = self._spec, self._place
         _write_file(place.file("spec.json"), _encode_json(spec).encode("ascii"))
         self._final = reserve(place.file("final.tmp"))
-        self._lock = make_lock(place.job)
-        self._open_logs()
+        lock = make_lock(place.job)
+        # High, where a script's own `exec 3>` does not hit it, and not closed at exec: who holds it is alive.
+        self._lock = fcntl.fcntl(lock, fcntl.F_DUPFD, 100)
+        os.close(lock)
+        self._out, self._err = self._open_log("out"), self._open_log("err")
         environment = job_environment(spec, place)
-        _enter(spec["cwd"])
+        enter(spec["cwd"])
         argv = wrapped_argv(spec)
-        program = find_program(argv[0], environment)
-        gate, opener = os.pipe()
-        self._report, report = os.pipe()
-        self._started, self._began = time.time(), time.monotonic()
-        self._job = os.fork()
-        if self._job == 0:
-            self._become_job(gate, opener, report, program, argv, environment)
-        os.close(gate)
-        os.close(report)
-        os.chdir("/")
-        try:
-            made = write_once(place.file("start.json"), {"go": self._go()})
-        except OSError:
-            self._abandon()
-            raise
-        if not made:
-            self._abandon()
-            return False
-        os.write(opener, b"g")
-        os.close(opener)
-        return True
+        return find_program(argv[0], environment), argv, environment
 
     def _go(self) -> Record:
-        job, me = read_process(self._job), read_process(os.getpid())
-        spec = self._spec
+        me = read_process(os.getpid())
+        self._started, self._began = time.time(), time.monotonic()
         go: Record = {
-            "pid": self._job,
-            "starttime": job.started if job else 0,
             "started": self._started,
             "supervisor": {"pid": os.getpid(), "starttime": me.started if me else 0},
-            "incarnation": incarnation(),
+            "incarnation": self._here,
             "host": os.uname().nodename,
-            "argv0": spec["argv"][0],
+            "argv0": self._spec["argv"][0],
         }
-        go.update((stream, spec[stream]) for stream in ("out", "err") if spec.get(stream))
+        go.update((stream, self._spec[stream]) for stream in ("out", "err") if self._spec.get(stream))
         return go
-
-    def _open_logs(self) -> None:
-        os.umask(self._umask)
-        try:
-            self._out, self._err = (self._open_log(stream) for stream in ("out", "err"))
-        finally:
-            os.umask(0o077)
 
     def _open_log(self, stream: str) -> int:
         path = _bytes(self._spec.get(stream) or self._place.file(stream))
         try:
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY, 0o666)
         except OSError as error:
-            raise Unstartable("its log %s cannot be opened: %s" % (printable_path(path), error.strerror)) from None
+            if error.errno in FULL:
+                raise
+            raise Unstartable("its log %s cannot be opened: %s" % (printable(path), error.strerror)) from None
 
-    def _become_job(
-        self, gate: int, opener: int, report: int, program: bytes, argv: List[bytes], environment: Dict[bytes, bytes]
-    ) -> NoReturn:
-        """In the child: wait at the gate, then be the job. All descriptors but the standard ones and the lock close at exec."""
+    def _spawn(self, program: bytes, argv: List[bytes], environment: Dict[bytes, bytes]) -> None:
+        """Run the job in a session of its own. Not os.fork: that would copy this process's page tables a second time."""
+        how: Record = {
+            "file_actions": [(os.POSIX_SPAWN_DUP2, self._out, 1), (os.POSIX_SPAWN_DUP2, self._err, 2)],
+            "setsigmask": (),
+            "setsigdef": (*IGNORED, signal.SIGXFSZ),
+        }
         try:
-            os.close(opener)
-            os.setsid()
-            os.dup2(self._out, 1)
-            os.dup2(self._err, 2)
-            # High, where a script's own `exec 3>` does not hit it. Not closed at exec: who holds it is alive.
-            fcntl.fcntl(self._lock, fcntl.F_DUPFD, 100)
-            for number in (*IGNORED, signal.SIGXFSZ):
-                signal.signal(number, signal.SIG_DFL)
-            os.umask(self._umask)
-            _offer_to_oom_killer()
-            if os.read(gate, 1) == b"g":
-                signal.pthread_sigmask(signal.SIG_SETMASK, ())
-                os.execve(program, argv, environment)
+            try:
+                self._job = os.posix_spawn(program, argv, environment, setsid=True, **how)
+            except NotImplementedError:  # a Python that was built for an old C library
+                self._job = os.posix_spawn(program, argv, environment, setpgroup=0, **how)
         except OSError as error:
-            words = "%s cannot be run: %s" % (printable_path(program), error.strerror)
-            os.write(report, words.encode("utf-8")[:4096])
-        finally:
-            os._exit(127)
-
-    def _abandon(self) -> None:
-        """End the child that still waits at the gate."""
-        os.kill(self._job, signal.SIGKILL)
-        os.waitpid(self._job, 0)
-
-    def _void(self, why: str) -> None:
-        try:
-            write_once(self._place.file("start.json"), {"void": why}, brief={"void": why[:40]})
-        except OSError:
-            pass  # not even that: the folder without start.json says "never ran" all the same
+            self._exec_error = "%s cannot be run: %s" % (printable(program), error.strerror)
+            self._ended = 127 << 8, time.time(), time.monotonic(), 0
+            return
+        os.write(self._lock, b"%d" % self._job)
+        offer_to_oom_killer(self._job)
 
     # Attending.
 
@@ -758,6 +736,7 @@ class Supervisor:
             if self._ended is not None:
                 self._leftovers = self._end_tree(LEFTOVER_GRACE)
             elif self._cancel is not None:
+                self._cancelled_by = self._cancel.get("by") or "unknown"
                 self._end_tree(float(self._cancel.get("grace", GRACE)))
             elif deadline is not None and time.monotonic() >= deadline:
                 self._out_of_time = True
@@ -779,12 +758,9 @@ class Supervisor:
 
     def _wait(self, deadline: Optional[float]) -> None:
         """Until a child ends, somebody cancels, or `deadline` (monotonic) comes. The signals are blocked, so none is missed."""
-        if deadline is None:
-            number = signal.sigwait(AWAITED)
-        else:
-            heard = signal.sigtimedwait(AWAITED, max(0.0, deadline - time.monotonic()))
-            number = signal.Signals(heard.si_signo) if heard is not None else signal.SIGCHLD
-        if number == signal.SIGUSR1:
+        left = 1e6 if deadline is None else max(0.0, deadline - time.monotonic())
+        heard = signal.sigtimedwait(AWAITED, left)
+        if heard is not None and heard.si_signo == signal.SIGUSR1:
             self._cancel = read_record(self._place.file("cancel.json")) or self._cancel
 
     def _end_tree(self, grace: float) -> int:
@@ -855,16 +831,16 @@ class Supervisor:
             verdict["signal"] = os.WTERMSIG(status)
         else:
             verdict["code"] = os.WEXITSTATUS(status)
-        refused = os.read(self._report, 4096)
-        if refused:
-            verdict["exec_error"] = refused.decode("utf-8", "replace")
+        if self._exec_error:
+            verdict["exec_error"] = self._exec_error
         verdict.update(
+            pid=self._job,
             started=self._started,
             ended=ended,
             duration=stopped - self._began,
             max_rss=max_rss,
             leftovers=self._leftovers,
-            cancelled=(self._cancel.get("by") or "unknown") if self._cancel is not None else None,
+            cancelled=self._cancelled_by,
             sizes={"out": os.fstat(self._out).st_size, "err": os.fstat(self._err).st_size},
         )
         if self._out_of_time:
@@ -931,11 +907,11 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _enter(folder: str) -> None:
+def enter(folder: str) -> None:
     try:
-        os.chdir(_bytes(folder))
+        os.chdir(_bytes(os.path.expanduser(folder)))
     except OSError as error:
-        raise Unstartable("the folder %s cannot be entered: %s" % (printable_path(folder), error.strerror)) from None
+        raise Unstartable("the folder %s cannot be entered: %s" % (printable(folder), error.strerror)) from None
 
 
 def job_environment(spec: Record, place: Place) -> Dict[bytes, bytes]:
@@ -961,28 +937,28 @@ def find_program(name: bytes, environment: Dict[bytes, bytes]) -> bytes:
     """The path of what `name` runs, sought as a shell would, from the current folder. Raises Unstartable."""
     if b"/" in name:
         if not os.path.exists(name):
-            raise Unstartable("%s does not exist" % printable_path(name))
+            raise Unstartable("%s does not exist" % printable(name))
         if os.path.isdir(name) or not os.access(name, os.X_OK):
-            raise Unstartable("%s is not executable" % printable_path(name))
+            raise Unstartable("%s is not executable" % printable(name))
         return name
     path = environment.get(b"PATH") or os.defpath.encode()
     for folder in path.split(b":"):
         candidate = os.path.join(folder, name)
         if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
             return candidate
-    raise Unstartable("no program %s in PATH (%s)" % (printable_path(name), printable_path(path)))
+    raise Unstartable("no program %s in PATH (%s)" % (printable(name), printable(path)))
 
 
-def _offer_to_oom_killer() -> None:
+def offer_to_oom_killer(pid: int) -> None:
     """Out of memory, the kernel shall take the job and leave its supervisor to say so."""
     try:
-        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        descriptor = os.open("/proc/%d/oom_score_adj" % pid, os.O_WRONLY)
     except OSError:
         return
     try:
         os.write(descriptor, b"500")
     except OSError:
-        pass  # it is higher already
+        pass  # it ended, or became another user's
     finally:
         os.close(descriptor)
 
@@ -994,8 +970,8 @@ def problem_of_spec(spec: Any) -> str:
     argv, environment = spec.get("argv"), spec.get("env") or {}
     if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv) or not argv[0]:
         return "argv must be a list of texts, the first one a program"
-    if not isinstance(spec.get("cwd"), str) or not spec["cwd"].startswith("/"):
-        return "cwd must be an absolute path"
+    if not isinstance(spec.get("cwd"), str) or spec["cwd"][:1] not in ("/", "~"):
+        return "cwd must be an absolute path, or begin with ~"
     if not isinstance(environment, dict) or not all(isinstance(value, str) for value in environment.values()):
         return "env must be an object of texts"
     for name in environment:
@@ -1014,7 +990,6 @@ def problem_of_spec(spec: Any) -> str:
 
 def undertake(place: Place, cancel: Record, notices: int) -> None:
     """End an attempt whose supervisor is dead: TERM, grace, KILL for all that can be found of it; then record it as lost."""
-    leave_session()
     deadline = time.monotonic() + float(cancel.get("grace", GRACE))
     family = kin(place)
     for process in family:
@@ -1026,10 +1001,7 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
         if time.monotonic() >= deadline:
             for process in family:
                 send_signal(process, signal.SIGKILL)
-    by = cancel.get("by") or "unknown"
-    lost = {"why": "cancelled after its supervisor was killed", "cancelled": by, "ended": time.time()}
-    write_once(place.file("final.json"), {"lost": lost}, brief={"lost": {"why": "cancelled", "cancelled": by[:20]}})
-    place.unlock()
+    lose(place, "cancelled after its supervisor was killed", cancelled=cancel.get("by") or "unknown")
     os.write(notices, place.attempt.encode("ascii") + b"\n")
 
 
@@ -1054,6 +1026,7 @@ class Agent:
     def __init__(self, source: bytes = b"") -> None:
         self._source = source
         self._umask = prepare_process()
+        self._null = os.open(os.devnull, os.O_RDWR)
         self._incarnation = incarnation()
         self._reader = FrameReader()
         self._requests: List[Header] = []
@@ -1151,7 +1124,7 @@ class Agent:
             raise Refusal("%r is no table id" % request["table"])
         state_dir = os.path.expanduser(request["state_dir"])
         if not os.path.isabs(state_dir):
-            raise Refusal("state_dir %s is not absolute" % printable_path(state_dir))
+            raise Refusal("state_dir %s is not absolute" % printable(state_dir))
         self._open_state(os.path.realpath(state_dir), request["table"])
         make_private_folder(lock_folder())
         self._table = request["table"]
@@ -1208,36 +1181,36 @@ class Agent:
         return watch.place if watch else Place(self._attempts, self._table, request["attempt"])
 
     def _on_start(self, request: Header) -> None:
-        place = self._place(request)
-        if self._moved(request):
-            raise Refusal("it was claimed on this host before %s; not started" % self._moved(request))
+        place, spec = self._place(request), request["spec"]
+        moved = self._moved(request)
+        if moved:
+            raise Refusal("not started, because since it was claimed %s" % moved)
         if not self._make_folder(place):
             self._answer(place)
             return
-        problem = problem_of_spec(request.get("spec"))
+        problem = problem_of_spec(spec)
         if problem:
-            self._void(place, problem)
+            void(place, problem, refused=True)
             self._answer(place)
             return
         try:
             runner = make_lock(place.runner)
         except (OSError, Refusal) as error:
-            self._void(place, "its lock cannot be made: %s" % _clause(error))
+            void(place, "its lock cannot be made: %s" % _clause(error), trouble=True)
             self._answer(place)
             return
-        if self._fork():
-            os.close(runner)
-            self._watches[place.attempt] = Watch(place)  # told when it is past the gate, or at the next look
-        else:
-            leave(lambda: Supervisor(place, request["spec"], runner, self._umask, self._notices_in).run())
+        here, notices = self._incarnation, self._notices_in
+        self._fork(lambda: Supervisor(place, spec, runner, here, notices).run())
+        os.close(runner)
+        self._watches[place.attempt] = Watch(place)  # told when the job runs, or at the next look
 
     def _moved(self, request: Header) -> str:
         """What happened to this host since the request's attempt was claimed, or ""."""
         self._check_state()
         if request.get("state_id") not in (None, self._state_id):
-            return "its records were wiped"
+            return "the records of this host were wiped"
         if request.get("incarnation") not in (None, self._incarnation):
-            return "it rebooted"
+            return "this host rebooted"
         return ""
 
     def _check_state(self) -> None:
@@ -1258,34 +1231,29 @@ class Agent:
             raise Refusal("the table was cleaned away; nothing of it is started") from None
         return True
 
-    def _fork(self) -> int:
-        """As os.fork; the child has none of the link's descriptors, so that it cannot hold the link open."""
-        pid = os.fork()
-        if pid == 0:
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, 0)
-            os.dup2(null, 1)
-            os.close(null)
+    def _fork(self, work: Callable[[], None]) -> None:
+        """Do `work` in a process of its own that has none of the link's descriptors, so that it cannot hold the link open."""
+        if os.fork():
+            return
+        try:
+            leave_session(self._null)
             os.close(self._notices)
             for pidfd in self._watched:
                 os.close(pidfd)
-        return pid
-
-    def _void(self, place: Place, why: str) -> None:
-        write_once(place.file("start.json"), {"void": why}, brief={"void": why[:40]})
+            os.umask(self._umask)
+            work()
+        finally:
+            os._exit(0)
 
     def _on_void(self, request: Header) -> None:
-        place, why = self._place(request), str(request.get("why") or "voided")
+        place = self._place(request)
         moved = self._moved(request)
         self._make_folder(place)
-        self._void(place, why)
-        start = read_record(place.file("start.json")) or {}
-        if moved and "void" in start:
+        if void(place, str(request.get("why") or "voided")) and moved:
             # It may have run before that, and its records be gone: "never ran" is not known.
             if kin(place):
-                raise Refusal("it was claimed before %s, and processes of it are alive" % moved)
-            lost = {"why": moved.replace("it ", "its host ")}
-            write_once(place.file("final.json"), {"lost": dict(lost, ended=time.time())}, brief={"lost": lost})
+                raise Refusal("since it was claimed %s, but processes of it are alive" % moved)
+            lose(place, moved)
         self._answer(place)
 
     def _on_cancel(self, request: Header) -> None:
@@ -1293,7 +1261,7 @@ class Agent:
         by, grace = str(request.get("by") or "unknown"), float(request.get("grace", GRACE))
         standing = settle(place, self._incarnation)
         if standing.status in (UNSTARTED, STARTING):
-            self._void(place, "cancelled by %s before it started" % by)
+            void(place, "cancelled by %s before it started" % by)
             standing = settle(place, self._incarnation)
         if standing.status == RUNNING:
             self._ask_end(place, {"by": by, "grace": grace, "at": time.time()})
@@ -1309,7 +1277,7 @@ class Agent:
         finally:
             _unlink(temporary)
         start = read_record(place.file("start.json")) or {}
-        supervisor = find_process((start.get("go") or {}).get("supervisor"))
+        supervisor = recorded_process((start.get("go") or {}).get("supervisor"))
         if supervisor is not None:
             send_signal(supervisor, signal.SIGUSR1)
             send_signal(supervisor, signal.SIGCONT)
@@ -1338,7 +1306,8 @@ class Agent:
         if os.path.exists(place.file("acked")):
             raise Refusal("its logs were removed when everything had been stored")
         try:
-            descriptor = os.open(_bytes(self._log(place, stream)), os.O_RDONLY | os.O_NONBLOCK)
+            path = log_path(place, read_record(place.file("start.json")), stream)
+            descriptor = os.open(_bytes(path), os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
             body, end = b"", 0
         else:
@@ -1350,10 +1319,6 @@ class Agent:
         self._output += encode_frame(dict(header, size=len(body), end=end), body)
         if len(self._output) > BODY_LIMIT:
             self._flush()
-
-    def _log(self, place: Place, stream: str) -> str:
-        go = (read_record(place.file("start.json")) or {}).get("go") or {}
-        return str(go.get(stream) or place.file(stream))
 
     def _on_ack(self, request: Header) -> None:
         place = self._place(request)
@@ -1385,7 +1350,7 @@ class Agent:
     def _remove(self, place: Place) -> bool:
         standing = settle(place, self._incarnation)
         if standing.status in (UNSTARTED, STARTING):
-            self._void(place, "its table was cleaned away")
+            void(place, "its table was cleaned away")
             standing = settle(place, self._incarnation)
         if standing.status == RUNNING:
             return False
@@ -1405,34 +1370,36 @@ class Agent:
         self._look(watch)
 
     def _look(self, watch: Watch) -> None:
-        """Send the status if it is news."""
+        """Send the status if it is news. See to it that a cancel is carried out, whoever asked for it."""
         place = watch.place
         standing = settle(place, self._incarnation)
-        cancel = read_record(place.file("cancel.json")) if standing.status == RUNNING else None
-        news = standing.status, standing.supervised, bool(cancel)
+        news = standing.status, standing.supervised
         if news != watch.told:
             watch.told = news
-            self._send_status(place, standing, cancel)
+            self._send_status(place, standing)
         self._rewatch(watch, standing)
-        if cancel is not None and not standing.supervised and not watch.undertaken:
-            watch.undertaken = True
-            if self._fork() == 0:
-                leave(lambda: undertake(place, cancel, self._notices_in))
+        if not standing.supervised and not watch.undertaken:
+            cancel = read_record(place.file("cancel.json"))
+            if cancel is not None:
+                watch.undertaken = True
+                self._fork(lambda: undertake(place, cancel, self._notices_in))
 
-    def _send_status(self, place: Place, standing: Standing, cancel: Optional[Record]) -> None:
+    def _send_status(self, place: Place, standing: Standing) -> None:
         fields: Record = {"attempt": place.attempt, "status": standing.status}
+        verdict = (standing.final or {}).get("exit") or {}
         if standing.start is not None:
             fields["start"] = standing.start
+            if "go" in standing.start:
+                standing.start["go"]["pid"] = verdict.get("pid") or _pid_in(place.job)
         if standing.final is not None:
             fields["final"] = standing.final
+            fields["sizes"] = verdict.get("sizes") or self._sizes(place, standing.start)
         if standing.status == RUNNING:
             fields["supervised"] = standing.supervised
-        if cancel:
-            fields["cancel"] = cancel
-        if standing.status in (RUNNING, ENDED):
-            known = ((standing.final or {}).get("exit") or {}).get("sizes")
-            fields["sizes"] = known or {stream: _size(self._log(place, stream)) for stream in ("out", "err")}
         self._send("status", **fields)
+
+    def _sizes(self, place: Place, start: Optional[Record]) -> Record:
+        return {stream: _size(log_path(place, start, stream)) for stream in ("out", "err")}
 
     def _rewatch(self, watch: Watch, standing: Standing) -> None:
         """Have the kernel announce the end of what keeps the attempt as it is."""
@@ -1459,12 +1426,10 @@ class Agent:
             watch.pidfd = None
 
 
-def leave(work: Any) -> NoReturn:
-    """In a forked child: do `work`, and never return into the code of the parent."""
-    try:
-        work()
-    finally:
-        os._exit(0)
+def log_path(place: Place, start: Optional[Record], stream: str) -> str:
+    """Where the job's `stream`, out or err, goes: the start record says so if it is not in the folder."""
+    go = (start or {}).get("go") or {}
+    return str(go.get(stream) or place.file(stream))
 
 
 def source_path(home: str, source: bytes) -> str:
@@ -1480,6 +1445,12 @@ def _identity(path: str) -> Tuple[int, int]:
     except OSError:
         return (0, 0)
     return found.st_ino, found.st_ctime_ns
+
+
+def _pid_in(lock: str) -> int:
+    """The pid that a supervisor wrote into its job's lock file; 0 while it is not known."""
+    text = _read_text(lock)
+    return int(text) if text.isdigit() else 0
 
 
 def _size(path: str) -> int:
@@ -1500,13 +1471,16 @@ def serve(nonce: str, source: bytes = b"") -> None:
 def supervise(folder: str) -> None:
     """Run the supervisor of the attempt in `folder`, whose spec.json is there, in the foreground."""
     place = Place.of_folder(folder)
-    umask = prepare_process()
     spec = read_record(place.file("spec.json")) or {}
     problem = problem_of_spec(spec)
     if problem:
         raise SystemExit("%s: %s" % (place.file("spec.json"), problem))
+    umask = prepare_process()
     make_private_folder(lock_folder())
-    Supervisor(place, spec, make_lock(place.runner), umask).run()
+    runner = make_lock(place.runner)
+    leave_session(os.open(os.devnull, os.O_RDWR))
+    os.umask(umask)
+    Supervisor(place, spec, runner, incarnation()).run()
 
 
 if __name__ == "__main__":
