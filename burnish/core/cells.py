@@ -19,17 +19,25 @@ Value = str | bool | None
 
 
 class Findings:
-    """What is wrong (`problems`, which refuse the file) and what is merely worth saying (`notices`)."""
+    """What is wrong with a file (which refuses it) and what is merely worth saying, both in the order of the file."""
 
     def __init__(self) -> None:
-        self.problems: list[Problem] = []
-        self.notices: list[Problem] = []
+        self._problems: list[tuple[int, int, Problem]] = []
+        self._notices: list[tuple[int, int, Problem]] = []
 
     def refuse(self, node: Node, what: str) -> None:
-        self.problems.append(node.problem(what))
+        self._problems.append((node.line, node.column, node.problem(what)))
 
     def note(self, node: Node, what: str) -> None:
-        self.notices.append(node.problem(what))
+        self._notices.append((node.line, node.column, node.problem(what)))
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(problem for _, _, problem in sorted(self._problems))
+
+    @property
+    def notices(self) -> tuple[Problem, ...]:
+        return tuple(notice for _, _, notice in sorted(self._notices))
 
 
 def from_value(column: str, value: Value) -> str:

@@ -26,7 +26,8 @@ MAX_JOBS = 100_000
 # How many combinations of an enormous grid are looked at when `exclude` leaves little to sample from.
 _MOST_DRAWS = 1_000_000
 
-EXAMPLE = """\
+_EXAMPLE = """\
+a sweep is written like this:
     --env: [env1, env2]
     --seed: [1, 2]
     --lr: 1e-4"""
@@ -84,7 +85,9 @@ class _Part:
 def expand(node: Node, max_jobs: int = MAX_JOBS) -> Grid:
     """The jobs of a sweep file. Raises InputError with all of its problems; more than `max_jobs` is one."""
     findings = Findings()
-    parts = [_read_part(mapping, max_jobs, findings) for mapping in _mappings(node, findings)]
+    mappings = _mappings(node, findings)
+    _stop_on(findings, _EXAMPLE)
+    parts = [_read_part(mapping, max_jobs, findings) for mapping in mappings]
     _stop_on(findings)
     _check_count(node, parts, max_jobs)
     grid = _union(parts, findings)
@@ -154,7 +157,7 @@ def _mappings(node: Node, findings: Findings) -> tuple[Mapping, ...]:
         if not isinstance(item, Mapping):
             found = "nothing" if isinstance(item, Scalar) and not item.text else kind(item)
             found = "an empty list" if isinstance(item, Sequence) and not item.items else found
-            findings.refuse(item, f"found {printable(found)}; expected arguments and their values, such as\n{EXAMPLE}")
+            findings.refuse(item, f"found {printable(found)}; expected arguments and their values.")
     return tuple(item for item in items if isinstance(item, Mapping))
 
 
@@ -174,7 +177,7 @@ def _read_part(node: Mapping, max_jobs: int, findings: Findings) -> _Part:
         axes[key.text] = _Axis((key.text,), tuple((str(number),) for number in range(times)))
     order = tuple(axes)
     if not axes and len(findings.problems) == known_problems:
-        findings.refuse(node, f"this grid has no arguments; expected some, such as\n{EXAMPLE}")
+        findings.refuse(node, "this grid has no arguments.")
     return _Part(node, tuple(_zipped(axes, options, findings)), order, options)
 
 
@@ -261,13 +264,11 @@ def _union(parts: list[_Part], findings: Findings) -> Grid:
         own = [(row, _arguments(columns, row)) for row in _rows(part, columns, findings)]
         fresh = [row for row, arguments in own if arguments not in earlier]
         if len(fresh) < len(own):
-            repeated = len(own) - len(fresh)
-            findings.note(
-                part.node, f"{repeated} combinations of this grid are in an earlier one, and are not repeated."
-            )
+            repeated = f"{len(own) - len(fresh)} of {len(own)} combinations"
+            findings.note(part.node, f"{repeated} are in an earlier grid already, and are not repeated.")
         earlier.update(arguments for _, arguments in own)
         rows += fresh
-    return Grid(columns, tuple(rows), tuple(findings.notices))
+    return Grid(columns, tuple(rows), findings.notices)
 
 
 def _rows(part: _Part, columns: tuple[str, ...], findings: Findings) -> Iterator[tuple[str, ...]]:
@@ -368,9 +369,9 @@ def _draw(seed: int, purpose: str, number: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=16).digest(), "big")
 
 
-def _stop_on(findings: Findings) -> None:
+def _stop_on(findings: Findings, hint: str | None = None) -> None:
     if findings.problems:
-        raise InputError(findings.problems)
+        raise InputError(findings.problems, hint=hint)
 
 
 def _name_problems(names: tuple[str, ...], where: str) -> list[Problem]:

@@ -25,10 +25,11 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-RETURN_THIS = (
+RETURN_A_COMMAND = (
     "It must return the command: what burnish.util.run_subprocess_job(...) returns, a list of arguments, "
     "or burnish.Command(argv)."
 )
+RETURN_JOBS = "It must return the jobs: a dict of equally long lists, a list of dicts, or an iterator of dicts."
 
 
 class Refused(Exception):
@@ -65,6 +66,7 @@ class Served:
         # At the end of a limit: write where it hangs, then let SIGALRM end the process.
         faulthandler.register(signal.SIGALRM, file=printed, chain=True)
         self._name = ""
+        self._advice = ""
         self._function: Callable[..., Any] = lambda: None
 
     def replies(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -86,7 +88,7 @@ class Served:
         except (
             BaseException
         ) as error:  # SystemExit and KeyboardInterrupt of the user's code are the job's business only
-            return {"refused": f"{self._name} {_how(error)}", "traceback": _traceback(error)}
+            return {"refused": f"{self._name} {self._how(error)}", "traceback": _traceback(error)}
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._put_back()
@@ -115,8 +117,14 @@ class Served:
         os.environ.clear()
         os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in before.items()})
 
+    def _how(self, error: BaseException) -> str:
+        if isinstance(error, SystemExit):
+            return f"{_exited(error)}. {self._advice}"
+        return f"raised {_last_line(error)}"
+
     def _load(self, name: str, arguments: int) -> dict[str, Any]:
         self._name = name
+        self._advice = RETURN_A_COMMAND if arguments == 2 else RETURN_JOBS
         module_name, _, function_name = name.rpartition(".")
         try:
             module = importlib.import_module(module_name)
@@ -151,7 +159,7 @@ def _command(result: Any, name: str) -> dict[str, Any]:
     elif isinstance(result, (list, tuple)):
         argv, env, cwd = result, None, None
     else:
-        raise Refused(f"{name} {_wrong_result(result)} {RETURN_THIS}")
+        raise Refused(f"{name} {_wrong_result(result)} {RETURN_A_COMMAND}")
     if isinstance(argv, (str, bytes)) or not all(isinstance(part, (str, int, float, os.PathLike)) for part in argv):
         raise Refused(f"{name} returned the argv {_shown(argv)}; expected a list of texts.")
     if env is not None and not (
@@ -176,16 +184,15 @@ def _wrong_result(result: Any) -> str:
 
 
 def _table(result: Any, name: str, most: int) -> tuple[list[str], list[list[Any]]]:
-    expected = "a dict of equally long lists, a list of dicts, or an iterator of dicts"
     if isinstance(result, Mapping):
         return _from_lists(result, name, most)
     if isinstance(result, (str, bytes)) or not hasattr(result, "__iter__"):
-        raise Refused(f"{name} returned {'nothing' if result is None else _type(result)}; expected {expected}.")
+        raise Refused(f"{name} returned {'nothing' if result is None else _type(result)}. {RETURN_JOBS}")
     columns: dict[str, None] = {}
     rows: list[dict[str, Any]] = []
     for index, row in enumerate(itertools.islice(result, most + 1)):
         if not isinstance(row, Mapping):
-            raise Refused(f"{name}: item {index} is {_type(row)}, {_shown(row)}; expected {expected}.")
+            raise Refused(f"{name}: item {index} is {_type(row)}, {_shown(row)}. {RETURN_JOBS}")
         cells = {str(key): _value(value) for key, value in row.items()}
         columns.update(dict.fromkeys(cells))
         rows.append(cells)
@@ -234,15 +241,13 @@ def _file(module: Any) -> str:
     return getattr(module, "__file__", None) or str(module.__name__)
 
 
-def _how(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"called sys.exit({_shown(error.code) if error.code is not None else ''}). {RETURN_THIS}"
-    return f"raised {_last_line(error)}"
+def _exited(error: SystemExit) -> str:
+    return f"called sys.exit({_shown(error.code) if error.code is not None else ''})"
 
 
 def _last_line(error: BaseException) -> str:
     if isinstance(error, SystemExit):
-        return f"it called sys.exit({_shown(error.code) if error.code is not None else ''})"
+        return f"it {_exited(error)}"
     lines = traceback.format_exception_only(type(error), error)
     last = lines[-1].strip().splitlines()[0].removesuffix(".")
     return f"{last} ({error.filename}, line {error.lineno})" if isinstance(error, SyntaxError) else last

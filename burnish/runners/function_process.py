@@ -43,7 +43,14 @@ child.main(int(sys.argv[4]), int(sys.argv[5]), folder)
 
 
 class _Died(Exception):
-    """The child ended, or was ended, before it answered. The message says how: `ended itself with exit code 3`."""
+    """The child ended, or was ended, before it answered. The message says how: `ended its process with exit code 3`."""
+
+
+class _Overdue(_Died):
+    """It did not answer within its limit."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(f"did not return within {limit:g} s")
 
 
 class FunctionProcess:
@@ -72,7 +79,7 @@ class FunctionProcess:
         except _Died as died:
             printed = child.end()
             raise UsageError(
-                f"--func {self.name}: its process {died} while importing the module.",
+                f"--func {self.name}: importing {self.name.rpartition('.')[0]} {died}.",
                 hint=f"it said:\n{printed.rstrip()}" if printed else None,
             ) from None
         if "refused" in reply:
@@ -130,7 +137,10 @@ class FunctionProcess:
             child.forget_printed()
         except _Died as died:
             self._child = None
-            yield {"refused": f"{self.name} {died}.", "traceback": ""}, child.end()
+            advice = (
+                "; it must return the command, not run it" if isinstance(died, _Overdue) and self._arguments else ""
+            )
+            yield {"refused": f"{self.name} {died}{advice}.", "traceback": ""}, child.end()
 
 
 class _Child:
@@ -166,7 +176,7 @@ class _Child:
             while data:
                 data = data[os.write(self._requests, data) :]
         except OSError:
-            raise _Died(self._how(request["limit"])) from None
+            raise self._death(request["limit"]) from None
 
     def answer(self, limit: float) -> dict[str, Any]:
         """The next reply. Raises _Died when the child ends first, or does not answer within `limit` seconds."""
@@ -175,12 +185,12 @@ class _Child:
             if select.select([self._replies], [], [], _LOOK)[0]:
                 data = os.read(self._replies, 1 << 20)
                 if not data:
-                    raise _Died(self._how(limit))
+                    raise self._death(limit)
                 self._received += data
             elif self._exited():  # a child of its own may still hold the pipe open
-                raise _Died(self._how(limit))
+                raise self._death(limit)
             elif time.monotonic() - begun > limit + _GRACE:
-                raise _Died(_overdue(limit))
+                raise _Overdue(limit)
         line, _, self._received = self._received.partition(b"\n")
         reply: dict[str, Any] = json.loads(line)
         return reply
@@ -218,26 +228,22 @@ class _Child:
         """Without reaping, so that the process group's number stays ours until `end`."""
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def _how(self, limit: float) -> str:
+    def _death(self, limit: float) -> _Died:
         deadline = time.monotonic() + _GRACE
         while not self._exited():
             if time.monotonic() > deadline:
-                return "closed burnish's pipe"
+                return _Died("closed burnish's pipe")
             time.sleep(0.005)
         status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         assert status is not None
         if status.si_code == os.CLD_EXITED:
-            return f"ended its process with exit code {status.si_status}"
+            return _Died(f"ended its process with exit code {status.si_status}")
         if status.si_status == signal.SIGALRM:  # the child's own limit
-            return _overdue(limit)
+            return _Overdue(limit)
         try:
-            return f"was killed by {signal.Signals(status.si_status).name}"
+            return _Died(f"was killed by {signal.Signals(status.si_status).name}")
         except ValueError:
-            return f"was killed by signal {status.si_status}"
-
-
-def _overdue(limit: float) -> str:
-    return f"did not return within {limit:g} s; it must return the command, not run it"
+            return _Died(f"was killed by signal {status.si_status}")
 
 
 def _check_name(name: str) -> None:

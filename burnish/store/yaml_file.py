@@ -209,8 +209,13 @@ def _syntax(file: str, error: yaml.MarkedYAMLError) -> Problem:
             return Problem(where, "unknown escape after a backslash in \"...\"; in '...' backslashes are plain text.")
         if opened:
             return Problem(f"{file}:{opened.line + 1}:{opened.column + 1}", "the quote opened here is never closed.")
+    if "scanning an alias" in context or "scanning an anchor" in context:
+        return Problem(where, f"text that begins with {'*' if 'alias' in context else '&'} needs quotes.")
     if "mapping values are not allowed" in what:
-        return Problem(where, "a colon that cannot stand here: put the text in quotes, or look at the indentation.")
+        causes = "a line above lacks its colon, the indentation is off, or the text needs quotes"
+        return Problem(where, f"a colon cannot stand here: {causes}.")
+    if "sequence entries are not allowed" in what:
+        return Problem(where, "a list item cannot stand here: give it a line of its own, or put the - in quotes.")
     if "could not find expected ':'" in what:
         return Problem(where, f"expected `key: value`, but there is no colon after the key{since}.")
     if "block mapping" in context or "block collection" in context:
