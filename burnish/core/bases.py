@@ -9,7 +9,8 @@ Three cases cannot be told apart by counting, and each is decided so that no res
 - A save that is *exactly* an older text is either an old buffer or an edit taken back. If a later save differs from it in
   nothing but what people write, it is that save taken back, and that save is the base.
 - `NOT_RUNNING` over a result is a wish or an old buffer. It is in doubt if another text that is as near says the same, or if the
-  text that was open may be one that is no longer kept and the row changed around then.
+  text that was open may be one that is no longer kept and the row changed around then. A text that lacks a result which the
+  save shows was overtaken: nobody had it open.
 - `RESET` again in a text that was merged before is in doubt likewise.
 
 `Choice.ambiguous` names the jobs in doubt. Their results stay, and `core.merge` says how to insist.
@@ -114,8 +115,12 @@ def choose(bases: Sequence[Base], theirs: Table) -> Choice:
     distances = _distances(bases, mine)
     least = min(distances)
     nearest = [number for number, distance in enumerate(distances) if distance == least]
+    nearest = [number for number in nearest if not _overtaken(bases[number], bases[-1], mine)] or nearest
     if least == 0 and (undone := _save_taken_back(bases, nearest[-1], mine)) is not None:
         nearest = [undone]
+    if any(row.usable and row.id is None for row in theirs.rows):
+        # A row without id that was edited is as far from the text that has its id as from the one where it had none.
+        nearest = sorted(nearest, key=lambda number: bool(bases[number].ids))
     chosen = bases[nearest[-1]]
     newest = bases[-1]
     if chosen is newest and len(nearest) == 1 and not _across_gaps(bases, nearest):
@@ -155,6 +160,17 @@ def _distances(bases: Sequence[Base], mine: frozenset[str]) -> list[int]:
         shared += len(gained & mine) - len(lost & mine)
         distances.append(max(size, len(mine)) - shared)
     return distances[::-1]
+
+
+def _overtaken(base: Base, newest: Base, mine: frozenset[str]) -> bool:
+    """True if the save shows what burnish wrote after `base`: somebody who looked at `base` could not know it."""
+    if base is newest:
+        return False
+    before, after = _records(_lines(base) - mine, _lines(base)), _records(mine - _lines(base), mine)
+    if before is None or after is None:
+        return False
+    later = {job: word for job, word in after.items() if word not in PERSONAL and before.get(job) not in (None, word)}
+    return bool(later) and any(word == newest.word(job) for job, word in later.items())
 
 
 def _save_taken_back(bases: Sequence[Base], equal: int, mine: frozenset[str]) -> int | None:

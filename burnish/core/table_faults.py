@@ -13,6 +13,7 @@ from difflib import get_close_matches
 
 from burnish.errors import InputError, Problem, printable
 
+EXAMPLE = "JOB_ID,STATE,--lr"
 FIELD_LIMIT = 131_072  # what csv reads; Linux passes at most 131071 bytes in one argument
 _HALT = "Nothing new is started until this is fixed; running jobs go on."
 _EXCEL = 'In a spreadsheet: save as "CSV UTF-8".'
@@ -30,7 +31,7 @@ def _refusal(problems: Sequence[Problem]) -> InputError:
 
 def empty(name: str) -> EmptyTable:
     """The file has no header."""
-    return EmptyTable([Problem(name, "the file is empty; expected a header such as JOB_ID,STATE,--lr.")])
+    return EmptyTable([Problem(name, f"the file is empty; expected a header such as {EXAMPLE}.")])
 
 
 def decoded(data: bytes, name: str) -> str:
@@ -51,19 +52,6 @@ def decoded(data: bytes, name: str) -> str:
         raise _refusal([Problem(f"{name}:{_line(text, lone.start())}", what)])
     _refuse_conflict(text, name)
     return text
-
-
-def unwritable(text: str) -> str | None:
-    """Why `text` cannot be a cell of a table (the rest of a sentence that begins with the cell), or None if it can."""
-    if "\0" in text:
-        return "holds a NUL byte, which no command line can carry"
-    if re.search(r"\r(?!\n)", text):
-        return "holds a carriage return without a newline, which a table cannot carry"
-    if len(text) >= FIELD_LIMIT:
-        return f"is {len(text)} characters long; Linux passes at most 131071 bytes in one argument. Put it in a file"
-    if any("\ud800" <= char <= "\udfff" for char in text):
-        return "is not UTF-8"
-    return None
 
 
 def _line(text: str, offset: int) -> int:
@@ -109,7 +97,11 @@ def _missing(fields: list[str], required: tuple[str, ...]) -> list[str]:
             continue
         near = get_close_matches(column, [name.upper() for name in names if name not in required], n=1, cutoff=0.7)
         meant = [name for name in names if near and name.upper() == near[0]]
-        guess = f' Is "{printable(meant[0], 60)}" meant? Write {column}.' if meant else ""
+        guess = (
+            f' Is "{printable(meant[0], 60)}" meant? Write {column}.'
+            if meant
+            else f" Expected a header such as {EXAMPLE}."
+        )
         shown = printable(", ".join(names), 200)
         sentences.append(f'no column "{column}". Found: {shown}.{guess}')
     return sentences
@@ -135,7 +127,7 @@ def _repeated(fields: list[str]) -> list[str]:
 def quoting(lines: list[str], start: int, error: csv.Error, name: str) -> InputError:
     """What `csv` means by `error`, met in the record that begins at index `start` of `lines`."""
     if "field limit" in str(error):
-        what = f"a field of more than {FIELD_LIMIT - 1} characters, the most that Linux passes in one argument. Put it in a file."
+        what = f"a field of more than {FIELD_LIMIT} characters, the most that Linux passes in one argument. Put it in a file."
         return _refusal([Problem(f"{name}:{start + 1}", what)])
     text = "".join(lines[start:])
     header = next(csv.reader(lines[:1]), []) if start else []

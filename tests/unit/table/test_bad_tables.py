@@ -1,0 +1,55 @@
+"""Every way to get burnish.db wrong, and the exact sentences for it: tests/data/bad/db/<name>.csv beside <name>.expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burnish.core.table import Table, parse
+from burnish.core.table_faults import EmptyTable
+from burnish.errors import InputError
+
+FIXTURES = sorted((Path(__file__).parents[2] / "data" / "bad" / "db").glob("*.csv"))
+
+
+def said_about(data: bytes) -> str:
+    try:
+        return "\n".join(map(str, parse(data, "burnish.db").problems))
+    except InputError as error:
+        return str(error)
+
+
+def test_the_fixtures_are_there() -> None:
+    assert len(FIXTURES) > 25
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_bad_table_is_answered_by_a_sentence(path: Path) -> None:
+    assert said_about(path.read_bytes()) + "\n" == path.with_suffix(".expected").read_text()
+
+
+def test_bad_rows_are_skipped_and_the_others_read() -> None:
+    table = parse((FIXTURES[0].parent / "several_rows.csv").read_bytes())
+    assert [row.id for row in table.rows if row.usable] == [3]
+    assert table.skipped == {0, 1}
+    assert [row.raw for row in table.nameless] == ["x,NOT_RUNNING,c,1\n"]
+
+
+def test_empty_file_is_told_from_a_bad_one() -> None:
+    with pytest.raises(EmptyTable):
+        parse(b"")
+    assert parse(b"JOB_ID,STATE\n").rows == []
+
+
+@given(st.binary() | st.text('",\n\r abJOB_ID,STATE0').map(lambda text: b"JOB_ID,STATE,a\n" + text.encode()))
+def test_any_bytes_are_a_table_or_sentences(data: bytes) -> None:
+    try:
+        table = parse(data)
+    except InputError as error:
+        assert all(problem.where.startswith("burnish.db") for problem in error.problems)
+    else:
+        assert isinstance(table, Table)
+        assert table.data == data

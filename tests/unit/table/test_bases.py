@@ -1,0 +1,185 @@
+"""Which text a person had before their eyes: an old buffer undoes nothing, a wish is obeyed, doubt keeps results."""
+
+from __future__ import annotations
+
+import pytest
+from support.desk import Desk
+
+from burnish.core.bases import Base, choose, kept
+from burnish.core.events import HoldRequested, JobChanged, ReleaseRequested, ResetRequested
+from burnish.core.table import parse
+
+
+def long_desk(jobs: int = 30) -> Desk:
+    return Desk("JOB_ID,STATE,x\n" + "".join(f"{n},,v{n}\n" for n in range(jobs)))
+
+
+def test_old_buffer_undoes_no_result() -> None:
+    desk = long_desk()
+    old = desk.text
+    for job in range(20):
+        desk.complete(job)
+    desk.edit("25,NOT_RUNNING,v25", "25,NOT_RUNNING,new", old)
+    assert desk.facts == [JobChanged(25, {"x": "new"})]
+    assert desk.word(3) == "COMPLETE"
+    assert desk.row(3) == "3,COMPLETE,v3"
+    assert desk.notices[0] == (
+        "burnish.db:2: says NOT_RUNNING; job 0 is COMPLETE (exit 0). Kept COMPLETE. "
+        "To run it again: burnish reset --job_id 0, or write RESET."
+    )
+    assert len(desk.notices) == 4
+
+
+def test_old_buffer_undoes_no_edit() -> None:
+    desk = long_desk()
+    old = desk.text
+    desk.edit("3,NOT_RUNNING,v3", "3,NOT_RUNNING,mine")
+    desk.edit("4,NOT_RUNNING,v4", "4,HOLD,yours")
+    desk.complete(5)
+    desk.edit("6,NOT_RUNNING,v6", "6,NOT_RUNNING,late", old)
+    assert desk.facts == [JobChanged(6, {"x": "late"})]
+    assert (desk.row(3), desk.row(4)) == ("3,NOT_RUNNING,mine", "4,HOLD,yours")
+
+
+def test_old_buffer_saved_unchanged_undoes_no_result() -> None:
+    desk = long_desk()
+    old = desk.text
+    desk.complete(1)
+    desk.complete(2, code=1)
+    desk.save(old)
+    assert desk.facts == []
+    assert (desk.word(1), desk.word(2)) == ("COMPLETE", "ERROR")
+    assert len(desk.notices) == 2
+
+
+def test_not_running_over_a_result_reruns_when_it_can_be_no_old_buffer() -> None:
+    desk = long_desk()
+    desk.complete(1)
+    desk.complete(2)
+    desk.edit("1,COMPLETE", "1,NOT_RUNNING")
+    assert desk.facts == [ResetRequested(1)]
+    assert desk.notices == []
+
+
+def test_not_running_over_the_last_result_is_in_doubt() -> None:
+    desk = long_desk()
+    desk.commit(HoldRequested(9))
+    before = desk.text
+    desk.start(1)
+    desk.finish(1)
+    assert desk.save(before).facts == []
+    assert "Kept COMPLETE" in desk.notices[0]
+    assert desk.word(1) == "COMPLETE"
+
+
+def test_row_edited_in_an_old_buffer_does_not_run_again() -> None:
+    """The old text and the newest are as near: the row that differs is the one that was edited."""
+    desk = long_desk()
+    old = desk.text
+    desk.complete(1)
+    desk.edit("\n1,NOT_RUNNING,v1\n", "\n1,NOT_RUNNING,new\n", old)
+    assert desk.facts == [JobChanged(1, {"x": "new"})]
+    assert "Kept COMPLETE" in " ".join(desk.notices)
+
+
+def test_buffer_of_a_text_no_longer_kept_undoes_no_result() -> None:
+    desk = long_desk()
+    texts = [desk.text]
+    for job in range(20):
+        desk.start(job)
+        desk.finish(job)
+        texts.append(desk.text)
+    desk.bases = [base for number, base in enumerate(desk.bases) if number in (0, 1, 13, 25) or number > 30]
+    for age, old in enumerate(texts[:16]):
+        desk.edit("29,NOT_RUNNING,v29", f"29,NOT_RUNNING,e{age}", old)
+        assert [desk.word(job) for job in range(20)] == ["COMPLETE"] * 20
+        assert not any(isinstance(fact, ResetRequested) for fact in desk.facts)
+        assert desk.row(29) == f"29,NOT_RUNNING,e{age}"
+
+
+def test_wish_is_obeyed_though_older_texts_are_no_longer_kept() -> None:
+    desk = long_desk()
+    for job in range(10):
+        desk.complete(job)
+    desk.bases = [base for number, base in enumerate(desk.bases) if number % 5 == 0 or number > 12]
+    desk.edit("\n3,COMPLETE", "\n3,NOT_RUNNING")
+    assert desk.facts == [ResetRequested(3)]
+
+
+def test_edit_taken_back_is_taken_back() -> None:
+    desk = long_desk()
+    before = desk.text
+    desk.edit("3,NOT_RUNNING,v3", "3,HOLD,other")
+    desk.save(before)
+    assert desk.facts == [JobChanged(3, {"x": "v3"}), ReleaseRequested(3)]
+    assert desk.text == before
+
+
+def test_edit_taken_back_in_a_buffer_that_results_overtook() -> None:
+    desk = long_desk()
+    before = desk.text
+    desk.edit("3,NOT_RUNNING,v3", "3,NOT_RUNNING,other")
+    desk.complete(8)
+    desk.save(before)
+    assert desk.facts == [JobChanged(3, {"x": "v3"})]
+    assert desk.word(8) == "COMPLETE"
+
+
+def test_row_added_and_deleted_again_is_gone() -> None:
+    desk = long_desk()
+    before = desk.text
+    desk.save(before + ",,new\n")
+    desk.edit("30,NOT_RUNNING,new\n", "")
+    assert desk.state.jobs[desk.bases[0].table.rows[0].id].removed is False  # type: ignore[index]
+    assert [job.id for job in desk.state.jobs.values() if job.removed] == [30]
+    assert desk.text == before
+
+
+def test_reset_in_a_text_saved_again_does_not_run_twice() -> None:
+    desk = long_desk()
+    desk.complete(1, code=1)
+    desk.complete(2)
+    buffer = desk.text.replace("\n1,ERROR", "\n1,RESET")
+    desk.save(buffer)
+    assert desk.facts == [ResetRequested(1)]
+    desk.complete(1, code=1)
+    desk.save(buffer)
+    assert desk.facts == []
+    assert desk.notices == [
+        "burnish.db:3: says RESET; job 1 is ERROR (exit 1). Kept ERROR. To run it again: burnish reset --job_id 1."
+    ]
+
+
+def test_result_typed_by_hand_from_an_old_buffer_is_no_wish() -> None:
+    desk = long_desk()
+    desk.complete(1, code=1)
+    desk.complete(2)
+    old = desk.text
+    desk.commit(ResetRequested(1))
+    desk.edit("7,NOT_RUNNING,v7", "7,NOT_RUNNING,new", old)
+    assert desk.facts == [JobChanged(7, {"x": "new"})]
+    assert desk.word(1) == "NOT_RUNNING"
+
+
+def test_nearest_text_is_the_base_and_the_newest_on_a_tie() -> None:
+    texts = ["JOB_ID,STATE,x\n" + "".join(f"{n},{'HOLD' if n < k else ''},a\n" for n in range(9)) for k in range(6)]
+    bases = [Base.of(parse(text.encode()), float(at)) for at, text in enumerate(texts)]
+    for base, text in zip(bases, texts, strict=True):
+        assert choose(bases, parse((text + "9,,b\n").encode())).base is base
+    stranger = parse(b"JOB_ID,STATE,y\n50,,q\n")
+    assert choose(bases, stranger).base is bases[-1]
+
+
+def test_texts_are_kept_by_age() -> None:
+    minute, hour, day = 60, 3600, 86400
+    now = 10.0 * day
+    times = [now - 2 * day + n * 30.0 for n in range(2 * day // 30 + 1)]
+    keep = sorted(kept(times, now))
+    ages = [now - times[number] for number in keep]
+    assert len([age for age in ages if age < 20 * 30]) == 20
+    assert len([age for age in ages if age < hour]) == pytest.approx(60 + 10, abs=2)
+    assert len([age for age in ages if age > hour]) == pytest.approx(23, abs=1)
+    assert max(ages) < day
+    assert kept([], now) == set()
+    assert kept([now - 5 * day], now) == {0}
+    assert minute < hour
