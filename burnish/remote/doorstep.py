@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from burnish.errors import HostRefused
@@ -18,46 +19,47 @@ FORGOTTEN_AFTER = 60.0  # s: by then a person may have mended the key, and sshd'
 
 
 class Doorstep:
-    """One sshd's: a queue, and the failed logins of late."""
+    """One sshd's: a queue, and the failed logins of late, by user."""
 
     def __init__(self, at_once: int, failures: int, clock: Callable[[], float]) -> None:
         self._places = threading.BoundedSemaphore(at_once)
         self._allowed = failures
         self._clock = clock
         self._lock = threading.Lock()
-        self._failed: list[tuple[float, str]] = []
+        self._failed: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
 
-    def turned_away(self, why: str) -> None:
-        """A login failed: `why` is the sentence that later ones hear."""
+    def turned_away(self, user: str, why: str) -> None:
+        """The login of `user` failed: `why` is the sentence that later ones hear."""
         with self._lock:
-            self._failed.append((self._clock(), why))
+            self._failed[user].append((self._clock(), why))
 
-    def let_in(self) -> None:
-        """A login succeeded: earlier failures mean nothing any more."""
+    def let_in(self, user: str) -> None:
+        """The login of `user` succeeded: earlier failures mean nothing any more."""
         with self._lock:
-            self._failed.clear()
+            self._failed[user].clear()
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[Doorstep]:
-        """Wait for a place and hold it. Raises HostRefused when this login failed often enough already."""
+    def place(self, user: str) -> Iterator[Doorstep]:
+        """Wait for a place and hold it. Raises HostRefused when `user` was turned away often enough already."""
         with self._places:
             with self._lock:
-                self._failed = [entry for entry in self._failed if self._clock() - entry[0] < FORGOTTEN_AFTER]
-                if len(self._failed) >= self._allowed:
-                    raise HostRefused(self._failed[-1][1])
+                recent = [entry for entry in self._failed[user] if self._clock() - entry[0] < FORGOTTEN_AFTER]
+                self._failed[user] = recent
+                if len(recent) >= self._allowed:
+                    raise HostRefused(recent[-1][1])
             yield self
 
 
 class Doorsteps:
-    """A doorstep for each address (`alice@login:22`), shared by all links of the process."""
+    """A doorstep for each sshd, shared by all links of the process."""
 
     def __init__(self, at_once: int, failures: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._new = lambda: Doorstep(at_once, failures, clock)
         self._lock = threading.Lock()
-        self._known: dict[str, Doorstep] = {}
+        self._known: dict[tuple[str, int], Doorstep] = {}
 
-    def at(self, address: str) -> contextlib.AbstractContextManager[Doorstep]:
-        """A place at the doorstep of `address`, held for the length of a `with` block."""
+    def at(self, hostname: str, port: int, user: str) -> contextlib.AbstractContextManager[Doorstep]:
+        """A place for `user` at the doorstep of the sshd at `hostname`:`port`, held for the length of a `with` block."""
         with self._lock:
-            doorstep = self._known.setdefault(address, self._new())
-        return doorstep.place()
+            doorstep = self._known.setdefault((hostname, port), self._new())
+        return doorstep.place(user)

@@ -107,7 +107,7 @@ class SshTransport:
         gateway = self._connect(endpoint.jump, wire) if endpoint.jump else None
         for note in endpoint.notes:
             self._pass_on(note)
-        with self._doorsteps.at(endpoint.address) as doorstep, wire.limited(HOP_TIMEOUT):
+        with self._doorsteps.at(endpoint.hostname, endpoint.port, endpoint.user) as doorstep, wire.limited(HOP_TIMEOUT):
             keys = known_hosts.load(endpoint.known_hosts + endpoint.global_known_hosts)
             login = Login(endpoint)
             connect = {
@@ -139,9 +139,9 @@ class SshTransport:
                 with _translated(endpoint, "connection"):
                     connection.open()
             except LoginRefused as error:
-                doorstep.turned_away(str(error))
+                doorstep.turned_away(endpoint.user, str(error))
                 raise
-            doorstep.let_in()
+            doorstep.let_in(endpoint.user)
             connection.transport.set_keepalive(KEEPALIVE)
             return connection
 
@@ -232,9 +232,17 @@ class Login:
         self._endpoint = endpoint
         self._obstacles: list[str] = []
         self._offered = 0
+        self._agent: AgentAt | None = None
 
     def authenticate(self, transport: paramiko.Transport) -> list[str]:
-        """Log in. Raises LoginRefused, or HostUnreachable when the connection broke meanwhile."""
+        """Log in. Raises LoginRefused, or what paramiko raises when the connection broke meanwhile."""
+        try:
+            return self._authenticate(transport)
+        finally:
+            if self._agent is not None:
+                self._agent.close()
+
+    def _authenticate(self, transport: paramiko.Transport) -> list[str]:
         user = self._endpoint.user
         try:
             transport.auth_none(user)
@@ -292,7 +300,8 @@ class Login:
         if not path:
             return ()
         try:
-            return AgentAt(path).get_keys()
+            self._agent = AgentAt(path)
+            return self._agent.get_keys()
         except (OSError, paramiko.SSHException) as error:
             self._obstacles.append(f"the ssh-agent at {path} does not answer ({printable(str(error))})")
             return ()
@@ -319,10 +328,19 @@ class AgentAt(AgentSSH):
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(AGENT_TIMEOUT)
-        connection.connect(path)
-        self._connect(connection)  # type: ignore[attr-defined]  # as paramiko.Agent does, for its one fixed path
+        self._socket = socket.socket(socket.AF_UNIX)
+        try:
+            self._socket.settimeout(AGENT_TIMEOUT)
+            self._socket.connect(path)
+            # As paramiko.Agent does, which knows no path but $SSH_AUTH_SOCK.
+            self._connect(self._socket)  # type: ignore[attr-defined]
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        """Its keys cannot sign any more."""
+        self._socket.close()
 
 
 def _public_blob(path: str) -> bytes | None:

@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from burnish.core import reports
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
 from burnish.errors import BurnishError, HostRefused, HostUnreachable
 from burnish.remote import ssh
 from burnish.remote.agent import PROTOCOL, FrameReader, encode_frame
 from burnish.remote.doorstep import Doorsteps
+from burnish.remote.link import Link
 from burnish.remote.ssh import SshChannel, SshTransport
 from burnish.remote.transport import bootstrap
 from tests.support.hosts import ACCOUNT, Bench, free_port, make_key
@@ -52,6 +54,11 @@ def refusal(bench: Bench, name: str, kind: type[BurnishError] = HostRefused, **e
         bootstrap(transport(bench, name, **entry).open())
     assert "Traceback" not in str(caught.value)
     return caught.value
+
+
+def fds() -> list[str]:
+    """The open file descriptors of this process."""
+    return os.listdir("/proc/self/fd")
 
 
 def fingerprint(public: str) -> str:
@@ -266,9 +273,14 @@ def test_key_held_by_an_ssh_agent(bench: Bench) -> None:
     try:
         wait_for(path.exists)
         subprocess.run(["ssh-add", "-q", bench.key], check=True, env={**os.environ, "SSH_AUTH_SOCK": str(path)})
+        before = len(fds())
         bench.key.unlink()  # the public half stays, and says which of the agent's keys to offer
         bench.configure(f"Host *\n  IdentityAgent {path}\n")
-        assert welcome(transport(bench, "gpu1").open())["type"] == "welcome"
+        for _ in range(2):
+            channel = transport(bench, "gpu1").open()
+            assert welcome(channel)["type"] == "welcome"
+            channel.close()
+        wait_for(lambda: len(fds()) <= before, fds)
     finally:
         agent.terminate()
         agent.wait()
@@ -372,6 +384,38 @@ def test_dropped_connection_is_not_a_refusal(bench: Bench) -> None:
     assert welcome(transport(bench, "gpu1").open())["type"] == "welcome"
 
 
+def test_link_comes_back_after_its_host_was_rebooted(bench: Bench) -> None:
+    """The link of a coordinator over SSH: connected, dropped when the plug is pulled, connected to the host's next life."""
+    host = bench.add("gpu1")
+    heard: list[object] = []
+    link = Link(HostName("gpu1"), transport(bench, "gpu1"), "0" * 16, "~/.burnish", heard.append)
+    link.start()
+    try:
+        wait_for(lambda: link.up, lambda: heard)
+        first = link.welcome
+        host.stop()
+        wait_for(lambda: any(isinstance(report, reports.HostDropped) for report in heard), lambda: heard)
+        host.start()
+        wait_for(lambda: link.up, lambda: heard)
+        assert first and link.welcome
+        assert (link.welcome.state_id, link.welcome.hostname) == (first.state_id, "gpu1")
+        assert link.welcome.incarnation != first.incarnation
+    finally:
+        link.close()
+
+
+def test_link_to_a_host_with_another_key_is_turned_away(bench: Bench) -> None:
+    bench.add("gpu1", known=False)
+    heard: list[object] = []
+    link = Link(HostName("gpu1"), transport(bench, "gpu1"), "0" * 16, "~/.burnish", heard.append)
+    link.start()
+    try:
+        (report,) = wait_for(lambda: list(heard), "nothing heard")
+        assert isinstance(report, reports.HostTurnedAway) and "host key is not known" in report.why
+    finally:
+        link.close()
+
+
 def test_agent_that_dies_is_not_a_refusal(bench: Bench) -> None:
     host = bench.add("gpu1")
     channel = transport(bench, "gpu1").open()
@@ -417,12 +461,12 @@ def test_threads_and_files_of_a_closed_connection_go(bench: Bench) -> None:
     bench.add("gpu1")
     bench.add("gpu2", through="gpu1")
     transport(bench, "gpu2").open().close()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(fds())
     for _ in range(3):
         channel = transport(bench, "gpu2").open()
         welcome(channel)
         channel.close()
-    wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before, lambda: os.listdir("/proc/self/fd"))
+    wait_for(lambda: len(fds()) <= before, fds)
     wait_for(
         lambda: not [thread for thread in threading.enumerate() if "gpu" in thread.name or "Transport" in repr(thread)],
         threading.enumerate,

@@ -34,10 +34,11 @@ mount --make-rprivate /
 mount -t proc proc /proc
 hostname "$NAME"
 mount -t tmpfs -o mode=755 tmpfs /home
-mkdir /home/$ACCOUNT /home/fakes /home/tools
+mkdir /home/$ACCOUNT /home/fakes /home/tools /home/gpus
 mount --bind "$FOLDER/home" /home/$ACCOUNT
 mount --bind "$FAKES" /home/fakes
 mount --bind "$FOLDER/tools" /home/tools
+mount --bind "$FOLDER/gpus" /home/gpus
 mount --bind "$FOLDER/var_tmp" /var/tmp
 mount --bind "$FOLDER/machine-id" /etc/machine-id
 mount --bind "$FOLDER/passwd" /etc/passwd
@@ -62,6 +63,11 @@ class RemoteHost:
     def home(self) -> Path:
         """The account's home folder, as this machine sees it."""
         return self.folder / "home"
+
+    @property
+    def gpus(self) -> Path:
+        """What its nvidia-smi answers from."""
+        return self.folder / "gpus"
 
     @property
     def log(self) -> str:
@@ -138,13 +144,15 @@ class Bench:
         rc: dict[str, str] | None = None,
         options: tuple[str, ...] = (),
         without: str | None = None,
+        gpus: Path | None = None,
         through: str | None = None,
         known: bool = True,
     ) -> RemoteHost:
         """Boot a host and tell ssh_config and known_hosts of it.
 
         `rc`: files in its home; `options`: lines for sshd_config; `without`: the programs whose names begin so are not
-        on its PATH; `through`: its ProxyJump; `known`: whether its key is in known_hosts.
+        on its PATH; `gpus`: recordings for its nvidia-smi, without which it has none (they are copied to `host.gpus`, to be
+        changed while it runs); `through`: its ProxyJump; `known`: whether its key is in known_hosts.
         """
         folder = self.folder / name
         (folder / "home" / ".ssh").mkdir(parents=True)
@@ -161,9 +169,10 @@ class Bench:
         host = RemoteHost(name, folder, f"127.0.1.{len(self.hosts) + 1}", free_port(), options)
         public = make_key(folder / "host_key")
         (folder / "tools").mkdir()
+        shutil.copytree(gpus, folder / "gpus") if gpus else (folder / "gpus").mkdir()
         if without:
             _link_tools(folder / "tools", without)
-        _write_sshd_config(host, "/home/tools" if without else "/home/fakes:/usr/bin:/bin")
+        _write_sshd_config(host, _path(bool(without), bool(gpus)))
         self.hosts[name] = host
         self.configure(
             f"Host {name}\n  HostName {host.address}\n  Port {host.port}\n  User {ACCOUNT}\n"
@@ -256,6 +265,10 @@ def _write_passwd(path: Path, shell: str) -> None:
     assert program is not None, f"{shell} is not installed here: scripts/debian_packages names what the tests need"
     others = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith(f"{ACCOUNT}:")]
     path.write_text("\n".join([*others, f"{ACCOUNT}:*:{UID}:{UID}::/home/{ACCOUNT}:{program}"]) + "\n")
+
+
+def _path(tools: bool, gpus: bool) -> str:
+    return ("/home/fakes:" if gpus else "") + ("/home/tools" if tools else "/usr/bin:/bin")
 
 
 def _link_tools(folder: Path, missing: str) -> None:

@@ -17,7 +17,7 @@ def test_so_many_at_once_at_one_address_and_no_more() -> None:
     go_on = threading.Event()
 
     def knock(number: int) -> None:
-        with doorsteps.at("alice@login"):
+        with doorsteps.at("login", 22, "alice"):
             inside.append(number)
             go_on.wait(20)
 
@@ -25,7 +25,7 @@ def test_so_many_at_once_at_one_address_and_no_more() -> None:
     for thread in threads:
         thread.start()
     wait_for(lambda: len(inside) == 3, lambda: inside)
-    with doorsteps.at("alice@other"):  # another address is not kept waiting
+    with doorsteps.at("other", 22, "alice"):  # another address is not kept waiting
         assert len(inside) == 3
     go_on.set()
     for thread in threads:
@@ -37,20 +37,20 @@ def test_after_two_failures_nobody_tries_until_they_are_forgotten() -> None:
     now = 100.0
     doorsteps = Doorsteps(at_once=8, failures=2, clock=lambda: now)
     for why in ("first", "second"):
-        with doorsteps.at("alice@login") as step:
-            step.turned_away(why)
-    with pytest.raises(HostRefused, match="second"), doorsteps.at("alice@login"):
+        with doorsteps.at("login", 22, "alice") as step:
+            step.turned_away("alice", why)
+    with pytest.raises(HostRefused, match="second"), doorsteps.at("login", 22, "alice"):
         raise AssertionError("let in")
-    with doorsteps.at("bob@login"):
+    with doorsteps.at("login", 22, "bob"):
         pass
     now += FORGOTTEN_AFTER
-    with doorsteps.at("alice@login"):
+    with doorsteps.at("login", 22, "alice"):
         pass
 
 
 def test_a_success_clears_earlier_failures() -> None:
     doorsteps = Doorsteps(at_once=8, failures=2)
     for _ in range(3):
-        with doorsteps.at("alice@login") as step:
-            step.turned_away("why")
-            step.let_in()
+        with doorsteps.at("login", 22, "alice") as step:
+            step.turned_away("alice", "why")
+            step.let_in("alice")
