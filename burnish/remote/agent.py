@@ -233,6 +233,16 @@ def write_once(path: str, record: Record, brief: Optional[Record] = None, sync: 
         _unlink(temporary)
 
 
+def replace_record(path: str, record: Record, brief: Record) -> None:
+    """Make the record at `path` say `record`, whatever it said; `brief` as in `write_once`. Raises OSError."""
+    temporary = "%s.%s.new" % (path, os.urandom(4).hex())
+    try:
+        write_once(temporary, record, brief)
+        os.rename(temporary, path)
+    finally:
+        _unlink(temporary)
+
+
 def link_once(source: str, path: str) -> bool:
     """Give `source` the name `path` unless that is taken. True if this call did."""
     try:
@@ -304,10 +314,17 @@ def _read_text(path: str) -> str:
         return ""
 
 
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # a disk that cannot promise to keep it; a record that a power cut may take is better than none
+
+
 def _sync_folder(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        _sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -470,41 +487,33 @@ def with_descendants(roots: Sequence[int], processes: Dict[int, Process]) -> Lis
     return list(found.values())
 
 
-def bearers(place: Place) -> List[int]:
-    """Pids of the processes that carry this attempt's cookie, other than the caller."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            try:
-                environment = _read_bytes("/proc/%s/environ" % name)
-            except OSError:
-                continue  # gone meanwhile, or of another user
-            if any(
-                entry.startswith(b"BURNISH_RESULT=") and entry.endswith(place.cookie)
-                for entry in environment.split(b"\0")
-            ):
-                found.append(int(name))
-    return found
+def traces(place: Place) -> List[int]:
+    """Pids of the processes that carry an attempt's cookie or have its job lock open, other than the caller."""
+    lock = os.path.realpath(place.job)
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid() and (_bears(pid, place.cookie) or _holds(pid, lock))]
 
 
-def lock_holders(path: str) -> List[int]:
-    """Pids of the processes that have the lock file `path` open, other than the caller."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            try:
-                links = [os.readlink("/proc/%s/fd/%s" % (name, fd)) for fd in os.listdir("/proc/%s/fd" % name)]
-            except OSError:
-                continue  # gone meanwhile, or of another user
-            if path in links:
-                found.append(int(name))
-    return found
+def _bears(pid: int, cookie: bytes) -> bool:
+    try:
+        environment = _read_bytes("/proc/%d/environ" % pid).split(b"\0")
+    except OSError:
+        return False  # gone meanwhile, or of another user
+    return any(entry.startswith(b"BURNISH_RESULT=") and entry.endswith(cookie) for entry in environment)
+
+
+def _holds(pid: int, lock: str) -> bool:
+    folder = "/proc/%d/fd" % pid
+    try:
+        paths = {os.readlink("%s/%s" % (folder, descriptor)) for descriptor in os.listdir(folder)}
+    except OSError:
+        return False
+    return lock in paths or lock + " (deleted)" in paths
 
 
 def kin(place: Place) -> List[Process]:
-    """All living processes of an attempt without a supervisor: by cookie and by job lock, and what descends from those."""
-    roots = bearers(place) + lock_holders(os.path.realpath(place.job))
-    return [process for process in with_descendants(roots, all_processes()) if process.pid != os.getpid()]
+    """All living processes of an attempt without a supervisor: those that bear its traces, and what descends from them."""
+    return [process for process in with_descendants(traces(place), all_processes()) if process.pid != os.getpid()]
 
 
 # -- status --------------------------------------------------------------------------------------------------------
@@ -566,7 +575,7 @@ def _status_after_start(place: Place, start: Record, here: str) -> Standing:
     if runner == HELD or (runner == MISSING and supervisor is not None and is_alive(supervisor)):
         return Standing(RUNNING, start, witness=supervisor)
     witness = read_process(_pid_in(place.job)) if lock_state(place.job) == HELD else None
-    for pid in () if witness else bearers(place):
+    for pid in () if witness else traces(place):
         witness = read_process(pid) or witness
     if witness is not None or lock_state(place.job) == HELD:
         return Standing(RUNNING, start, supervised=False, witness=witness)
@@ -578,7 +587,7 @@ def void(place: Place, why: str, **kind: bool) -> bool:
 
     `kind`: refused=True if the command cannot be run as asked, trouble=True if the host is not fit to run anything now.
     """
-    brief = {"void": dict(kind, why=why[:24])}
+    brief = {"void": dict(kind, why="the disk is full")}
     return write_once(place.file("start.json"), {"void": dict(kind, why=why)}, brief)
 
 
@@ -591,10 +600,14 @@ def settle(place: Place, here: str) -> Standing:
     return read_status(place, here)
 
 
-def lose(place: Place, why: str, **more: Any) -> None:
-    """Record that the attempt has ended and that nobody will ever know how."""
-    brief = {"lost": {"why": why[:24], "ended": int(time.time())}}
-    write_once(place.file("final.json"), {"lost": dict(more, why=why, ended=time.time())}, brief)
+def lose(place: Place, why: str) -> None:
+    """Record that the attempt has ended and that nobody will ever know how. Raises OSError."""
+    lost: Record = {"why": why, "ended": time.time()}
+    cancel = read_record(place.file("cancel.json"))
+    if cancel is not None:
+        lost["cancelled"] = cancel.get("by") or "unknown"
+    brief = {"lost": {"why": why[:18], "ended": int(lost["ended"])}}
+    write_once(place.file("final.json"), {"lost": lost}, brief)
     place.unlock()
 
 
@@ -622,11 +635,14 @@ def leave_session(null: int) -> None:
 class Supervisor:
     """Owns one attempt: from its launch until after its record. The process that calls `run` does nothing else."""
 
-    def __init__(self, place: Place, spec: Record, runner: int, here: str, notices: Optional[int] = None) -> None:
+    def __init__(
+        self, place: Place, spec: Record, runner: int, here: str, oom_kills: int, notices: Optional[int] = None
+    ) -> None:
         self._place = place
         self._spec = spec
         self._runner = runner
         self._here = here
+        self._oom_kills = oom_kills  # on this host, before the job
         self._notices = notices
         self._final = self._lock = self._out = self._err = -1
         self._job = 0
@@ -662,7 +678,7 @@ class Supervisor:
         except Unstartable as error:
             void(self._place, str(error), refused=True)
             return False
-        except (OSError, Refusal) as error:
+        except Exception as error:  # whatever it is, the coordinator must hear of it
             void(self._place, _clause(error), trouble=True)
             return False
         if made:
@@ -792,36 +808,30 @@ class Supervisor:
     # Recording.
 
     def _record(self) -> None:
-        final, folder = self._place.file("final.tmp"), self._place.folder
-        self._write_final({"exit": self._exit()})
+        record = {"exit": self._exit()}
         while True:
             try:
-                link_once(final, self._place.file("final.json"))
-                _unlink(final)
-                _sync_folder(folder)
+                self._write_final(record)
                 return
             except FileNotFoundError:
                 return  # the folder was removed: there is nobody to tell
-            except OSError:
-                time.sleep(1)  # a full or broken disk may recover; until then the attempt has not ended for anyone
+            except OSError as error:
+                # A full or broken disk may recover; until then the attempt has not ended for anyone.
+                if record["exit"].pop("result", None) is not None:
+                    record["exit"]["result_error"] = "not kept: %s" % _clause(error)
+                else:
+                    time.sleep(1)
 
     def _write_final(self, record: Record) -> None:
-        try:
-            self._overwrite_final(record)
-        except OSError as error:
-            # A verdict that may not survive a power cut is still better than none.
-            record["exit"].update(result=None, result_error="not kept: %s" % _clause(error))
-            try:
-                self._overwrite_final(record)
-            except OSError:
-                pass  # written into reserved space, only the sync failed
-
-    def _overwrite_final(self, record: Record) -> None:
+        temporary, folder = self._place.file("final.tmp"), self._place.folder
         data = _encode_json(record).encode("ascii")
         os.lseek(self._final, 0, os.SEEK_SET)
         _write_all(self._final, data)
         os.ftruncate(self._final, len(data))
-        os.fsync(self._final)
+        _sync(self._final)
+        link_once(temporary, self._place.file("final.json"))
+        _unlink(temporary)
+        _sync_folder(folder)
 
     def _exit(self) -> Record:
         assert self._ended is not None
@@ -845,6 +855,9 @@ class Supervisor:
         )
         if self._out_of_time:
             verdict["time_limit"] = True
+        killed = verdict.get("signal") == signal.SIGKILL and self._cancelled_by is None and not self._out_of_time
+        if killed and count_oom_kills() > self._oom_kills:
+            verdict["oom"] = True
         verdict.update(read_result(self._place.file("result.json")))
         return verdict
 
@@ -949,6 +962,12 @@ def find_program(name: bytes, environment: Dict[bytes, bytes]) -> bytes:
     raise Unstartable("no program %s in PATH (%s)" % (printable(name), printable(path)))
 
 
+def count_oom_kills() -> int:
+    """Processes that this host's kernel has ended for want of memory since boot; 0 if it does not say."""
+    found = re.search(r"^oom_kill (\d+)", _read_text("/proc/vmstat"), re.MULTILINE)
+    return int(found.group(1)) if found else 0
+
+
 def offer_to_oom_killer(pid: int) -> None:
     """Out of memory, the kernel shall take the job and leave its supervisor to say so."""
     try:
@@ -980,8 +999,12 @@ def problem_of_spec(spec: Any) -> str:
     paths = [spec.get(key) for key in ("setup", "out", "err")]
     if not all(value is None or isinstance(value, str) for value in paths):
         return "setup, out and err must be texts"
-    if any("\0" in text for text in [*argv, spec["cwd"], *environment.values(), *(p for p in paths if p)]):
-        return "a text holds a NUL byte, which no process can be given"
+    for text in [*argv, spec["cwd"], *environment, *environment.values(), *(path for path in paths if path)]:
+        try:
+            if b"\0" in _bytes(text):
+                return "a text holds a NUL byte, which no process can be given"
+        except UnicodeEncodeError:
+            return "%r stands for no bytes" % text
     numbers = [spec.get(key) for key in ("grace", "time_limit")]
     if not all(value is None or (isinstance(value, (int, float)) and value >= 0) for value in numbers):
         return "grace and time_limit must be seconds"
@@ -1001,7 +1024,7 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
         if time.monotonic() >= deadline:
             for process in family:
                 send_signal(process, signal.SIGKILL)
-    lose(place, "cancelled after its supervisor was killed", cancelled=cancel.get("by") or "unknown")
+    lose(place, "killed with its supervisor")
     os.write(notices, place.attempt.encode("ascii") + b"\n")
 
 
@@ -1011,10 +1034,11 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
 class Watch:
     """An attempt whose changes the link wants to hear of."""
 
-    __slots__ = ("pidfd", "place", "told", "undertaken")
+    __slots__ = ("pidfd", "place", "started_here", "told", "undertaken")
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, started_here: bool = False) -> None:
         self.place = place
+        self.started_here = started_here
         self.told: Any = None
         self.pidfd: Optional[int] = None
         self.undertaken = False
@@ -1043,6 +1067,8 @@ class Agent:
         self._attempts = ""
         self._state_file: Tuple[int, int] = (0, 0)
         self._state_id = ""
+        self._looked = 0.0  # when attempts whose end is not announced were looked at, monotonic
+        self._oom_kills = (0.0, 0)  # when they were counted, monotonic, and how many
         self._over = False
 
     def serve(self) -> None:
@@ -1059,16 +1085,17 @@ class Agent:
         ready = [descriptor for descriptor, _ in self._poll.poll(self._timeout())]
         names = set()
         if self._notices in ready:
-            names = {name.decode("ascii") for name in os.read(self._notices, 1 << 16).split(b"\n")}
-        names.update(self._watched[fd].place.attempt for fd in ready if fd in self._watched)
-        if not ready:
+            names = {name.decode("ascii") for name in os.read(self._notices, READ_SIZE).split(b"\n")}
+        names.update(self._watched[pidfd].place.attempt for pidfd in ready if pidfd in self._watched)
+        if time.monotonic() - self._looked >= LOOK_INTERVAL:
+            self._looked = time.monotonic()
             names.update(name for name, watch in self._watches.items() if watch.pidfd is None)
         for name in names:
             if name in self._watches:
                 self._look(self._watches[name])
         self._collect_children()
         if 0 in ready and not self._requests:
-            data = os.read(0, 1 << 16)
+            data = os.read(0, READ_SIZE)
             self._over = not data
             self._requests.extend(header for header, _ in self._reader.feed(data))
 
@@ -1186,6 +1213,7 @@ class Agent:
         if moved:
             raise Refusal("not started, because since it was claimed %s" % moved)
         if not self._make_folder(place):
+            self._watches.setdefault(place.attempt, Watch(place)).started_here = True
             self._answer(place)
             return
         problem = problem_of_spec(spec)
@@ -1194,15 +1222,26 @@ class Agent:
             self._answer(place)
             return
         try:
-            runner = make_lock(place.runner)
+            self._fork_supervisor(place, spec)
         except (OSError, Refusal) as error:
-            void(place, "its lock cannot be made: %s" % _clause(error), trouble=True)
+            void(place, "no supervisor can be started: %s" % _clause(error), trouble=True)
             self._answer(place)
-            return
-        here, notices = self._incarnation, self._notices_in
-        self._fork(lambda: Supervisor(place, spec, runner, here, notices).run())
-        os.close(runner)
-        self._watches[place.attempt] = Watch(place)  # told when the job runs, or at the next look
+        else:
+            self._watches[place.attempt] = Watch(
+                place, started_here=True
+            )  # told when the job runs, or at the next look
+
+    def _fork_supervisor(self, place: Place, spec: Record) -> None:
+        """The lock is taken before the fork, and inherited: there is no moment when the attempt looks abandoned."""
+        runner = make_lock(place.runner)
+        try:
+            now = time.monotonic()
+            if now - self._oom_kills[0] > 1:
+                self._oom_kills = now, count_oom_kills()
+            here, oom_kills, notices = self._incarnation, self._oom_kills[1], self._notices_in
+            self._fork(lambda: Supervisor(place, spec, runner, here, oom_kills, notices).run())
+        finally:
+            os.close(runner)
 
     def _moved(self, request: Header) -> str:
         """What happened to this host since the request's attempt was claimed, or ""."""
@@ -1264,23 +1303,27 @@ class Agent:
             void(place, "cancelled by %s before it started" % by)
             standing = settle(place, self._incarnation)
         if standing.status == RUNNING:
-            self._ask_end(place, {"by": by, "grace": grace, "at": time.time()})
+            self._ask_end(place, standing, {"by": by, "grace": grace, "at": time.time()})
         self._answer(place)
 
-    def _ask_end(self, place: Place, cancel: Record) -> None:
-        path = place.file("cancel.json")
-        temporary = "%s.%s.tmp" % (path, os.urandom(4).hex())
+    def _ask_end(self, place: Place, standing: Standing, cancel: Record) -> None:
+        """Leave word in the folder, where it outlives this agent; then wake the supervisor, or do its work."""
         try:
-            if not write_once(temporary, cancel, brief={"grace": cancel["grace"], "by": cancel["by"][:20]}):
-                raise FileExistsError(errno.EEXIST, "it exists", temporary)
-            os.rename(temporary, path)
-        finally:
-            _unlink(temporary)
-        start = read_record(place.file("start.json")) or {}
-        supervisor = recorded_process((start.get("go") or {}).get("supervisor"))
-        if supervisor is not None:
+            replace_record(place.file("cancel.json"), cancel, {"by": cancel["by"][:16], "grace": cancel["grace"]})
+        except FileNotFoundError:
+            pass  # the folder was wiped, the processes were not
+        supervisor = recorded_process(((standing.start or {}).get("go") or {}).get("supervisor"))
+        if standing.supervised and supervisor is not None:
             send_signal(supervisor, signal.SIGUSR1)
             send_signal(supervisor, signal.SIGCONT)
+        else:
+            self._undertake(self._watches.setdefault(place.attempt, Watch(place)), cancel)
+
+    def _undertake(self, watch: Watch, cancel: Record) -> None:
+        if not watch.undertaken:
+            watch.undertaken = True
+            place, notices = watch.place, self._notices_in
+            self._fork(lambda: undertake(place, cancel, notices))
 
     def _on_status(self, request: Header) -> None:
         self._answer(self._place(request))
@@ -1325,9 +1368,7 @@ class Agent:
         standing = settle(place, self._incarnation)
         if standing.status in (ENDED, VOID):
             os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))
-            for name in os.listdir(place.folder):
-                if name not in ("start.json", "final.json", "acked"):
-                    _unlink(place.file(name))
+            _empty(place.folder, keep=("start.json", "final.json", "acked"))
             place.unlock()
             self._unwatch(place.attempt)
         elif standing.status != ABSENT:
@@ -1355,8 +1396,7 @@ class Agent:
         if standing.status == RUNNING:
             return False
         self._unwatch(place.attempt)
-        for name in os.listdir(place.folder):
-            _unlink(place.file(name))
+        _empty(place.folder)
         os.rmdir(place.folder)
         place.unlock()
         return True
@@ -1373,16 +1413,17 @@ class Agent:
         """Send the status if it is news. See to it that a cancel is carried out, whoever asked for it."""
         place = watch.place
         standing = settle(place, self._incarnation)
+        if standing.status == UNSTARTED and watch.started_here:
+            void(place, "its supervisor was killed before it started", trouble=True)
+            standing = settle(place, self._incarnation)
         news = standing.status, standing.supervised
         if news != watch.told:
             watch.told = news
             self._send_status(place, standing)
         self._rewatch(watch, standing)
-        if not standing.supervised and not watch.undertaken:
-            cancel = read_record(place.file("cancel.json"))
-            if cancel is not None:
-                watch.undertaken = True
-                self._fork(lambda: undertake(place, cancel, self._notices_in))
+        cancel = None if standing.supervised else read_record(place.file("cancel.json"))
+        if cancel is not None:
+            self._undertake(watch, cancel)
 
     def _send_status(self, place: Place, standing: Standing) -> None:
         fields: Record = {"attempt": place.attempt, "status": standing.status}
@@ -1426,6 +1467,17 @@ class Agent:
             watch.pidfd = None
 
 
+def _empty(folder: str, keep: Sequence[str] = ()) -> None:
+    """Remove what is in `folder`, a job's own folders in it too, but for the files `keep`."""
+    for parent, folders, files in os.walk(folder, topdown=False):
+        for name in files + folders:
+            path = os.path.join(parent, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.rmdir(path)
+            elif parent != folder or name not in keep:
+                _unlink(path)
+
+
 def log_path(place: Place, start: Optional[Record], stream: str) -> str:
     """Where the job's `stream`, out or err, goes: the start record says so if it is not in the folder."""
     go = (start or {}).get("go") or {}
@@ -1465,7 +1517,10 @@ def serve(nonce: str, source: bytes = b"") -> None:
     os.chdir("/")
     agent = Agent(source)
     _write_all(1, (PREAMBLE % nonce).encode("ascii"))
-    agent.serve()
+    try:
+        agent.serve()
+    except ProtocolError as error:
+        sys.stderr.write("%s\n" % error)  # the link is of no use any more; the coordinator makes another one
 
 
 def supervise(folder: str) -> None:
@@ -1480,7 +1535,7 @@ def supervise(folder: str) -> None:
     runner = make_lock(place.runner)
     leave_session(os.open(os.devnull, os.O_RDWR))
     os.umask(umask)
-    Supervisor(place, spec, runner, incarnation()).run()
+    Supervisor(place, spec, runner, incarnation(), count_oom_kills()).run()
 
 
 if __name__ == "__main__":

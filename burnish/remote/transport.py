@@ -41,6 +41,7 @@ LOADER = (
     'exec(compile(s,"burnish-agent","exec"),g);'
     'g["serve"](h["nonce"],s)'
 )
+PREAMBLE_START = agent.PREAMBLE.partition("%")[0].encode()
 TOO_OLD = re.compile(rb"\nburnish-python ([0-9.]{1,20})\n")
 
 
@@ -160,6 +161,7 @@ class LocalChannel:
         self._stdin, self._stdout = process.stdin, process.stdout
         self._writing, self._reading, self._closing = threading.Lock(), threading.Lock(), threading.Lock()
         self._closed = False
+        self._begun = False
         self._stderr: deque[int] = deque(maxlen=STDERR_KEPT)
         # Unread, a full pipe would stop the agent.
         self._drain = threading.Thread(target=self._drain_stderr, name=f"stderr of {name}", daemon=True)
@@ -173,6 +175,7 @@ class LocalChannel:
     def read(self, size: int) -> bytes:
         with self._reading:
             if not self._closed and (data := self._stdout.read(size)):
+                self._begun = self._begun or PREAMBLE_START in data
                 return data
         return self._ended()
 
@@ -217,10 +220,14 @@ class LocalChannel:
             return b""
         if status < 0:
             raise HostUnreachable(f"{self._name}: its agent was ended by signal {-status}.")
-        lines = bytes(self._stderr).decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+        said = bytes(self._stderr).decode("utf-8", "replace").strip() or "it said nothing"
+        lines = said.splitlines()
+        telling = printable(lines[-1] if lines[0].startswith("Traceback") else lines[0])
+        if self._begun:
+            raise HostUnreachable(f"{self._name}: its agent broke ({telling}).")
         raise HostRefused(
-            f"{self._name}: {self._python} could not run burnish's agent; it ended with exit code {status}: "
-            f"{printable(lines[-1])}. Nothing was started there."
+            f"{self._name}: {self._python} could not run burnish's agent; it ended with exit code {status}: {telling}. "
+            "Nothing was started there."
         )
 
     def _drain_stderr(self) -> None:

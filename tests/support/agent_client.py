@@ -29,6 +29,7 @@ class AgentClient:
     def __init__(self, transport: Transport, table: str, state_dir: str) -> None:
         self.channel: Channel = transport.open()
         self.backlog: list[Frame] = []
+        self.ending = ""
         self._frames: queue.Queue[Frame | None] = queue.Queue()
         first = bootstrap(self.channel)
         threading.Thread(target=self._listen, args=(first,), daemon=True).start()
@@ -60,7 +61,7 @@ class AgentClient:
             ) from None
         if frame is None:
             self._frames.put(None)
-            raise LinkEnded(f"the agent is gone; not yet used: {[_brief(f) for f in self.backlog]}")
+            raise LinkEnded(f"the agent is gone ({self.ending}); not yet used: {[_brief(f) for f in self.backlog]}")
         return frame
 
     def wait(self, wanted: Callable[[Frame], bool], deadline: float = DEADLINE) -> Frame:
@@ -136,8 +137,8 @@ class AgentClient:
                 data = self.channel.read(1 << 16)
                 if not data:
                     break
-        except BurnishError:
-            pass  # the link ended in another way; to a test it is the same
+        except BurnishError as error:
+            self.ending = str(error)
         self._frames.put(None)
 
 
