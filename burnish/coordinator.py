@@ -15,10 +15,10 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from burnish.core import actions, events, reports
 from burnish.core.command import Command
@@ -28,24 +28,16 @@ from burnish.core.placement import Selection, WaitingQueue, free_slots
 from burnish.core.reports import Report
 from burnish.core.spec import ended, spec, started, voided
 from burnish.core.state import Phase, State, phase
+from burnish.projection import Projection
 from burnish.remote.link import Link
-from burnish.runners import CommandSource, RunnerRefused
+from burnish.runners.refusal import RunnerRefused
+from burnish.runners.sources import Call, CommandSource
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
 
+TROUBLE = 10.0  # s without new starts on a host that could start nothing
 TURN = 0.25  # s between two looks at the journal, the table and the clock when nothing is heard
-
-
-class Projection(Protocol):
-    """The table as the coordinator sees it: edits come in, states go out."""
-
-    def mark(self, changed: Iterable[JobId]) -> None: ...
-    def look(self) -> list[str]: ...
-    def render_if_due(self) -> None: ...
-    def render(self) -> None: ...
-    @property
-    def readable(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +51,30 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the user asked of this run. Without `source` it starts nothing and only looks after what runs."""
+    """What is asked of this run. Without `source` it starts nothing and only looks after what runs.
+
+    `attend`: attempts to look after whoever claimed them. `until`: end when this holds, instead of when nothing is left to do.
+    `limit`: end after so many s in any case.
+    """
 
     source: CommandSource | None = None
     selection: Selection = field(default_factory=Selection)
     num_jobs: int | None = None
+    attend: frozenset[AttemptId] = frozenset()
+    until: Callable[[State], bool] | None = None
+    limit: float = float("inf")
 
 
 @dataclass(slots=True)
 class Outcome:
-    """How a run ended: the ids it took up, how many attempts it claimed, and the signal that stopped it, if one did."""
+    """How a run ended: the ids it took up, how many attempts it claimed, the signal that stopped it, if one did, and whether no
+    host could be used.
+    """
 
     taken: set[JobId] = field(default_factory=set)
     claimed: int = 0
     stopped_by: int | None = None
+    no_host: bool = False
 
 
 class Reservation(NamedTuple):
@@ -113,15 +115,18 @@ class Coordinator:
         self._inbox: SimpleQueue[Report] = SimpleQueue()
         self._places = {place.host: place for place in places}
         self._links = {place.host: connect(place, self._inbox.put) for place in places}
-        self._queue = WaitingQueue(plan.selection)
+        self._queue = WaitingQueue(self._may_start)
+        self._skipped: frozenset[JobId] = frozenset()
         self._proposals: dict[AttemptId, Fact] = {}
         self._reserved: dict[JobId, Reservation] = {}
         self._commands: dict[JobId, Command] = {}
         self._specs: dict[str, dict[str, Any]] = {}
-        self._wishes: SimpleQueue[tuple[JobId, dict[str, str], dict[str, str]] | None] = SimpleQueue()
+        self._wishes: SimpleQueue[Sequence[Call] | None] = SimpleQueue()
         self._turned_away: dict[HostName, str] = {}
+        self._troubled: dict[HostName, float] = {}
         self._gone: set[CoordinatorId] = set()
         self._next_look = 0.0
+        self._deadline = time.monotonic() + plan.limit
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -133,6 +138,7 @@ class Coordinator:
         """Take turns until nothing that this run may start waits and nothing that it looks after runs."""
         self._presence.enter()
         try:
+            self._paths.make_log_dir()
             self._begin()
             for link in self._links.values():
                 link.start()
@@ -171,14 +177,16 @@ class Coordinator:
         state.take_touched()
 
     def _finished(self) -> bool:
-        if self.outcome.stopped_by is not None:
+        if self.outcome.stopped_by is not None or time.monotonic() >= self._deadline:
             return True
+        if self._plan.until is not None:
+            return not self._proposals and self._plan.until(self._journal.state)
         if self._proposals or self._mine():
             return False
         return self._starts_nothing() or not (self._queue or self._reserved)
 
     def _starts_nothing(self) -> bool:
-        if self._plan.source is None or len(self._turned_away) == len(self._places):
+        if self._plan.source is None or self.outcome.no_host:
             return True
         return self._plan.num_jobs is not None and self.outcome.claimed >= self._plan.num_jobs
 
@@ -196,6 +204,9 @@ class Coordinator:
         self._journal.catch_up()
         for notice in self._projection.look():
             self._say(notice)
+        if (skipped := self._projection.skipped) != self._skipped:
+            mended, self._skipped = self._skipped ^ skipped, skipped
+            self._queue.update(mended & self._journal.state.jobs.keys(), self._journal.state)
         self._presence.beat()
         for link in self._links.values():
             link.watch()
@@ -224,9 +235,10 @@ class Coordinator:
                 self._say(f"{host} does not answer ({why}); trying again. Its jobs are not affected.")
             case reports.HostTurnedAway(host, why):
                 self._turned_away[host] = why
+                self.outcome.no_host = len(self._turned_away) == len(self._places)
                 self._say(f"{host} is not used: {why}")
-            case reports.RequestRefused(host, name, request, why):
-                self._say(f"{host}: {request} {name}: {why}")
+            case reports.RequestRefused():
+                self._hear_refusal(report)
             case reports.StopAsked(signal):
                 self.outcome.stopped_by = signal
 
@@ -250,9 +262,17 @@ class Coordinator:
             case "absent" if rebooted:
                 self._propose(events.AttemptLost(attempt.id, "its host rebooted", self._clock()))
             case "absent" | "unstarted" if attempt.started_at is None and report.name not in self._specs:
-                self._send(actions.VoidAttempt(report.host, report.name, "its coordinator is gone"))
+                self._send(actions.void(attempt, "its coordinator is gone"))
 
-    def _open_attempt(self, report: reports.AttemptReported) -> Attempt | None:
+    def _hear_refusal(self, report: reports.RequestRefused) -> None:
+        """An order that the agent would not carry out. What it would not start, it is asked to make sure of."""
+        attempt = self._open_attempt(report)
+        if report.request == "start" and attempt is not None and attempt.started_at is None:
+            self._send(actions.void(attempt, report.why))
+        else:
+            self._say(f"{report.host}: {report.request} {report.name} was refused: {report.why}")
+
+    def _open_attempt(self, report: reports.AttemptReported | reports.RequestRefused) -> Attempt | None:
         try:
             attempt = self._journal.state.open.get(AttemptId.parse(report.name.partition("-")[0]))
         except ValueError:
@@ -282,55 +302,62 @@ class Coordinator:
         job = self._journal.state.jobs[job_id]
         stem = self._stem(job)
         path = self._paths.log(stem, "err")
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{why}\n{detail}", encoding="utf-8", errors="backslashreplace")
         number = job.attempts[-1].id.number + 1 if job.attempts else 1
         self._propose(events.AttemptRefused(AttemptId(job_id, number), self.me, why, stem, self._clock()))
 
     # -- placing ---------------------------------------------------------------------------------------------------
 
+    def _may_start(self, job: Job, state: State) -> bool:
+        return job.id not in self._projection.skipped and self._plan.selection.admits(job, state)
+
     def _place(self) -> None:
         """Reserve a free slot for each next job and ask the runner for its command."""
         source = self._plan.source
         if source is None or not self._queue or not self._projection.readable:
             return
+        calls = []
         for slot in self._free():
             if self._plan.num_jobs is not None and self.outcome.claimed + len(self._reserved) >= self._plan.num_jobs:
-                return
+                break
             job_id = self._queue.pop()
             if job_id is None:
-                return
+                break
             job = self._journal.state.jobs[job_id]
             self._reserved[job_id] = Reservation(slot, job.cells)
-            self._prepare(source, job, slot)
+            calls.append(self._call(job, slot))
+        if calls:
+            self._prepare(source, calls)
 
     def _free(self) -> list[Slot]:
         state = self._journal.state
         free = []
         for place in self._places.values():
-            if self._links[place.host].up and place.host not in state.drained:
+            calm = time.monotonic() >= self._troubled.get(place.host, 0.0)
+            if calm and self._links[place.host].up and place.host not in state.drained:
                 mine = [attempt for attempt in self._mine() if attempt.host == place.host]
                 reserved = [kept.slot for kept in self._reserved.values() if kept.slot.host == place.host]
                 free.extend(free_slots(place.slots, mine, reserved))
         return free
 
-    def _prepare(self, source: CommandSource, job: Job, slot: Slot) -> None:
+    def _call(self, job: Job, slot: Slot) -> Call:
         values = {"JOB_ID": str(job.id), "STATE": job.word.value, **self._journal.state.values(job)}
-        runner_args = {
-            "log_dir": str(self._paths.log_dir.parent),
-            "prefix": self._paths.log_dir.name,
-            "host": slot.host,
-            "gpus": slot.gpu or "",
-        }
-        if source.instant:
-            self._hear(prepared(source, job.id, values, runner_args))
-        else:
-            self._wishes.put((job.id, values, runner_args))
+        folder = self._paths.log_dir
+        gpus = slot.gpu or ""
+        return Call(values, {"log_dir": str(folder.parent), "prefix": folder.name, "host": slot.host, "gpus": gpus})
+
+    def _prepare(self, source: CommandSource, calls: Sequence[Call]) -> None:
+        """Ask for the commands: at once, or in the runner's thread where a user's function may take its time."""
+        if not source.instant:
+            self._wishes.put(calls)
+            return
+        for report in prepared(source, calls):
+            self._hear(report)
 
     def _run_runner(self, source: CommandSource) -> None:
-        """The runner's thread: a user's function may take its time, and the loop goes on."""
-        while (wish := self._wishes.get()) is not None:
-            self._inbox.put(prepared(source, *wish))
+        while (calls := self._wishes.get()) is not None:
+            for report in prepared(source, calls):
+                self._inbox.put(report)
 
     # -- committing ------------------------------------------------------------------------------------------------
 
@@ -377,6 +404,8 @@ class Coordinator:
             if isinstance(fact, events.AttemptClaimed) and fact.by == self.me:
                 self._keep_spec(fact)
                 self.outcome.claimed += 1
+            if isinstance(fact, events.AttemptVoided) and fact.trouble:
+                self._pause(state.jobs[fact.attempt.job].attempts[-1].host, fact.why)
             for action in actions.follow(fact, state, self.me):
                 self._send(action)
         changed = state.take_touched().union(self._commands)
@@ -388,6 +417,12 @@ class Coordinator:
         self._take_up(job_id for job_id in changed if state.jobs[job_id].word in (Word.NOT_RUNNING, Word.RUNNING))
         if news:
             self._on_news(news, state)
+
+    def _pause(self, host: HostName, why: str) -> None:
+        """A host could start nothing: leave it alone for a while, so that a full disk is not tried a thousand times."""
+        if host not in self._troubled:
+            self._say(f"{host} cannot start anything now: {why}. Trying again every {TROUBLE:.0f} s.")
+        self._troubled[host] = time.monotonic() + TROUBLE
 
     def _keep_spec(self, claim: events.AttemptClaimed) -> None:
         job = self._journal.state.jobs[claim.attempt.job]
@@ -402,12 +437,14 @@ class Coordinator:
         if link is None:
             return
         match action:
-            case actions.StartAttempt(_, _, name):
-                link.send({"type": "start", "attempt": name, "spec": self._specs[name]})
+            case actions.StartAttempt(_, name, incarnation, state_id):
+                claim = {"incarnation": incarnation, "state_id": state_id}
+                link.send({"type": "start", "attempt": name, "spec": self._specs[name], **claim})
             case actions.AskStatus(_, name):
                 link.send({"type": "status", "attempt": name})
-            case actions.VoidAttempt(_, name, why):
-                link.send({"type": "void", "attempt": name, "why": why})
+            case actions.VoidAttempt(_, name, incarnation, state_id, why):
+                claim = {"incarnation": incarnation, "state_id": state_id}
+                link.send({"type": "void", "attempt": name, "why": why, **claim})
             case actions.CancelAttempt(_, name, grace, by):
                 link.send({"type": "cancel", "attempt": name, "grace": grace, "by": by})
             case actions.AckAttempt(_, name):
@@ -417,7 +454,8 @@ class Coordinator:
     # -- whose attempts --------------------------------------------------------------------------------------------
 
     def _mine(self) -> list[Attempt]:
-        return [attempt for attempt in self._journal.state.open.values() if attempt.by == self.me]
+        attempts = self._journal.state.open.values()
+        return [attempt for attempt in attempts if attempt.by == self.me or attempt.id in self._plan.attend]
 
     def _is_there(self, attempt: Attempt) -> bool:
         """True if the host at the other end of the link is the one the attempt was started on, whatever its name."""
@@ -442,9 +480,11 @@ class Coordinator:
         )
 
 
-def prepared(source: CommandSource, job: JobId, values: dict[str, str], runner_args: dict[str, str]) -> Report:
-    """Ask the runner for one job's command; its refusal is an answer too."""
-    try:
-        return reports.CommandPrepared(job, source.prepare(values, runner_args))
-    except RunnerRefused as refusal:
-        return reports.CommandRefused(job, str(refusal), refusal.detail)
+def prepared(source: CommandSource, calls: Sequence[Call]) -> Iterator[Report]:
+    """Ask the runner for the jobs' commands; a refusal is an answer too."""
+    for call, made in zip(calls, source.prepare_many(calls), strict=True):
+        job = JobId(int(call.job["JOB_ID"]))
+        if isinstance(made, RunnerRefused):
+            yield reports.CommandRefused(job, str(made), made.details)
+        else:
+            yield reports.CommandPrepared(job, made)

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName
+from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId
 from burnish.core.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class StartAttempt:
+    """With what the claim knew of the host: if it has rebooted since, the command may have run, and the agent refuses."""
+
     host: HostName
-    attempt: AttemptId
     name: str
+    incarnation: str
+    state_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,12 @@ class AskStatus:
 
 @dataclass(frozen=True, slots=True)
 class VoidAttempt:
+    """The command must never run. Where it may have run before a reboot, the agent answers `lost` instead."""
+
     host: HostName
     name: str
+    incarnation: str
+    state_id: str
     why: str
 
 
@@ -58,21 +65,20 @@ Action = StartAttempt | AskStatus | VoidAttempt | CancelAttempt | AckAttempt
 
 def follow(fact: Fact, state: State, me: CoordinatorId) -> list[Action]:
     """The orders that a fact, just applied, calls for from coordinator `me`."""
-    if not hasattr(fact, "attempt") and not isinstance(fact, events.HoldRequested):
-        return []
-    job = state.jobs[fact.attempt.job if hasattr(fact, "attempt") else fact.job]  # type: ignore[index]
-    attempt = job.attempt
+    about = fact.job if isinstance(fact, events.HoldRequested) else getattr(fact, "attempt", None)
+    job = state.jobs.get(about.job if isinstance(about, AttemptId) else JobId(-1 if about is None else about))
+    attempt = None if job is None else job.attempt
     if attempt is None or attempt.by != me or not attempt.host:
         return []
     match fact:
         case events.AttemptClaimed():
-            return [StartAttempt(attempt.host, attempt.id, attempt.name)]
+            return [start(attempt)]
         case events.AttemptVoided() | events.AttemptExited() | events.AttemptLost():
             return [AckAttempt(attempt.host, attempt.name)]
         case events.CancelRequested() | events.AttemptAdopted():
             return resume(attempt, holds_spec=False)
         case events.HoldRequested() if attempt.open and attempt.started_at is None:
-            return [VoidAttempt(attempt.host, attempt.name, "held")]
+            return [void(attempt, "held")]
     return []
 
 
@@ -85,5 +91,15 @@ def resume(attempt: Attempt, *, holds_spec: bool) -> list[Action]:
     if attempt.cancelled_by is not None:
         return [CancelAttempt(attempt.host, attempt.name, attempt.grace, attempt.cancelled_by)]
     if attempt.started_at is None and holds_spec:
-        return [StartAttempt(attempt.host, attempt.id, attempt.name)]
+        return [start(attempt)]
     return [AskStatus(attempt.host, attempt.name)]
+
+
+def start(attempt: Attempt) -> StartAttempt:
+    """The order to start what was claimed."""
+    return StartAttempt(attempt.host, attempt.name, attempt.incarnation, attempt.state_id)
+
+
+def void(attempt: Attempt, why: str) -> VoidAttempt:
+    """The order to see to it that it never starts."""
+    return VoidAttempt(attempt.host, attempt.name, attempt.incarnation, attempt.state_id, why)

@@ -152,11 +152,15 @@ class AttemptStarted:
 
 @dataclass(frozen=True)
 class AttemptVoided:
-    """The host's word: the command never ran and never will. `refused`: the host could not start it (ERROR, no retry)."""
+    """The host's word: the command never ran and never will.
+
+    `refused`: it cannot be run as asked (ERROR, no retry). `trouble`: that host could not start anything (a full disk).
+    """
 
     attempt: AttemptId
     why: str
     refused: bool = False
+    trouble: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,8 @@ class AttemptExited:
     """The word of the process that waited for the job: `code` or `signal` (one is None), and what it measured.
 
     `duration` in s, `max_rss` in KiB, `result` the JSON object that the job reported, or None. `cancelled` and `time_limit`:
-    its supervisor ended it, asked by a person or by the clock; `leftovers` counts processes it left behind, which were ended.
+    its supervisor ended it, asked by a person or by the clock; `oom`: the kernel did, for want of memory. `leftovers` counts
+    processes it left behind, which were ended. `error`: why its program could not be executed, or its result not be read.
     """
 
     attempt: AttemptId
@@ -176,8 +181,10 @@ class AttemptExited:
     max_rss: int
     cancelled: bool = False
     time_limit: bool = False
+    oom: bool = False
     leftovers: int = 0
     result: dict[str, Any] | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True)

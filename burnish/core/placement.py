@@ -34,8 +34,8 @@ class Selection:
 class WaitingQueue:
     """Waiting jobs, larger PRIORITY first, then in table order (`rank`, by default the order of ids)."""
 
-    def __init__(self, selection: Selection, rank: Callable[[JobId], int] = int) -> None:
-        self._selection = selection
+    def __init__(self, admits: Callable[[Job, State], bool], rank: Callable[[JobId], int] = int) -> None:
+        self._admits = admits
         self._rank = rank
         self._heap: list[tuple[float, int, JobId]] = []
         self._queued: dict[JobId, tuple[float, int, JobId]] = {}
@@ -50,7 +50,7 @@ class WaitingQueue:
         """Take in jobs that may have begun or ceased to wait, or changed their priority."""
         for job_id in changed:
             job = state.jobs[job_id]
-            if phase(job) is Phase.WAITING and self._selection.admits(job, state):
+            if phase(job) is Phase.WAITING and self._admits(job, state):
                 entry = (-priority(job, state), self._rank(job_id), job_id)
                 if self._queued.get(job_id) != entry:
                     self._queued[job_id] = entry

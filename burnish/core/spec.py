@@ -35,13 +35,13 @@ def spec(attempt: Attempt, command: Command, table: str, log_dir: str, logs: Map
 
 def started(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
     """The fact that a start.json with `go` proves. Raises KeyError, TypeError or ValueError for anything else."""
-    return events.AttemptStarted(attempt, int(start["go"]["pid"]), float(start["go"]["started"]))
+    return events.AttemptStarted(attempt, int(start["go"].get("pid", 0)), float(start["go"]["started"]))
 
 
 def voided(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
     """The fact that a start.json with `void` proves. Raises KeyError, TypeError or ValueError for anything else."""
     void = start["void"]
-    return events.AttemptVoided(attempt, str(void["why"]), bool(void.get("refused")))
+    return events.AttemptVoided(attempt, str(void["why"]), bool(void.get("refused")), bool(void.get("trouble")))
 
 
 def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
@@ -63,6 +63,8 @@ def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
         max_rss=int(record["max_rss"]),
         cancelled=bool(record.get("cancelled")),
         time_limit=bool(record.get("time_limit")),
+        oom=bool(record.get("oom")),
         leftovers=int(record.get("leftovers", 0)),
         result=result if isinstance(result, dict) else None,
+        error=str(record.get("exec_error") or record.get("result_error") or ""),
     )

@@ -288,7 +288,9 @@ class State:
         elif attempt.cancelled_by is not None:
             self._close(job, attempt, Word.HOLD, "CANCELLED")
         else:
-            self._close(job, attempt, Word.HOLD if job.hold_next else Word.NOT_RUNNING, "")
+            self._close(
+                job, attempt, Word.HOLD if job.hold_next else Word.NOT_RUNNING, fact.why if fact.trouble else ""
+            )
 
     def _attempt_exited(self, fact: events.AttemptExited) -> None:
         job, attempt = self._attempt(fact)
@@ -376,9 +378,12 @@ def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
         return Word.ERROR, "CANCELLED"
     if fact.time_limit:
         return Word.ERROR, "TIME_LIMIT"
+    if fact.oom:
+        return Word.ERROR, "OOM"
     if fact.signal is not None:
         return Word.ERROR, f"signal {fact.signal}"
-    return (Word.COMPLETE if fact.code == 0 else Word.ERROR), f"exit {fact.code}"
+    note = f" ({fact.error})" if fact.error else ""
+    return (Word.COMPLETE if fact.code == 0 else Word.ERROR), f"exit {fact.code}{note}"
 
 
 def _require(condition: bool, what: str) -> None:

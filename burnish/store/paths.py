@@ -71,3 +71,10 @@ class Paths:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{self.root}: cannot be made ({error.strerror}). Nothing was done.") from None
+
+    def make_log_dir(self) -> None:
+        """Make the folder for logs. Raises StoreError with the reason."""
+        try:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.log_dir}: cannot be made ({error.strerror}). Nothing was started.") from None

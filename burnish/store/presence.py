@@ -1,8 +1,8 @@
 """Which coordinators live: a file each in `coordinators/`, held by flock and touched now and then.
 
-A coordinator whose flock is free on this machine is gone: the kernel frees it at any death. Of one on another machine only silence
-can be told, since an NFS lock may lie: its file's time did not move for `SILENT` seconds of our own clock. Adopting attempts of one
-that is merely slow is harmless, because an adopter starts nothing that the host does not void first.
+A coordinator whose flock is free on this machine is gone: the kernel frees it at any death. Of one on another machine only
+silence can be told, since an NFS lock may lie: its file's time did not move for `SILENT` seconds of our own clock. Adopting the
+attempts of one that is merely slow is harmless, because an adopter starts nothing that the host does not void first.
 """
 
 from __future__ import annotations

@@ -1,59 +1,96 @@
-"""`--watch`: the same view again and again. On a terminal it is one screen that stands still; in a pipe, a page per change.
+"""What `burnish run` says while it runs: plain lines on stderr, also where nobody looks at a terminal.
 
-A screen is a function of a snapshot: this module only repeats. The terminal is left as it was, however the watching ends.
+A failure is said when it happens, with the command that shows its log; progress every few seconds while something
+changes, and once at the end.
 """
 
 from __future__ import annotations
 
-import shutil
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from burnish.views import tables
-from burnish.views.output import Output, TableOutput, View
+from burnish.core import events
+from burnish.core.events import Fact
+from burnish.core.jobs import Job, JobId, Word
+from burnish.core.state import State
+from burnish.core.verbs import name_ids
+from burnish.views import durations
 
-INTERVAL = 1.0  # s between two looks
+BEAT = 10.0  # s between two lines about progress
+SHOWN_FAILURES = 20  # told one by one; more are counted
 
-_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # the alternate screen, and no cursor in it
-_HOME, _REST_OF_LINE, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
-
-
-def watch(
-    look: Callable[[], View],
-    output: Output,
-    until: Callable[[], bool] = lambda: False,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Show what `look` returns, once a second, `until` says so or the reader goes away. KeyboardInterrupt passes through."""
-    screen = isinstance(output, TableOutput)
-    last: list[str] | None = None
-    try:
-        if screen:
-            output.raw(_ENTER)
-        while not output.closed:
-            page = list(_frame(look(), output) if screen else output.page(look()))
-            if screen:
-                output.raw(_HOME + "".join(f"{line}{_REST_OF_LINE}\r\n" for line in page) + _BELOW)
-            elif page != last:
-                output.lines(page if last is None or len(page) == 1 else ["", *page])
-            last = page
-            if until():
-                break
-            sleep(INTERVAL)
-    finally:
-        if screen:
-            output.raw(_LEAVE)
-    if screen and last is not None:
-        output.lines(last)
+_ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptRefused, events.AttemptVoided)
 
 
-def _frame(view: View, output: Output) -> Iterator[str]:
-    """As many lines as the terminal has now, at the width it has now; the last says how many are left out."""
-    size = shutil.get_terminal_size()
-    room = max(3, size.lines - 1)
-    lines = list(view.text(max(tables.NARROWEST, size.columns), output.colour))
-    if len(lines) <= room:
-        yield from lines
-        return
-    yield from lines[: room - 1]
-    yield f"… {len(lines) - room + 1} more lines"
+class Voice:
+    """Turns news into lines. `say` gets one line at a time."""
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        state: State,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._say = say
+        self._state = state
+        self._quiet = quiet
+        self._verbose = verbose
+        self._clock = clock
+        self._began = self._last = clock()
+        self._failures = 0
+
+    def hear(self, facts: Sequence[Fact], state: State) -> None:
+        """Facts were committed, by this run or by others."""
+        for fact in facts:
+            if isinstance(fact, _ENDS):
+                self._tell_end(state.jobs[fact.attempt.job])
+            elif isinstance(fact, events.AttemptStarted) and self._verbose:
+                job = state.jobs[fact.attempt.job]
+                self._say(f"job {job.id} runs on {job.attempts[-1].host}, pid {fact.pid}")
+        if not self._quiet and self._clock() - self._last >= BEAT:
+            self._last = self._clock()
+            self._say(progress(state.listed()))
+
+    def _tell_end(self, job: Job) -> None:
+        if job.word is not Word.ERROR:
+            if self._verbose:
+                self._say(f"job {job.id} {job.word} {job.reason}".rstrip())
+            return
+        self._failures += 1
+        if self._failures <= SHOWN_FAILURES or self._verbose:
+            self._say(f"job {job.id} ERROR, {job.reason} (burnish view {job.id} --stderr)")
+        elif self._failures == SHOWN_FAILURES + 1:
+            self._say("more jobs fail; burnish view --errors shows them all")
+
+    def summary(self, taken: Collection[JobId], stopped_by: int | None) -> None:
+        """The last words of a run."""
+        jobs = [self._state.jobs[job_id] for job_id in sorted(taken)]
+        if stopped_by is not None:
+            self._say(f"Stopped by {signal.Signals(stopped_by).name}. {_what_runs_on(jobs)}")
+        elif not self._quiet:
+            took = durations.short(self._clock() - self._began)
+            self._say(f"{progress(jobs)}, in {took}" if jobs else "Nothing to run: no job is NOT_RUNNING")
+
+
+def progress(jobs: Iterable[Job]) -> str:
+    """`12 of 36 done, 1 ERROR, 4 RUNNING`."""
+    words = Counter(job.word for job in jobs)
+    done = words[Word.COMPLETE] + words[Word.ERROR]
+    parts = [f"{done} of {sum(words.values())} done"]
+    parts += [f"{words[word]} {word}" for word in (Word.ERROR, Word.RUNNING, Word.HOLD) if words[word]]
+    return ", ".join(parts)
+
+
+def _what_runs_on(jobs: Sequence[Job]) -> str:
+    alive = [job.id for job in jobs if job.open_attempt is not None]
+    if not alive:
+        return "No job is running."
+    return (
+        f"{'Job' if len(alive) == 1 else 'Jobs'} {name_ids(alive)} {'runs' if len(alive) == 1 else 'run'} on. "
+        "The same burnish run takes them back; burnish cancel --all stops them."
+    )

@@ -1,0 +1,46 @@
+"""`burnish create`: expand a sweep into a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from burnish.cli import options
+from burnish.cli.options import Context
+from burnish.errors import UsageError
+
+SOURCES = ("yaml", "csv", "func")
+
+
+@click.command(context_settings=options.SETTINGS)
+@click.option("--yaml", metavar="FILE", help="A grid in YAML.")
+@click.option("--csv", metavar="FILE", help="A row per job.")
+@click.option("--func", metavar="M.F", help="A Python function that returns the jobs.")
+@click.option("--append", is_flag=True, help="Add the combinations that the table does not have yet.")
+@click.option("--force", is_flag=True, help="Replace a table with no running jobs; the old one is kept as .bak.")
+@click.option("--max_jobs", type=click.IntRange(1), default=100_000, show_default=True, help="Refuse larger sweeps.")
+@click.option("-n", "--dry_run", is_flag=True, help="Print the rows and write nothing.")
+@options.common
+def create(context: Context, append: bool, force: bool, max_jobs: int, dry_run: bool, **sources: Any) -> None:
+    """Make a table: a row per job.
+
+    \b
+    Example: burnish create --yaml grid.yaml
+    """
+    from burnish import creation
+
+    given = [(name, value) for name in SOURCES if (value := sources[name])]
+    if len(given) != 1:
+        raise UsageError(
+            "create needs one of --yaml, --csv and --func. Nothing was written.", hint="burnish create --yaml grid.yaml"
+        )
+    if append and force:
+        raise UsageError("create takes --append or --force, not both. Nothing was written.")
+    grid, warnings = creation.read(*given[0], max_jobs)
+    for warning in warnings:
+        context.out.say(warning)
+    if dry_run:
+        context.out.lines(creation.rows(grid))
+    else:
+        context.out.lines(creation.create(context.paths, context.out.say, grid, append=append, force=force))

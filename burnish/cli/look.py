@@ -1,0 +1,121 @@
+"""Commands that show: status, view, results, wait."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from burnish.cli import options
+from burnish.cli.options import Context
+from burnish.core.jobs import Word
+from burnish.errors import UsageError
+
+
+@click.command(context_settings=options.SETTINGS)
+@click.option("--all", "every", is_flag=True, help="Every job, also of a long table.")
+@click.option(
+    "--state",
+    "words",
+    multiple=True,
+    type=click.Choice([w.value for w in Word], case_sensitive=False),
+    help="Only these.",
+)
+@options.job_ids()
+@click.option("--json", "as_json", is_flag=True, help="For programs; see docs/status-json.md.")
+@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@options.common
+def status(context: Context, every: bool, words: tuple[str, ...], ids: Any, as_json: bool, watch: bool) -> None:
+    """Show how many jobs are in which state, then the jobs.
+
+    \b
+    Example: burnish status --state ERROR
+    """
+    from burnish import session
+    from burnish.views import snapshot
+    from burnish.views import watch as watching
+    from burnish.views.status import StatusView
+
+    opened = session.look(context.paths, context.out.say)
+    opened.jobs(ids)
+    chosen = {Word(word.upper()) for word in words} or None
+
+    def shown() -> StatusView:
+        return StatusView(snapshot.take(opened.state, time.time()), every, chosen, ids)
+
+    def again() -> StatusView:
+        opened.sync(wait=False)
+        return shown()
+
+    if watch:
+        watching.watch(again, context.out)
+    else:
+        context.out.show(shown())
+
+
+@click.command(context_settings=options.SETTINGS)
+@click.argument("job", required=False, type=click.IntRange(0))
+@click.option("--job_id", "job_id", type=click.IntRange(0), metavar="N", help="Whose log.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until the job ends.")
+@click.option("-n", "--tail", type=click.IntRange(0), metavar="K", help="Only the last K lines.")
+@click.option("--stderr", is_flag=True, help="What the job wrote to stderr.")
+@click.option("--attempt", type=click.IntRange(1), metavar="K", help="An older attempt's log.")
+@click.option("--errors", is_flag=True, help="The last lines of every failed job, alike ones together.")
+@click.option("--meta", is_flag=True, help="Command, host, times, exit.")
+@options.common
+def view(context: Context, job: int | None, job_id: int | None, errors: bool, **how: Any) -> None:
+    """Show the newest log of a job; on a terminal in vim (or $BURNISH_VIEWER), read-only.
+
+    \b
+    Example: burnish view 3 --tail 20
+    """
+    from burnish import session, viewing
+
+    opened = session.look(context.paths, context.out.say)
+    if errors:
+        context.out.lines(viewing.errors(opened))
+        return
+    wanted = {number for number in (job, job_id) if number is not None}
+    if len(wanted) != 1:
+        raise UsageError("view needs one job: burnish view 3, or burnish view --errors.")
+    viewing.view(opened, context.out, wanted.pop(), **how)
+
+
+@click.command(context_settings=options.SETTINGS)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets.")
+@options.common
+def results(context: Context, as_json: bool, as_csv: bool) -> None:
+    """Show arguments and metrics of the jobs that have some.
+
+    \b
+    Example: burnish results --csv > results.csv
+    """
+    from burnish import session
+    from burnish.views import snapshot
+    from burnish.views.results import ResultsView
+
+    if as_json and as_csv:
+        raise UsageError("results takes --json or --csv, not both.")
+    shown = ResultsView(snapshot.take(session.look(context.paths, context.out.say).state, time.time()))
+    if as_csv:
+        context.out.lines(shown.csv())
+    else:
+        context.out.show(shown)
+
+
+@click.command(context_settings=options.SETTINGS)
+@options.job_ids()
+@click.option("--where", multiple=True, metavar="--KEY=VALUE", help="Only jobs with this cell; may be repeated.")
+@options.common
+def wait(context: Context, ids: Any, where: tuple[str, ...]) -> int:
+    """Wait until nothing is running or waiting; exit codes as of run.
+
+    \b
+    Example: burnish wait && echo done
+    """
+    from burnish import session
+
+    opened = session.Session.open(context.paths, context.out.say)
+    return opened.wait(session.selection(opened.state, ids, where))

@@ -1,0 +1,116 @@
+"""The `burnish` command: its commands, and what happens to errors.
+
+Nothing heavy is imported here, so that `burnish --help` is quick: each command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from typing import Any
+
+import click
+
+import burnish
+from burnish.cli import create, look, options, run, steer
+from burnish.errors import BurnishError, printable
+
+
+class Commands(click.Group):
+    """The group of all commands, listed in the order a person meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        import difflib
+
+        name = args[0].replace("-", "_")
+        if self.get_command(ctx, name) is None and not name.startswith("_"):
+            near = difflib.get_close_matches(name, self.commands, 1)
+            suffix = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(self.commands)}."
+            raise click.UsageError(f'There is no command "{args[0]}".{suffix}', ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings=options.SETTINGS, invoke_without_command=True)
+@click.version_option(burnish.__version__, message="burnish %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Run a grid of experiments over the GPU boxes you have.
+
+    \b
+    burnish create --yaml grid.yaml                  make a table: a row per job
+    burnish run --num_workers 4 --python_file train.py
+    burnish status                                   what became of them
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+for _command in (
+    create.create,
+    run.run,
+    look.status,
+    look.view,
+    look.results,
+    steer.reset,
+    steer.cancel,
+    steer.hold,
+    steer.release,
+    look.wait,
+    steer.clean,
+):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Entry point: run a command and exit with the code that docs and errors.py promise."""
+    sys.exit(outcome(sys.argv[1:]))
+
+
+def outcome(arguments: list[str]) -> int:
+    """Run a command; its exit code. A user's mistake is a sentence on stderr, never a traceback."""
+    try:
+        result = cli.main(arguments, prog_name="burnish", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except BurnishError as error:
+        say(f"error: {error}")
+        if error.hint:
+            say(f"hint: {error.hint}")
+        return error.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more as it exits
+        return 141
+    except Exception as error:
+        say(
+            f"error: burnish broke ({type(error).__name__}: {error}). This is a defect in burnish; running jobs are not affected."
+        )
+        say(f"hint: please report it, with the details in {_keep(error)}")
+        return 4
+
+
+def say(text: str) -> None:
+    """Lines to stderr, control characters escaped."""
+    for line in text.split("\n"):
+        print(printable(line, 2000), file=sys.stderr)  # noqa: T201
+
+
+def _keep(error: BaseException) -> str:
+    with tempfile.NamedTemporaryFile("w", prefix="burnish-", suffix=".txt", delete=False) as file:
+        traceback.print_exception(error, file=file)
+        return file.name
+
+
+if __name__ == "__main__":
+    main()

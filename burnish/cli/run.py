@@ -1,0 +1,80 @@
+"""`burnish run`: start what waits, look after what runs."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import click
+
+from burnish.cli import options
+from burnish.cli.options import Context
+from burnish.errors import UsageError
+
+
+@click.command(context_settings={**options.SETTINGS, "auto_envvar_prefix": "BURNISH_RUN"})
+@click.option("--func", metavar="M.F", help="Call runner(runner_args, job_dict) for each job's command.")
+@click.option("--python_file", metavar="FILE", help="Run: python FILE KEY VALUE ...")
+@click.option("--command", "template", metavar="TEMPLATE", help="Fill a command line: 'python train.py lr={--lr}'.")
+@click.option(
+    "--python", metavar="PATH", help="The interpreter for --python_file [default: python or python3 on PATH]."
+)
+@click.option("--num_workers", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Jobs at a time.")
+@click.option("--num_jobs", type=click.IntRange(0), help="Start at most this many, then end.")
+@options.job_ids()
+@click.option("--where", multiple=True, metavar="--KEY=VALUE", help="Only jobs with this cell; may be repeated.")
+@click.option("-n", "--dry_run", is_flag=True, help="Print what the first jobs would run, and start nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+@click.option("-v", "--verbose", is_flag=True, help="Say when each job starts and ends.")
+@options.common
+def run(context: Context, **asked: Any) -> int:
+    """Run every NOT_RUNNING job until none is left, on this machine.
+
+    Takes back whatever an earlier run left running. Ctrl-C stops starting; running jobs live on.
+
+    \b
+    Example: burnish run --num_workers 4 --command 'python train.py --lr {--lr}'
+    """
+    from burnish import session
+    from burnish.coordinator import Plan
+    from burnish.views import live
+
+    source = _source(**{key: asked[key] for key in ("func", "python_file", "template", "python")})
+    opened = session.Session.open(context.paths, context.out.say)
+    selection = session.selection(opened.state, asked["ids"], asked["where"])
+    if asked["dry_run"]:
+        context.out.lines(opened.dry_run(source, selection, asked["num_workers"]))
+        return 0
+    source.check(opened.state.columns)
+    voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"])
+    coordinator = opened.coordinator(
+        Plan(source, selection, asked["num_jobs"]), session.local_places(asked["num_workers"]), voice.hear
+    )
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, frame: coordinator.stop(received))
+    outcome = coordinator.run()
+    source.close()
+    voice.summary(outcome.taken, outcome.stopped_by)
+    return session.exit_code(opened, outcome)
+
+
+def _source(func: str | None, python_file: str | None, template: str | None, python: str | None) -> Any:
+    """Where commands come from. Raises UsageError unless exactly one of the three ways is asked for."""
+    from burnish.runners import sources
+
+    given = [
+        name for name, value in (("--func", func), ("--python_file", python_file), ("--command", template)) if value
+    ]
+    if len(given) != 1:
+        what = " and ".join(given) if given else "none"
+        raise UsageError(
+            f"run needs one of --func, --python_file and --command; given: {what}. Nothing was started.",
+            hint="burnish run --num_workers 4 --python_file train.py",
+        )
+    if python and not python_file:
+        raise UsageError("--python goes with --python_file only. Nothing was started.")
+    if func:
+        return sources.FunctionSource(func)
+    if template:
+        return sources.TemplateSource(template)
+    return sources.PythonFileSource(str(python_file), python)

@@ -1,0 +1,111 @@
+"""Commands that change what is to run: reset, cancel, hold, release, clean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from burnish.cli import options
+from burnish.cli.options import Context
+from burnish.core.spec import GRACE
+from burnish.errors import UsageError
+
+
+@click.command(context_settings=options.SETTINGS)
+@options.job_ids()
+@click.option("--errors", "errors_only", is_flag=True, help="Only jobs in ERROR.")
+@click.option("--kill", is_flag=True, help="Stop running jobs first.")
+@options.yes
+@options.common
+def reset(context: Context, ids: Any, errors_only: bool, kill: bool, yes: bool) -> int:
+    """Put jobs back to NOT_RUNNING, so that the next run starts them again. Old logs stay.
+
+    \b
+    Example: burnish reset --errors
+    """
+    from burnish import session
+
+    opened = session.Session.open(context.paths, context.out.say)
+    wish = opened.plan_reset(ids, errors_only)
+    forgotten = opened.complete_among(wish.done)
+    if forgotten and not context.confirm(f"Forget that {session.jobs(forgotten)} COMPLETE?", yes):
+        context.out.say("Nothing was changed.")
+        return 0
+    if kill and wish.alive:
+        opened.cancel(frozenset(wish.alive), GRACE)
+    opened.reset(ids, errors_only)
+    return 0
+
+
+@click.command(context_settings=options.SETTINGS)
+@options.job_ids()
+@click.option("--all", "everything", is_flag=True, help="Every job that runs or waits.")
+@click.option("--grace", type=options.Duration(), default="10s", show_default=True, help="Between TERM and KILL.")
+@options.common
+def cancel(context: Context, ids: Any, everything: bool, grace: float) -> int:
+    """Stop running jobs, their whole process tree, wherever they are. Waiting ones become HOLD.
+
+    \b
+    Example: burnish cancel --job_id 3,5-8
+    """
+    from burnish import session
+
+    named = click.get_current_context().get_parameter_source("ids") is not ParameterSource.DEFAULT
+    if named == everything:
+        raise UsageError("cancel needs --job_id IDS or --all. Nothing was cancelled.")
+    opened = session.Session.open(context.paths, context.out.say)
+    return 3 if opened.cancel(None if everything else ids, grace) else 0
+
+
+@click.command(context_settings=options.SETTINGS)
+@options.job_ids(required=True, help="Which jobs: 3, or 3,5-8, or all.")
+@options.common
+def hold(context: Context, ids: Any) -> None:
+    """Keep waiting jobs out until they are released.
+
+    \b
+    Example: burnish hold --job_id 4-9
+    """
+    from burnish import session
+
+    session.Session.open(context.paths, context.out.say).hold(ids)
+
+
+@click.command(context_settings=options.SETTINGS)
+@options.job_ids(required=True, help="Which jobs: 3, or 3,5-8, or all.")
+@options.common
+def release(context: Context, ids: Any) -> None:
+    """Let held jobs run again: HOLD becomes NOT_RUNNING.
+
+    \b
+    Example: burnish release --job_id all
+    """
+    from burnish import session
+
+    session.Session.open(context.paths, context.out.say).release(ids)
+
+
+@click.command(context_settings=options.SETTINGS)
+@click.option("--keep_db", is_flag=True, help="Keep the table; remove logs and journal.")
+@click.option("--older_than", type=options.Duration(), metavar="AGE", help="Only logs of jobs that ended longer ago.")
+@click.option("--force", is_flag=True, help="Cancel what runs first.")
+@options.yes
+@options.common
+def clean(context: Context, keep_db: bool, older_than: float | None, force: bool, yes: bool) -> int:
+    """Remove logs, journal and table. Refuses while jobs run.
+
+    \b
+    Example: burnish clean --keep_db
+    """
+    from burnish import cleaning, session
+
+    opened = session.Session.open(context.paths, context.out.say)
+    left = opened.cancel(None, GRACE) if force and opened.alive() else []
+    plan = cleaning.plan(opened, keep_db=keep_db, older_than=older_than, unreachable=left)
+    if not context.confirm(f"{plan.question} Go on?", yes):
+        context.out.say("Nothing was removed.")
+        return 0
+    context.out.say(cleaning.carry_out(opened, plan))
+    return 3 if left else 0

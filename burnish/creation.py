@@ -1,0 +1,122 @@
+"""`burnish create`: a sweep becomes a table, all or nothing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from burnish.core import events, sweep
+from burnish.core.command import arguments
+from burnish.core.events import Fact
+from burnish.core.sweep import Grid
+from burnish.core.verbs import name_ids
+from burnish.errors import StoreError, UsageError, printable
+from burnish.session import Say, Session
+from burnish.store.journal import Journal
+from burnish.store.paths import Paths
+
+SHOWN_ROWS = 20
+
+
+def read(kind: str, source: str, max_jobs: int) -> tuple[Grid, list[str]]:
+    """The jobs that a file or function asks for, and what is worth saying about them. Raises InputError or UsageError."""
+    if kind == "yaml":
+        from burnish.store import yaml_file
+
+        grid = sweep.expand(yaml_file.load(source), max_jobs)
+    elif kind == "csv":
+        from burnish.store import csv_file
+
+        grid = csv_file.load(source, max_jobs)
+    else:
+        from burnish.runners import creator
+
+        grid = creator.created(source, max_jobs)
+    return grid, [str(notice) for notice in grid.notices]
+
+
+def rows(grid: Grid) -> Iterator[str]:
+    """What `--dry_run` prints: the first rows, and how many there are."""
+    for number, row in enumerate(grid.rows[:SHOWN_ROWS]):
+        yield f"{number}: {_arguments(grid.columns, row)}"
+    if len(grid.rows) > SHOWN_ROWS:
+        yield f"... and {len(grid.rows) - SHOWN_ROWS:,} more"
+    yield f"{len(grid.rows):,} jobs. Nothing was written (--dry_run)."
+
+
+def create(paths: Paths, say: Say, grid: Grid, *, append: bool, force: bool) -> list[str]:
+    """Write the table and its journal; what was made, as lines. Raises UsageError if that would lose something."""
+    if append:
+        return _append(Session.open(paths, say), grid)
+    _make_room(paths, say, force)
+    session = Session.bare(paths, say)
+    paths.make()
+    numbered = tuple((number, *row) for number, row in enumerate(grid.rows))
+    session.journal.create(
+        [events.TableOpened(secrets.token_hex(8), grid.columns, time.time()), events.JobsAdded(grid.columns, numbered)]
+    )
+    session.settle()
+    lines = [f"{len(grid.rows):,} jobs in {paths.shown}."]
+    if grid.rows:
+        lines.append(f"The first: {_arguments(grid.columns, grid.rows[0])}")
+    return lines
+
+
+def _append(session: Session, grid: Grid) -> list[str]:
+    """Add the combinations that are not there yet."""
+    state = session.state
+    added = sweep.append(state.columns, (job.cells for job in state.listed()), grid)
+
+    def facts(state: object) -> list[Fact]:
+        first = session.state.next_id
+        numbered = tuple((first + number, *row) for number, row in enumerate(added.rows))
+        return [events.JobsAdded(added.columns, numbered)] if numbered else []
+
+    session.journal.commit(facts)
+    session.settle()
+    return [f"{len(added.rows):,} new, {added.present:,} already present."]
+
+
+def _make_room(paths: Paths, say: Say, force: bool) -> None:
+    """Put an older table out of the way, or refuse to."""
+    exists = os.path.lexists(paths.db)
+    if exists and not force:
+        raise UsageError(
+            f"{paths.shown} exists already. Nothing was written.",
+            hint="--append adds combinations that are not there yet; --force replaces the table and keeps a .bak",
+        )
+    if exists and not paths.db.is_file():
+        raise UsageError(f"{paths.shown} is not a file. Nothing was written.")
+    if Journal.exists(paths.root):
+        _close_journal(paths, say)
+    if exists:
+        _keep_old(paths)
+
+
+def _close_journal(paths: Paths, say: Say) -> None:
+    session = Session.bare(paths, say)
+    session.journal.open()
+    alive = session.alive()
+    if alive or session.presence.others():
+        what = f"jobs {name_ids(alive)} are running" if alive else "a burnish run is going"
+        raise UsageError(f"{paths.shown}: {what}. The table was not replaced.", hint="burnish cancel --all stops them")
+    session.forget_on_hosts()
+    session.journal.commit(lambda state: [events.TableClosed(session.me)])
+    paths.root.rename(paths.root.with_name(f"{paths.root.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak"))
+
+
+def _keep_old(paths: Paths) -> None:
+    backup = Path(f"{paths.db}.bak")
+    try:
+        os.replace(paths.db, backup)
+    except OSError as error:
+        raise StoreError(f"{backup}: {error.strerror}. The table was not replaced.") from None
+
+
+def _arguments(columns: tuple[str, ...], cells: tuple[str, ...]) -> str:
+    """The arguments as they will reach the command."""
+    return printable(shlex.join(arguments(columns, cells)), 2000) or "(no arguments)"

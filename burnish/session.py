@@ -1,0 +1,326 @@
+"""One command's dealings with one table: opens it, puts the parts together, and does what commands ask.
+
+A table without a journal (made by the first burnish, copied, restored from git) is taken over when it is first opened. Whoever
+opens a table takes in the user's edits first, and writes the table before leaving if no coordinator will.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from burnish.coordinator import Coordinator, Outcome, Place, Plan
+from burnish.core import events, merge, verbs
+from burnish.core.events import Fact
+from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
+from burnish.core.placement import Selection, WaitingQueue
+from burnish.core.reports import Report
+from burnish.core.state import Phase, State, phase
+from burnish.core.verbs import Wish, name_ids
+from burnish.errors import BurnishError, UsageError, printable
+from burnish.projection import Projection
+from burnish.remote import conversation
+from burnish.remote.link import Link
+from burnish.remote.transport import LocalTransport
+from burnish.runners.refusal import RunnerRefused
+from burnish.runners.sources import CommandSource
+from burnish.store.journal import Journal
+from burnish.store.paths import Paths
+from burnish.store.presence import Presence
+
+LOCAL = HostName("localhost")
+STATE_DIR = "~/.burnish"
+SHOWN_COMMANDS = 5
+CANCEL_LIMIT = 20.0  # s beyond the grace in which a host has to say that a job is gone
+
+Say = Callable[[str], None]
+
+
+class Session:
+    """An open table. `state` is what the journal says; `say` gets sentences for the user, without newline at the end."""
+
+    def __init__(self, paths: Paths, journal: Journal, projection: Projection, me: CoordinatorId, say: Say) -> None:
+        self.paths = paths
+        self.journal = journal
+        self.projection = projection
+        self.me = me
+        self.say = say
+        self.presence = Presence(paths.coordinators, me)
+
+    @property
+    def state(self) -> State:
+        return self.journal.state
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, paths: Paths, say: Say) -> Session:
+        """Open the table with its journal, or take over a table without one. Takes in the user's edits.
+
+        Raises UsageError if there is no table, InputError or StoreError if it cannot be used.
+        """
+        session = cls.bare(paths, say)
+        if Journal.exists(paths.root):
+            session.journal.open()
+            session.sync()
+        elif os.path.lexists(paths.db):
+            session._take_over()
+        else:
+            raise UsageError(
+                f"There is no table {paths.shown} here. Nothing was done.",
+                hint="burnish create --yaml grid.yaml makes one",
+            )
+        return session
+
+    @classmethod
+    def bare(cls, paths: Paths, say: Say) -> Session:
+        """The parts, with nothing read yet."""
+        me = CoordinatorId(f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(3)}")
+        journal = Journal(paths.root, paths.shown, me, time.time)
+        return cls(paths, journal, Projection(paths, journal), me, say)
+
+    def _take_over(self) -> None:
+        """Make the journal of a table that has none."""
+        found = self.projection.read_alone()
+        self.paths.make()
+        adopted = merge.adopt(found)
+        opened = events.TableOpened(secrets.token_hex(8), found.columns, time.time())
+        self.journal.create([opened, *adopted.facts])
+        self.projection.begin(found, adopted.ids)
+        for notice in adopted.notices:
+            self.say(notice)
+        self.settle()
+
+    def sync(self, *, wait: bool = True) -> None:
+        """Read what others committed and what the user edited; `wait` until nobody is just writing."""
+        self.journal.catch_up()
+        for notice in self.projection.look(wait=wait):
+            self.say(notice)
+
+    def settle(self) -> None:
+        """Write the table, unless a coordinator that lives will; shorten the next replay."""
+        if self.presence.others():
+            return
+        self.projection.mark(self.state.take_touched())
+        self.projection.render()
+        self.journal.checkpoint()
+
+    # -- verbs -----------------------------------------------------------------------------------------------------
+
+    def alive(self) -> list[JobId]:
+        """Jobs with an open attempt."""
+        return [attempt.job for attempt in self.state.open]
+
+    def jobs(self, ids: frozenset[JobId] | None) -> list[Job]:
+        """The jobs of these ids; all for None. Raises UsageError for ids that are no jobs."""
+        return verbs.chosen(self.state, ids, self.paths.shown)
+
+    def plan_reset(self, ids: frozenset[JobId] | None, errors_only: bool) -> Wish:
+        """What `reset` would do."""
+        return verbs.reset(self.state, self.jobs(ids), errors_only=errors_only)
+
+    def complete_among(self, ids: Sequence[JobId]) -> list[JobId]:
+        """Those of these jobs that are COMPLETE."""
+        return [job_id for job_id in ids if self.state.jobs[job_id].word is Word.COMPLETE]
+
+    def reset(self, ids: frozenset[JobId] | None, errors_only: bool) -> None:
+        """Put jobs back to NOT_RUNNING and say so; what lives is left and named."""
+        wish = self._wish(lambda state: verbs.reset(state, self.jobs(ids), errors_only=errors_only))
+        self.say(f"{jobs(wish.done)} NOT_RUNNING again." if wish.done else "No job was reset.")
+        if wish.alive:
+            self.say(
+                f"{jobs(wish.alive)} still running and left as {'it is' if len(wish.alive) == 1 else 'they are'}. "
+                f"To stop and rerun: burnish reset --kill --job_id {name_ids(wish.alive).replace(' ', '')}"
+            )
+
+    def hold(self, ids: frozenset[JobId] | None) -> None:
+        """Keep jobs out and say so."""
+        wish = self._wish(lambda state: verbs.hold(state, self.jobs(ids)))
+        self.say(f"{jobs(wish.done)} on HOLD. burnish release lets them go on." if wish.done else "No job was held.")
+        if wish.alive:
+            self.say(f"{jobs(wish.alive)} running and cannot be held; burnish cancel stops a job.")
+        self._say_ignored(wish)
+
+    def release(self, ids: frozenset[JobId] | None) -> None:
+        """Let jobs go on and say so."""
+        wish = self._wish(lambda state: verbs.release(state, self.jobs(ids)))
+        self.say(f"{jobs(wish.done)} released." if wish.done else "No job was released.")
+        if ids is not None:
+            self._say_ignored(wish)
+
+    def cancel(self, ids: frozenset[JobId] | None, grace: float) -> list[AttemptId]:
+        """Stop running jobs and hold waiting ones; returns the attempts whose end could not be seen in time."""
+        wish = self._wish(lambda state: verbs.cancel(state, self.jobs(ids), self.me, grace))
+        if wish.done:
+            self.say(f"{jobs(wish.done)} waiting, now HOLD. burnish release lets them go on.")
+        if ids is not None:
+            self._say_ignored(wish)
+        if not wish.attempts:
+            if not wish.done:
+                self.say("Nothing is running or waiting.")
+            return []
+        began = time.monotonic()
+        plan = Plan(attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)
+        self.coordinator(plan, local_places(0)).run()
+        left = [attempt for attempt in wish.attempts if attempt in self.state.open]
+        gone = [attempt.job for attempt in wish.attempts if attempt not in self.state.open]
+        if gone:
+            self.say(f"{jobs(gone)} stopped after {time.monotonic() - began:.1f} s; no process of theirs is left.")
+        if left:
+            hosts = ", ".join(sorted({str(self.state.open[attempt].host) for attempt in left}))
+            self.say(
+                f"{jobs([a.job for a in left])} not seen to end: no word from {hosts}. It is done when the host answers."
+            )
+        return left
+
+    def wait(self, selection: Selection) -> int:
+        """Look on until no selected job runs or waits; the exit code that a run would have."""
+
+        def at_rest(state: State) -> bool:
+            return not any(_going(job) for job in state.listed() if selection.admits(job, state))
+
+        waiting = sum(phase(job) is Phase.WAITING for job in self.state.listed())
+        if waiting and not self.presence.others():
+            self.say(f"{waiting} jobs wait and no burnish run is going; this waits until one has run them.")
+        outcome = self.coordinator(Plan(selection=selection, until=at_rest), local_places(0)).run()
+        return exit_code(self, outcome)
+
+    def _wish(self, verb: Callable[[State], Wish]) -> Wish:
+        """Commit what a verb calls for, on the newest state, and show it in the table."""
+        made = Wish()
+
+        def decide(state: State) -> Sequence[Fact]:
+            nonlocal made
+            made = verb(state)
+            return made.facts
+
+        self.journal.commit(decide)
+        self.settle()
+        return made
+
+    def _say_ignored(self, wish: Wish) -> None:
+        for sentence in wish.ignored[:20]:
+            self.say(sentence)
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def coordinator(
+        self,
+        plan: Plan,
+        places: Sequence[Place],
+        on_news: Callable[[Sequence[Fact], State], None] = lambda facts, state: None,
+    ) -> Coordinator:
+        """A coordinator over this table, ready to run."""
+        return Coordinator(
+            self.me,
+            self.journal,
+            self.paths,
+            self.presence,
+            self.projection,
+            places,
+            self._connect,
+            plan,
+            say=self.say,
+            on_news=on_news,
+        )
+
+    def _connect(self, place: Place, report: Callable[[Report], None]) -> Link:
+        return Link(place.host, LocalTransport(), self.state.table, STATE_DIR, report)
+
+    def forget_on_hosts(self) -> None:
+        """Let the hosts of this table remove what they keep of it. Where one does not answer, its tombstones stay, harmlessly."""
+        if any(attempt.host for job in self.state.jobs.values() for attempt in job.attempts):
+            try:
+                conversation.ask(LocalTransport(), self.state.table, STATE_DIR, {"type": "clean"}, "cleaned")
+            except BurnishError as error:
+                self.say(f"{error} Its tombstones of this table stay.")
+
+    def dry_run(self, source: CommandSource, chosen: Selection, workers: int) -> Iterator[str]:
+        """What the first jobs would run: host, slot, what burnish adds to the environment, command."""
+        queue = WaitingQueue(chosen.admits)
+        queue.update(self.state.jobs, self.state)
+        waiting = len(queue)
+        for number in range(min(waiting, SHOWN_COMMANDS)):
+            job_id = queue.pop()
+            assert job_id is not None
+            yield from self._shown_command(source, self.state.jobs[job_id], number % workers)
+        yield f"{waiting} jobs would run, {workers} at a time. Nothing was started (--dry_run)."
+
+    def _shown_command(self, source: CommandSource, job: Job, worker: int) -> Iterator[str]:
+        values = {"JOB_ID": str(job.id), "STATE": job.word.value, **self.state.values(job)}
+        logs = self.paths.log_dir
+        try:
+            made = source.prepare(values, {"log_dir": str(logs.parent), "prefix": logs.name, "host": LOCAL, "gpus": ""})
+        except RunnerRefused as refusal:
+            yield f"{job.id}: {refusal}"
+            return
+        extra = " ".join(f"{name}={shlex.quote(value)}" for name, value in (made.env or {}).items())
+        yield printable(
+            f"{job.id} on {LOCAL}, worker {worker}: {extra}{' ' if extra else ''}{shlex.join(made.argv)}", 4000
+        )
+
+
+def local_places(workers: int) -> list[Place]:
+    """This machine with `workers` plain workers: no machine-wide lock, the run's own environment."""
+    slots = tuple(Slot(LOCAL, index) for index in range(workers))
+    return [Place(LOCAL, slots, {"connection": "local", "workdir": os.getcwd()})]
+
+
+def selection(state: State, ids: frozenset[JobId] | None, where: Sequence[str]) -> Selection:
+    """The jobs a command is narrowed to. Raises UsageError for unknown ids and columns."""
+    if ids is not None:
+        verbs.chosen(state, ids)
+    wanted = {}
+    for condition in where:
+        column, equals, value = condition.partition("=")
+        if not equals or column not in state.columns:
+            raise UsageError(
+                f"--where {condition}: expected --KEY=VALUE with one of the columns {', '.join(state.columns)}. "
+                "Nothing was started."
+            )
+        wanted[column] = value
+    return Selection(ids, wanted)
+
+
+def exit_code(session: Session, outcome: Outcome) -> int:
+    """0 every job taken up is COMPLETE or was left alone, 1 one failed or a row was skipped, 130 stopped by a signal."""
+    if outcome.stopped_by is not None:
+        return 130
+    words = [session.state.jobs[job_id].word for job_id in outcome.taken]
+    if session.projection.skipped_rows:
+        return 1 if outcome.claimed else 2
+    if Word.ERROR in words:
+        return 1
+    return 3 if outcome.no_host and Word.NOT_RUNNING in words else 0
+
+
+def jobs(ids: Sequence[JobId]) -> str:
+    """`Job 3 is`, `Jobs 3, 5-8 are`."""
+    return f"Job {name_ids(ids)} is" if len(ids) == 1 else f"Jobs {name_ids(ids)} are"
+
+
+def look(paths: Paths, say: Say) -> Session:
+    """Open a table to look at it only. A table of somebody else is read from its CSV alone, and that is said."""
+    try:
+        mine = not paths.db.exists() or paths.db.stat().st_uid == os.geteuid()
+        return Session.open(paths, say) if mine else _look_at_csv(paths, say)
+    except PermissionError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}. Nothing was read.") from None
+
+
+def _look_at_csv(paths: Paths, say: Say) -> Session:
+    session = Session.bare(paths, say)
+    found = session.projection.read_alone()
+    facts = [events.TableOpened("", found.columns, time.time()), *merge.adopt(found).facts]
+    for fact in facts:
+        session.state.apply(fact)
+    say(f"{paths.shown} belongs to another user: this is what the file alone says, without reasons, hosts and times.")
+    return session
+
+
+def _going(job: Job) -> bool:
+    return phase(job) in (Phase.WAITING, Phase.CLAIMED, Phase.RUNNING)

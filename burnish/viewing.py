@@ -1,0 +1,187 @@
+"""`burnish view`: the log of a job, in a viewer or on stdout; what an attempt was; what the failures have in common."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from burnish.core.jobs import Attempt, Job, JobId, Word
+from burnish.errors import UsageError, printable
+from burnish.session import Session
+from burnish.views import durations
+from burnish.views.output import Output
+
+CHUNK = 1 << 16
+LOOK = 0.2  # s between two looks at a log that is followed
+LAST_LINES = 20  # of a failed job's stderr, in `view --errors`
+TAIL_BYTES = 1 << 20  # the most that is read from the end of a log to find its last lines
+
+
+def view(
+    session: Session,
+    out: Output,
+    job_id: int,
+    *,
+    follow: bool,
+    tail: int | None,
+    stderr: bool,
+    attempt: int | None,
+    meta: bool,
+) -> None:
+    """Show a log as asked. Raises UsageError when there is none, saying why."""
+    [job] = session.jobs(frozenset({JobId(job_id)}))
+    chosen = _attempt(job, attempt)
+    if meta:
+        out.lines(describe(job, chosen))
+        return
+    log = session.paths.log(chosen.log, "out")
+    errors = session.paths.log(chosen.log, "err")
+    shown = errors if stderr or (not log.exists() and errors.exists()) else log
+    if not shown.exists():
+        raise UsageError(f"Job {job.id} has no log {shown}. {_why_no_log(job, chosen)}")
+    if sys.stdout.isatty() and not (follow or stderr) and tail is None:
+        _open_viewer(log, errors)
+        return
+    position = _copy(shown, 0 if tail is None else _start_of_tail(shown, tail))
+    if follow:
+        _follow(session, chosen, shown, position)
+
+
+def _attempt(job: Job, number: int | None) -> Attempt:
+    if not job.attempts:
+        raise UsageError(f"Job {job.id} has not been started yet: it is {job.word}{_because(job)}.")
+    if number is None:
+        started = [attempt for attempt in job.attempts if attempt.started_at is not None or not attempt.argv]
+        return started[-1] if started else job.attempts[-1]
+    for attempt in job.attempts:
+        if attempt.id.number == number:
+            return attempt
+    raise UsageError(f"Job {job.id} has attempts 1 to {job.attempts[-1].id.number}; there is no {number}.")
+
+
+def _because(job: Job) -> str:
+    return f" ({printable(job.reason)})" if job.reason else ""
+
+
+def _why_no_log(job: Job, attempt: Attempt) -> str:
+    if attempt.voided is not None:
+        return f"Attempt {attempt.id} never started ({printable(attempt.voided)})."
+    return f"Attempt {attempt.id} ran on {attempt.host}; the job is {job.word}{_because(job)}."
+
+
+def _open_viewer(log: Path, errors: Path) -> None:
+    """vim read-only, stderr below when there is some; or $BURNISH_VIEWER with the same files."""
+    files = [str(path) for path in (log, errors) if path.exists() and (path == log or path.stat().st_size)]
+    chosen = os.environ.get("BURNISH_VIEWER")
+    if chosen:
+        command = [*shlex.split(chosen), *files]
+    elif shutil.which("vim"):
+        command = ["vim", "-R", "-o", *files]
+    else:
+        command = [shutil.which("less") or "more", *files]
+    try:
+        subprocess.run(command, check=False)
+    except OSError as error:
+        raise UsageError(f"The viewer {shlex.join(command[:1])} cannot be started: {error.strerror}.") from None
+
+
+def _copy(path: Path, position: int) -> int:
+    """Bytes of a log from `position` on, as they are, to stdout; the position of the end."""
+    with path.open("rb") as log:
+        log.seek(position)
+        while chunk := log.read(CHUNK):
+            sys.stdout.buffer.write(chunk)
+            position += len(chunk)
+    sys.stdout.buffer.flush()
+    return position
+
+
+def _follow(session: Session, attempt: Attempt, path: Path, position: int) -> None:
+    while True:
+        session.journal.catch_up()
+        ended = attempt.id not in session.state.open
+        position = _copy(path, position)
+        if ended:
+            return
+        time.sleep(LOOK)
+
+
+def _start_of_tail(path: Path, lines: int) -> int:
+    """Where the last `lines` lines begin."""
+    size = path.stat().st_size
+    with path.open("rb") as log:
+        start = max(0, size - TAIL_BYTES)
+        log.seek(start)
+        data = log.read()
+    position = len(data) - data.endswith(b"\n")
+    for _ in range(lines):
+        position = data.rfind(b"\n", 0, position)
+        if position < 0:
+            return start
+    return start + position + 1
+
+
+def describe(job: Job, attempt: Attempt) -> Iterator[str]:
+    """What an attempt was: a line each for command, host, process, times, exit."""
+    verdict = attempt.verdict
+    yield f"job       {job.id} ({job.word}{': ' + printable(job.reason) if job.reason else ''})"
+    yield f"attempt   {attempt.id}"
+    yield f"command   {printable(shlex.join(attempt.argv), 10_000)}"
+    yield f"host      {attempt.host}"
+    if attempt.gpus:
+        yield f"gpus      {', '.join(attempt.gpus)}"
+    if attempt.pid is not None:
+        yield f"pid       {attempt.pid}"
+    if attempt.started_at is not None:
+        yield f"started   {_when(attempt.started_at)}"
+    if verdict is not None:
+        yield f"ended     {_when(verdict.ended)} after {durations.short(verdict.duration)}"
+        yield f"verdict   {verdict.word} ({printable(verdict.reason)})"
+        if verdict.max_rss:
+            yield f"memory    {verdict.max_rss / 1024:.0f} MiB at most"
+    elif attempt.voided is not None:
+        yield f"verdict   never started ({printable(attempt.voided)})"
+    yield f"log       {attempt.log}.log"
+
+
+def _when(at: float | None) -> str:
+    return "?" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def errors(session: Session) -> Iterator[str]:
+    """Failed jobs, those with the same last line together, most first: how many, which, and the last lines of one of them."""
+    groups: dict[str, list[Job]] = {}
+    for job in session.state.listed():
+        if job.word is Word.ERROR and job.attempt is not None:
+            lines = _last_lines(session, job.attempt)
+            groups.setdefault(lines[-1] if lines else f"({job.reason})", []).append(job)
+    if not groups:
+        yield "No job is in ERROR."
+    from burnish.core.verbs import name_ids
+
+    for last, failed in sorted(groups.items(), key=lambda group: -len(group[1])):
+        first = failed[0]
+        assert first.attempt is not None
+        yield f"{len(failed)} {'job' if len(failed) == 1 else 'jobs'} ({name_ids([j.id for j in failed])}): {printable(last)}"
+        yield f"    job {first.id}, {printable(first.reason)}:"
+        yield from (f"    | {printable(line, 300)}" for line in _last_lines(session, first.attempt))
+
+
+def _last_lines(session: Session, attempt: Attempt) -> list[str]:
+    for stream in ("err", "out"):
+        path = session.paths.log(attempt.log, stream)
+        try:
+            with path.open("rb") as log:
+                log.seek(_start_of_tail(path, LAST_LINES))
+                lines = [line for line in log.read().decode(errors="backslashreplace").split("\n") if line.strip()]
+        except OSError:
+            continue
+        if lines:
+            return [line.rsplit("\r", 1)[-1] for line in lines]
+    return []
