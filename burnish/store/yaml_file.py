@@ -204,6 +204,10 @@ def _syntax(file: str, error: yaml.MarkedYAMLError) -> Problem:
                 f"{file}:{opened.line + 1}:{opened.column + 1}", f"the {opening} opened here is never closed."
             )
         return Problem(where, f"expected , or {closing}{since}; a bracket or comma is missing before this.")
+    if "expected the node content" in what:
+        if never_closed:
+            return Problem(where, "the file ends inside a [ or { that is never closed.")
+        return Problem(where, f"found {what.rpartition('found ')[2]} where a value was expected.")
     if "quoted scalar" in context:
         if "escape" in what or "hexdecimal" in what:
             return Problem(where, "unknown escape after a backslash in \"...\"; in '...' backslashes are plain text.")
