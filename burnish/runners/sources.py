@@ -28,7 +28,9 @@ class Call(NamedTuple):
 
 
 class CommandSource(Protocol):
-    """Makes a job's command. Not for several threads at once."""
+    """Makes a job's command. Not for several threads at once. `instant`: it computes, and never waits for anybody."""
+
+    instant: bool
 
     def check(self, columns: Sequence[str]) -> None:
         """Raises UsageError when no job can get a command. `columns`: all of the table's, JOB_ID and STATE included."""
@@ -45,6 +47,8 @@ class CommandSource(Protocol):
 
 class _PureSource:
     """What sources that need no process have in common."""
+
+    instant = True
 
     def _argv(self, job: Mapping[str, str]) -> tuple[str, ...]:
         raise NotImplementedError
@@ -102,6 +106,8 @@ class FunctionSource:
     function that passes on everything passes on arguments only. `on_output` gets what the function printed for a job that got a
     command (JOB_ID, text); for one that did not, it is in the refusal's details. Raises UsageError for a name that is none.
     """
+
+    instant = False
 
     def __init__(
         self, name: str, *, limit: float = CALL_LIMIT, on_output: Callable[[str, str], None] | None = None
