@@ -21,6 +21,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -42,6 +43,9 @@ class Base:
 
     `at`: when it was put in place or merged (s since 1970). `ids`: row number -> id, for rows whose JOB_ID is empty in it.
     `follows`: sha256 of the text that stood there before (None: it was the first). `saved`: a person wrote it.
+
+    Known once it was chosen for a save: `born`, jobs that began as rows without id in any kept text; `equal_ids`, the `ids` of
+    the kept text that reads exactly like the save.
     """
 
     sha256: str
@@ -50,6 +54,8 @@ class Base:
     ids: Mapping[int, JobId] = field(default_factory=dict)
     follows: str | None = None
     saved: bool = False
+    born: frozenset[JobId] = frozenset()
+    equal_ids: Mapping[int, JobId] = field(default_factory=dict)
     _step: tuple[str, frozenset[str], frozenset[str]] | None = None
 
     @classmethod
@@ -118,12 +124,11 @@ def choose(bases: Sequence[Base], theirs: Table) -> Choice:
     nearest = [number for number in nearest if not _overtaken(bases[number], bases[-1], mine)] or nearest
     if least == 0 and (undone := _save_taken_back(bases, nearest[-1], mine)) is not None:
         nearest = [undone]
-    if any(row.usable and row.id is None for row in theirs.rows):
-        # A row without id that was edited is as far from the text that has its id as from the one where it had none.
-        nearest = sorted(nearest, key=lambda number: bool(bases[number].ids))
-    chosen = bases[nearest[-1]]
     newest = bases[-1]
-    if chosen is newest and len(nearest) == 1 and not _across_gaps(bases, nearest):
+    chosen = copy(bases[nearest[-1]])
+    chosen.born = frozenset(job for base in bases for job in base.ids.values())
+    chosen.equal_ids = next((base.ids for base in reversed(bases) if base.sha256 == theirs.sha256), {})
+    if chosen.sha256 == newest.sha256 and len(nearest) == 1 and not _across_gaps(bases, nearest):
         return Choice(chosen)
     candidates = {
         row.id: row.word

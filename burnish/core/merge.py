@@ -7,7 +7,7 @@ and four coordinators that merge the same save agree.
 
 A wish becomes a fact only if ours does not say so already; merging a save twice is merging it once. Cells are the person's:
 burnish never writes them, so theirs wins. The word in STATE is burnish's, with exceptions that a person may type over it:
-`TYPED_OVER` is all of them, by what was typed and what the job is *now*. It is the table that the user's manual prints.
+`core.typed_over` is all of them, by what was typed and what the job is *now*.
 
 A row is known by its JOB_ID. A row without one is new, unless the base has it: by its cells, in order, or by its place. That is
 how a buffer in which the id is still missing can be saved a second time without making a second job. Likewise a row whose id was
@@ -18,7 +18,7 @@ What is dangerous is refused with a sentence that says how to insist: a file wit
 in the middle of a row changes nothing, `NOT_RUNNING` over a result reruns only if it is surely no old buffer.
 
 After `merge` the caller commits the facts together with `TableRendered(theirs.sha256, ids)`, keeps theirs as a base with these
-ids, and renders. A sentence per row, but never a hundred: `_Notices` folds them.
+ids, and renders. A sentence per row, but never a hundred: `core.notices` folds them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from burnish.core.bases import Base
 from burnish.core.columns import CONTROL_COLUMNS
@@ -44,40 +43,12 @@ from burnish.core.events import (
 )
 from burnish.core.jobs import Job, JobId, Word
 from burnish.core.notices import Notices
-from burnish.core.table import CANCEL, RESET, Row, Table
+from burnish.core.table import CANCEL, Row, Table
+from burnish.core.typed_over import TYPED_OVER, Answer, kept, left_alone, state_of
 from burnish.errors import printable
 
 GRACE = 10.0  # s between TERM and KILL for a CANCEL that was typed
 BY_TABLE = "table"
-
-
-class Answer(Enum):
-    """What burnish does about a word that was typed over the state a job is in."""
-
-    NOTHING = auto()
-    RELEASE = auto()
-    HOLD = auto()
-    RERUN = auto()
-    RERUN_IF_SURE = auto()
-    MARK = auto()  # COMPLETE or ERROR by hand
-    STOP = auto()  # cancel what runs; hold what waits
-    IGNORE = auto()  # and say so
-    REFUSE = auto()  # and say what would do it
-
-
-_N, _H, _R, _C, _E = Word.NOT_RUNNING, Word.HOLD, Word.RUNNING, Word.COMPLETE, Word.ERROR
-_A = Answer
-
-# typed -> the job is now -> answer
-TYPED_OVER: dict[str, dict[Word, Answer]] = {
-    "NOT_RUNNING": {_N: _A.NOTHING, _H: _A.RELEASE, _R: _A.IGNORE, _C: _A.RERUN_IF_SURE, _E: _A.RERUN_IF_SURE},
-    "HOLD": {_N: _A.HOLD, _H: _A.NOTHING, _R: _A.IGNORE, _C: _A.IGNORE, _E: _A.HOLD},
-    "RUNNING": {_N: _A.IGNORE, _H: _A.IGNORE, _R: _A.NOTHING, _C: _A.IGNORE, _E: _A.IGNORE},
-    "COMPLETE": {_N: _A.MARK, _H: _A.MARK, _R: _A.IGNORE, _C: _A.NOTHING, _E: _A.MARK},
-    "ERROR": {_N: _A.MARK, _H: _A.MARK, _R: _A.IGNORE, _C: _A.IGNORE, _E: _A.NOTHING},
-    RESET: {_N: _A.NOTHING, _H: _A.RELEASE, _R: _A.REFUSE, _C: _A.RERUN, _E: _A.RERUN},
-    CANCEL: {_N: _A.STOP, _H: _A.NOTHING, _R: _A.STOP, _C: _A.IGNORE, _E: _A.IGNORE},
-}
 
 
 @dataclass(frozen=True)
@@ -129,13 +100,13 @@ def adopt(theirs: Table) -> Merged:
             continue
         job = ids[number] if row.id is None else row.id
         rows.append((job, *row.cells))
-        if row.word in (_C, _E):
+        if row.word in (Word.COMPLETE, Word.ERROR):
             marks.append(JobMarked(job, row.word, "from the file"))
-        elif row.word == _R:
-            marks.append(JobMarked(job, str(_H), "was running under another table"))
-        elif row.word in (_H, CANCEL):
+        elif row.word == Word.RUNNING:
+            marks.append(JobMarked(job, str(Word.HOLD), "was running under another table"))
+        elif row.word in (Word.HOLD, CANCEL):
             marks.append(HoldRequested(job, "CANCELLED" if row.word == CANCEL else ""))
-    running = sum(row.usable and row.word == _R for row in theirs.rows)
+    running = sum(row.usable and row.word == Word.RUNNING for row in theirs.rows)
     if running:
         notices.append(
             f"{theirs.name}: {running} job{'s were' if running > 1 else ' was'} RUNNING under another table and "
@@ -196,12 +167,8 @@ class _Merge:
             if job is None or (job.removed and before is None):
                 self.add(row, job_id, job)
             elif job.removed:
-                self.notices.add(
-                    "removed",
-                    row.line,
-                    f"job {job_id} was removed, and stays so. To run it: leave its JOB_ID empty.",
-                    job_id,
-                )
+                what = f"job {job_id} was removed, and stays so. To run it: give the row a JOB_ID that was never used."
+                self.notices.add("removed", row.line, what, job_id)
             elif before is None or row.raw != before.raw or job_id in self.ambiguous or not self.same_columns:
                 self.change(row, before, job)
         self.remove(taken)
@@ -214,28 +181,46 @@ class _Merge:
     # -- whose row is whose ------------------------------------------------------------------------------------------
 
     def bind(self) -> dict[int, JobId]:
-        """Row number -> id for rows without id that the base knows: by their cells, in order, among ids that are not in the save.
+        """Row number -> id for rows without id that are jobs already, among jobs whose id is not in the save.
 
-        What is left over in both is bound by its place, if the base had no id in that place either: an edit of such a row.
-        A job that was removed comes into question only for a row that had no id in the base either, and so is no wish.
+        First those of a kept text that reads exactly so. Then by cells, in order. Then by place, for a job that began without an
+        id there: an edit in the buffer that it began in.
         """
         free = _without_id(self.theirs)
         if not free:
             return {}
-        by_cells: dict[tuple[str, ...], deque[JobId]] = defaultdict(deque)
-        for job_id, number in self.base.numbers.items():
-            if job_id not in self.theirs.index and (self._listed(job_id) or number in self.base.ids):
-                by_cells[self.base.table.rows[number].cells].append(job_id)
-        bound = {number: queue.popleft() for number in free if (queue := by_cells.get(self.theirs.rows[number].cells))}
-        taken = set(bound.values())
-        count, base_count = len(self.theirs.rows), len(self.base.table.rows)
+        bound = {number: job for number, job in self.base.equal_ids.items() if number in set(free)}
+        taken = {*bound.values(), *self.theirs.index}
+        by_cells = self._jobs_by_cells(taken)
         for number in free:
-            for place in (number, number - count + base_count):
-                job = self.base.ids.get(place)
-                if number not in bound and job is not None and job not in taken and job not in self.theirs.index:
+            if number not in bound and (queue := by_cells.get(self.theirs.rows[number].cells)):
+                bound[number] = queue.popleft()
+                taken.add(bound[number])
+        born = self.base.born | set(self.base.ids.values())
+        at_place = {number: job for job, number in self.base.numbers.items() if job in born}
+        shift = len(self.base.table.rows) - len(self.theirs.rows)
+        for number in free:
+            for place in (number, number + shift):
+                job = at_place.get(place)
+                if number not in bound and job is not None and job not in taken:
                     bound[number] = job
                     taken.add(job)
         return bound
+
+    def _jobs_by_cells(self, taken: Collection[JobId]) -> dict[tuple[str, ...], deque[JobId]]:
+        """Jobs that a row without id may be, in the order of the base, then those that came since.
+
+        A job that was removed comes into question only for a row that had no id in the base either, and so is no wish.
+        """
+        by_cells: dict[tuple[str, ...], deque[JobId]] = defaultdict(deque)
+        for job_id, number in sorted(self.base.numbers.items(), key=lambda entry: entry[1]):
+            if job_id not in taken and (self._listed(job_id) or number in self.base.ids):
+                by_cells[self.base.table.rows[number].cells].append(job_id)
+        if self.columns == self.theirs.columns:
+            for job_id, job in self.jobs.items():
+                if not job.removed and job_id not in taken and job_id not in self.base.numbers:
+                    by_cells[job.cells].append(job_id)
+        return by_cells
 
     # -- one row -----------------------------------------------------------------------------------------------------
 
@@ -244,15 +229,15 @@ class _Merge:
         cells = zip(self.theirs.columns, row.cells, strict=True)
         self.new.append((job_id, *(text for column, text in cells if column in self.merged_columns)))
         if known is not None:
-            self.notices.add("back", row.line, f"job {job_id} is back; it is {_state(known)}.", job_id)
+            self.notices.add("back", row.line, f"job {job_id} is back; it is {state_of(known)}.", job_id)
             return
-        if row.word in (_H, CANCEL):
+        if row.word in (Word.HOLD, CANCEL):
             self.facts.append(HoldRequested(job_id, "CANCELLED" if row.word == CANCEL else ""))
-        elif row.word in (_C, _E):
+        elif row.word in (Word.COMPLETE, Word.ERROR):
             self.facts.append(JobMarked(job_id, row.word, "by hand"))
             what = f"the new job {job_id} says {row.word} and never ran. Kept, by hand. To run it: write RESET."
             self.notices.add("new mark", row.line, what, job_id)
-        elif row.word == _R:
+        elif row.word == Word.RUNNING:
             self.notices.add(
                 "new running", row.line, f"the new job {job_id} says RUNNING; it waits as NOT_RUNNING.", job_id
             )
@@ -265,7 +250,8 @@ class _Merge:
             self._name_edit(row, job, cells)
         typed = row.word
         said = None if before is None else before.word
-        in_doubt = job.id in self.ambiguous
+        # A row that lost its id says nothing sure about a job that has gone on since.
+        in_doubt = job.id in self.ambiguous or (row.id is None and typed != said)
         if typed in ("", job.word.value) or (typed == said and not in_doubt):
             return
         answer = TYPED_OVER[typed][job.word]
@@ -275,7 +261,7 @@ class _Merge:
             in_doubt |= said != job.word.value
             answer = Answer.RERUN
         if in_doubt and answer in (Answer.RELEASE, Answer.RERUN, Answer.MARK):
-            self.notices.add("doubt", row.line, _doubt(typed, job), job.id)
+            self.notices.add("doubt", row.line, kept(typed, job), job.id)
         elif typed != said:
             self._answer(answer, typed, row, job)
 
@@ -296,7 +282,7 @@ class _Merge:
             if attempt.cancelled_by is None:
                 self.facts.append(CancelRequested(attempt.id, BY_TABLE, GRACE))
         elif answer in (Answer.IGNORE, Answer.REFUSE):
-            self.notices.add(f"ignored {typed}", row.line, _ignored(typed, job), job.id)
+            self.notices.add(f"ignored {typed}", row.line, left_alone(typed, job), job.id)
 
     def _edited(self, row: Row, before: Row | None, job: Job) -> dict[str, str]:
         """Cells that the person typed anew and that ours does not have yet."""
@@ -319,7 +305,7 @@ class _Merge:
         alike = {c: pair for c, pair in spelt.items() if respells(*pair)}
         self.respelt.update((column, *pair) for column, pair in alike.items())
         shown = [column for column in cells if column not in alike and column not in CONTROL_COLUMNS]
-        if not shown or not (job.word in (_C, _E) or job.open_attempt is not None):
+        if not shown or not (job.word in (Word.COMPLETE, Word.ERROR) or job.open_attempt is not None):
             return
         column = shown[0]
         old, new = (printable(text, 60) for text in spelt[column])
@@ -410,32 +396,3 @@ def respells(old: str, new: str) -> bool:
         return float(old) == float(new)
     except ValueError:
         return False
-
-
-def _state(job: Job) -> str:
-    return f"{job.word} ({printable(job.reason, 60)})" if job.reason else str(job.word)
-
-
-def _doubt(typed: str, job: Job) -> str:
-    kept_as = f"says {typed}; job {job.id} is {_state(job)}. Kept {job.word}."
-    if typed in ("COMPLETE", "ERROR"):
-        return f"{kept_as} (An older text of the table may have been saved.)"
-    if job.word is Word.HOLD:
-        return f"{kept_as} To let it go on: burnish release --job_id {job.id}."
-    insist = "" if typed == RESET else ", or write RESET"
-    return f"{kept_as} To run it again: burnish reset --job_id {job.id}{insist}."
-
-
-def _ignored(typed: str, job: Job) -> str:
-    left = f"says {typed}; job {job.id} is {_state(job)}. Left as it is"
-    if typed == "RUNNING":
-        return f"{left}: only burnish writes RUNNING."
-    if job.word is Word.RUNNING:
-        verb = "cancel" if typed == "HOLD" else "reset --kill"
-        deed = "stop it" if typed == "HOLD" else "stop it and run it again"
-        if typed in ("COMPLETE", "ERROR"):
-            return f"{left}: its verdict comes from its own exit."
-        return f"{left}. To {deed}: burnish {verb} --job_id {job.id}."
-    if typed in ("COMPLETE", "ERROR"):
-        return f"{left}." if job.word is Word.COMPLETE else f"{left}: it is being started."
-    return f"{left}: it has ended."

@@ -43,7 +43,7 @@ def render(
     for job_id in wanted:
         job = jobs.get(job_id)
         number = table.index.get(job_id, bound.get(job_id))
-        if job is None or job.removed:
+        if job is None or (job.removed and job_id not in bound):
             continue
         if number is None:
             missing.append(job)
@@ -54,7 +54,8 @@ def render(
             records[row.at] = raw
             moved |= raw.count("\n") != row.raw.count("\n")
             rows[number] = Row(row.line, row.at, job.id, str(job.word), job.cells, raw)
-    index = table.index if not bound else {**table.index, **{j: n for j, n in bound.items() if j not in table.index}}
+    found = {job: number for job, number in bound.items() if rows[number].id == job}
+    index = {**table.index, **found} if found else table.index
     following = replace(table, records=records, rows=rows, index=index)
     if missing:
         following = _extended(following, list(_not_nameless(missing, table)))

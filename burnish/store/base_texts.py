@@ -80,13 +80,13 @@ class BaseTexts:
         while bases:
             try:
                 choice = choose(bases, theirs)
-                for base in bases[:-1]:
-                    if base is not choice.base:
-                        base.forget()
                 choice.base.table  # noqa: B018 - read now, while an unreadable text can still be left out
                 return choice
             except UnreadableText as error:
                 bases = [base for base in bases if base.sha256 != error.sha256]
+            finally:
+                for base in bases[:-1]:
+                    base.forget()
         return None
 
     def _load(self, entry: os.DirEntry[str]) -> Base | None:

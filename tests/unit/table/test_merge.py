@@ -17,8 +17,9 @@ from burnish.core.events import (
     ResetRequested,
 )
 from burnish.core.jobs import AttemptId, JobId, Word
-from burnish.core.merge import TYPED_OVER, merged_columns, respells
+from burnish.core.merge import merged_columns, respells
 from burnish.core.table import WORDS
+from burnish.core.typed_over import TYPED_OVER
 
 # The table of the manual: typed over a job that is, in turn, NOT_RUNNING, HOLD, RUNNING, COMPLETE, ERROR.
 MANUAL = {
@@ -219,10 +220,12 @@ def test_old_buffer_does_not_bring_a_removed_job_back() -> None:
     desk.edit("1,NOT_RUNNING,b,2\n", "")
     desk.edit("2,NOT_RUNNING,c", "2,NOT_RUNNING,new", old)
     assert desk.facts == [JobChanged(2, {"--lr": "new"})]
-    assert desk.notices == ["burnish.db:3: job 1 was removed, and stays so. To run it: leave its JOB_ID empty."]
-    desk.edit("\n1,NOT_RUNNING,b", "\n,,b")
+    assert desk.notices == [
+        "burnish.db:3: job 1 was removed, and stays so. To run it: give the row a JOB_ID that was never used."
+    ]
+    desk.edit("\n1,NOT_RUNNING,b", "\n7,,b")
     assert isinstance(desk.facts[0], JobsAdded)
-    assert desk.row(3) == "3,NOT_RUNNING,b,2"
+    assert desk.row(7) == "7,NOT_RUNNING,b,2"
 
 
 def test_table_without_rows_removes_nothing() -> None:

@@ -1,0 +1,250 @@
+"""Any order of edits, old buffers, results and commands: no edit is lost, no result undone, no job made twice.
+
+Each edit of a cell writes a text that was never written before, so that whose edit it is can be told afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
+from support.desk import Desk
+
+from burnish.core.events import JobsAdded, ResetRequested
+from burnish.core.jobs import JobId, Word
+from burnish.core.table import parse
+
+PICK = st.integers(0, 50)
+
+
+class Merging(RuleBasedStateMachine):
+    buffers = Bundle("buffers")  # texts that some editor holds
+
+    @initialize(jobs=st.integers(8, 10))
+    def lay_out(self, jobs: int) -> None:
+        rows = "".join(f"{n},,start{n},same\n" for n in range(jobs))
+        self.desk = Desk("JOB_ID,STATE,x,y\n" + rows)
+        self.cells = {n: f"start{n}" for n in range(jobs)}  # job -> the newest text a person gave it
+        self.touched: dict[int, int] = {}  # job -> number of the newest text when it was edited last
+        self.count = 0
+        self.stripped = False
+
+    def fresh_text(self) -> str:
+        self.count += 1
+        return f"t{self.count}"
+
+    def a_job(self, pick: int, *words: Word) -> int | None:
+        jobs = [job.id for job in self.desk.state.listed() if not words or job.word in words]
+        return jobs[pick % len(jobs)] if jobs else None
+
+    def results(self) -> dict[int, int]:
+        return {job.id: len(job.attempts) for job in self.desk.state.jobs.values() if job.word.final}
+
+    def save(self, text: str) -> None:
+        """Whatever is saved, what the person did not touch stays, and nothing that ended runs again unasked."""
+        self.desk.save(text)
+        assert self.desk.standing.problems == ()
+
+    # -- editors -----------------------------------------------------------------------------------------------------
+
+    @rule(target=buffers)
+    def open_editor(self) -> str:
+        return self.desk.text
+
+    @rule(target=buffers, pick=PICK)
+    def edit_a_cell(self, pick: int) -> object:
+        job = self.a_job(pick)
+        return multiple() if job is None else self.edit_in(self.desk.text, job)
+
+    @rule(target=buffers, text=buffers, pick=PICK)
+    def edit_a_cell_in_an_old_buffer(self, text: str, pick: int) -> object:
+        rows = [row for row in parse(text.encode()).rows if row.id is not None]
+        alive = [row.id for row in rows if not self.desk.state.jobs[row.id].removed]
+        if not alive:
+            return multiple()
+        results, jobs = self.results(), len(self.desk.state.jobs)
+        edited = self.edit_in(text, alive[pick % len(alive)])
+        assert self.results().items() >= results.items(), "an old buffer undid a result"
+        assert len(self.desk.state.jobs) == jobs
+        return edited
+
+    def edit_in(self, text: str, job: int) -> str:
+        """Type a new text into the row of `job`. It must arrive, and every other job must keep what it has."""
+        new = self.fresh_text()
+        table = parse(text.encode())
+        row = table.row(JobId(job))
+        assert row is not None
+        edited = text.replace(row.raw, row.raw.replace(row.cells[0], new), 1)
+        self.save(edited)
+        self.cells[job] = new
+        return edited
+
+    @rule(text=buffers)
+    def save_an_old_buffer_unchanged(self, text: str) -> None:
+        """An old text, or an edit taken back: cells may be either, but no result is undone and no job made."""
+        results, jobs = self.results(), len(self.desk.state.jobs)
+        self.save(text)
+        assert self.results().items() >= results.items()
+        assert len(self.desk.state.jobs) == jobs
+        self.take_cells_over()
+
+    def take_cells_over(self) -> None:
+        self.cells = {job.id: job.cells[0] for job in self.desk.state.jobs.values()}
+
+    @rule(target=buffers, pick=PICK)
+    def take_an_edit_back_at_once(self, pick: int) -> object:
+        job = self.a_job(pick)
+        if job is None:
+            return multiple()
+        before, cell = self.desk.text, self.cells[job]
+        self.edit_in(before, job)
+        self.save(before)
+        self.cells[job] = cell
+        return before
+
+    @rule(target=buffers, copies=st.integers(1, 2))
+    def add_rows_without_id(self, copies: int) -> str:
+        new = self.fresh_text()
+        text = self.desk.text + f",,{new},same\n" * copies
+        jobs = len(self.desk.state.jobs)
+        self.save(text)
+        assert len(self.desk.state.jobs) == jobs + copies
+        for job in list(self.desk.state.jobs)[-copies:]:
+            self.cells[job] = new
+        return text
+
+    @rule(pick=PICK)
+    def copy_a_row(self, pick: int) -> None:
+        job = self.a_job(pick)
+        if job is None:
+            return
+        cells = self.desk.row(job).split(",", 2)[2]
+        jobs = len(self.desk.state.jobs)
+        self.save(self.desk.text + f",,{cells}\n")
+        assert len(self.desk.state.jobs) == jobs + 1
+        self.cells[max(self.desk.state.jobs)] = self.cells[job]
+
+    @rule(pick=PICK)
+    def delete_a_row(self, pick: int) -> None:
+        job = self.a_job(pick)
+        if job is None or len(self.desk.standing.rows) == 1:
+            return
+        row = self.desk.standing.row(JobId(job))
+        assert row is not None
+        self.save(self.desk.text.replace(row.raw, "", 1))
+        if not self.desk.state.jobs[JobId(job)].removed:  # its text was an older one: then it is back, not gone
+            assert self.desk.row(job)
+
+    @rule(order=st.randoms(use_true_random=False))
+    def reorder_rows(self, order: object) -> None:
+        head, *rows = self.desk.text.splitlines(keepends=True)
+        order.shuffle(rows)  # type: ignore[attr-defined]
+        self.save(head + "".join(rows))
+        assert self.desk.facts == []
+
+    @precondition(lambda self: not self.stripped)
+    @rule()
+    def strip_ids(self) -> None:
+        """Once, and with rows that can be told apart: beyond that nobody could say which is which."""
+        head, *rows = self.desk.text.splitlines(keepends=True)
+        if len({row.cells for row in self.desk.standing.rows}) < len(rows) or self.rows_of_removed_jobs():
+            return
+        self.stripped = True
+        self.save(head + "".join("," + row.partition(",")[2] for row in rows))
+        assert self.desk.facts == []
+
+    def rows_of_removed_jobs(self) -> bool:
+        return any(self.desk.state.jobs[row.id].removed for row in self.desk.standing.rows if row.id is not None)
+
+    @rule()
+    def save_with_other_line_ends(self) -> None:
+        text = self.desk.text
+        self.save(text.replace("\r\n", "\n") if "\r\n" in text else text.replace("\n", "\r\n"))
+        assert self.desk.facts == []
+
+    @rule()
+    def save_with_or_without_byte_order_mark(self) -> None:
+        text = self.desk.text
+        self.save(text[1:] if text.startswith("\ufeff") else "\ufeff" + text)
+        assert self.desk.facts == []
+
+    # -- words typed over states ---------------------------------------------------------------------------------------
+
+    def type_word(self, job: int, word: str) -> None:
+        row = self.desk.standing.row(JobId(job))
+        assert row is not None
+        number, _, cells = row.raw.split(",", 2)
+        self.save(self.desk.text.replace(row.raw, f"{number},{word},{cells}", 1))
+
+    @rule(pick=PICK, word=st.sampled_from(["HOLD", "hold"]))
+    def hold(self, pick: int, word: str) -> None:
+        job = self.a_job(pick, Word.NOT_RUNNING, Word.ERROR)
+        if job is not None:
+            self.type_word(job, word)
+            assert self.desk.word(job) == "HOLD" or self.in_doubt(job)
+
+    @rule(pick=PICK, word=st.sampled_from(["NOT_RUNNING", "RESET"]))
+    def release(self, pick: int, word: str) -> None:
+        job = self.a_job(pick, Word.HOLD)
+        if job is not None:
+            self.type_word(job, word)
+            assert self.desk.word(job) == "NOT_RUNNING" or self.in_doubt(job)
+
+    @rule(pick=PICK, word=st.sampled_from(["NOT_RUNNING", "RESET"]))
+    def run_again(self, pick: int, word: str) -> None:
+        job = self.a_job(pick, Word.COMPLETE, Word.ERROR)
+        if job is not None:
+            self.type_word(job, word)
+            assert self.desk.word(job) == "NOT_RUNNING" or self.in_doubt(job)
+
+    def in_doubt(self, job: int) -> bool:
+        """What was typed was not obeyed: then it was said how to insist."""
+        return any(f"job {job} is {self.desk.word(job)}" in notice and "Kept" in notice for notice in self.desk.notices)
+
+    # -- hosts, commands, other coordinators -------------------------------------------------------------------------
+
+    @rule(pick=PICK)
+    def start(self, pick: int) -> None:
+        job = self.a_job(pick, Word.NOT_RUNNING)
+        if job is not None:
+            self.desk.start(job)
+
+    @rule(pick=PICK, code=st.integers(0, 1))
+    def finish(self, pick: int, code: int) -> None:
+        running = [attempt.job for attempt in self.desk.state.open]
+        if running:
+            self.desk.finish(running[pick % len(running)], code=code)
+
+    @rule(pick=PICK)
+    def reset_by_command(self, pick: int) -> None:
+        job = self.a_job(pick, Word.COMPLETE, Word.ERROR)
+        if job is not None:
+            self.desk.commit(ResetRequested(job))
+
+    @rule(pick=PICK)
+    def append_by_command(self, pick: int) -> None:
+        new = self.fresh_text()
+        job = self.desk.state.next_id
+        self.desk.commit(JobsAdded(("x", "y"), ((job, new, "same"),)))
+        self.cells[job] = new
+
+    # -- what always holds -------------------------------------------------------------------------------------------
+
+    @invariant()
+    def every_edit_is_there(self) -> None:
+        for job in self.desk.state.listed():
+            assert job.cells[0] == self.cells[job.id], f"job {job.id} has lost an edit\n{self.desk.text}"
+
+    @invariant()
+    def the_file_says_what_the_journal_says(self) -> None:
+        for job in self.desk.state.listed():
+            row = self.desk.standing.row(job.id)
+            assert row is not None, f"job {job.id} has no row"
+            assert (row.word, row.cells) == (str(job.word), job.cells)
+
+
+MORE = int(os.environ.get("BURNISH_TEST_EXAMPLES", "60"))
+TestMerging = Merging.TestCase
+TestMerging.settings = settings(max_examples=MORE, stateful_step_count=30, deadline=None)
