@@ -1287,12 +1287,14 @@ class Agent:
     def _on_void(self, request: Header) -> None:
         place = self._place(request)
         moved = self._moved(request)
-        self._make_folder(place)
-        if void(place, str(request.get("why") or "voided")) and moved:
+        if moved and not os.path.lexists(place.file("start.json")):
             # It may have run before that, and its records be gone: "never ran" is not known.
             if kin(place):
                 raise Refusal("since it was claimed %s, but processes of it are alive" % moved)
+            self._make_folder(place)
             lose(place, moved)
+        self._make_folder(place)
+        void(place, str(request.get("why") or "voided"))
         self._answer(place)
 
     def _on_cancel(self, request: Header) -> None:

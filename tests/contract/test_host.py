@@ -1,0 +1,546 @@
+"""What every host promises, whatever the transport: the table of docs/protocol.md, one real agent and real jobs at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.remote import agent
+from burnish.remote.transport import LocalTransport
+from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, new_attempt
+from tests.support.one_host import PYTHON, TABLE, OneHost, job_pid, oldest_python, one_host, supervisor_pid
+from tests.support.waiting import wait_for
+
+TRANSPORTS = {"local": LocalTransport(PYTHON)}
+if old := oldest_python():
+    TRANSPORTS["local on Python 3.8"] = LocalTransport(old)
+
+
+@pytest.fixture(params=list(TRANSPORTS))
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OneHost]:
+    with one_host(tmp_path, TRANSPORTS[request.param]) as host:
+        yield host
+
+
+@pytest.fixture
+def link(host: OneHost) -> AgentClient:
+    return host.connect()
+
+
+def sh(script: str) -> tuple[str, str, str]:
+    return "/bin/sh", "-c", script
+
+
+def verdict(status: Frame) -> dict[str, Any]:
+    """What a status that says ended tells of the exit."""
+    assert status["status"] == "ended", status
+    exit_record: dict[str, Any] = status["final"]["exit"]
+    return exit_record
+
+
+def void_reason(status: Frame) -> str:
+    assert status["status"] == "void", status
+    assert status["start"]["void"]["refused"] is True
+    return str(status["start"]["void"]["why"])
+
+
+# -- how a job ends ------------------------------------------------------------------------------------------------
+
+
+def test_exit_codes_and_signals_are_told_apart(link: AgentClient) -> None:
+    for code in (0, 1, 3, 137, 255):
+        exit_record = verdict(link.run(*sh(f"exit {code}")))
+        assert exit_record["code"] == code and "signal" not in exit_record
+    for name in ("KILL", "SEGV", "TERM", "HUP", "USR1"):
+        exit_record = verdict(link.run(*sh(f"kill -{name} $$")))
+        assert exit_record["signal"] == signal.Signals[f"SIG{name}"] and "code" not in exit_record
+
+
+def test_verdict_tells_times_memory_and_sizes(link: AgentClient) -> None:
+    before = time.time()
+    status = link.run(sys.executable, "-c", "import time; x = b'x' * (60 << 20); time.sleep(0.2); print('done')")
+    exit_record = verdict(status)
+    assert before - 1 < exit_record["started"] <= exit_record["ended"] < time.time() + 1
+    assert 0.2 <= exit_record["duration"] < 20
+    assert 60 << 10 < exit_record["max_rss"] < 600 << 10
+    assert exit_record["sizes"] == status["sizes"] == {"out": 5, "err": 0}
+    assert exit_record["leftovers"] == 0 and exit_record["cancelled"] is None
+    assert exit_record["pid"] == job_pid(status) > 0
+
+
+def test_program_that_the_kernel_refuses_is_an_exit_with_its_reason(link: AgentClient, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    exit_record = verdict(link.run(str(script)))
+    assert exit_record["code"] == 127
+    assert exit_record["exec_error"] == f"{script} cannot be run: No such file or directory"
+
+
+def test_time_limit_ends_the_tree_and_says_so(link: AgentClient) -> None:
+    status = link.run(*sh("sleep 1000 & trap '' TERM; while :; do sleep 0.05; done"), time_limit=0.3, grace=0.2)
+    assert verdict(status)["time_limit"] is True
+    assert verdict(status)["signal"] == signal.SIGKILL
+    assert 0.5 <= verdict(status)["duration"] < 5
+
+
+# -- what a job is given -------------------------------------------------------------------------------------------
+
+
+def test_every_byte_of_argv_env_and_cwd_arrives(link: AgentClient, tmp_path: Path) -> None:
+    every = bytes(range(1, 256))
+    cwd = os.fsencode(tmp_path) + b"/\xff \n'$(x)\xc3\xa9"
+    os.mkdir(cwd)
+    words = [b"", every, "é\U0001f600".encode(), b"-n", b"$HOME;`id`", b"x" * 100_000]
+    script = b"cat /proc/$$/cmdline; cat /proc/$$/environ >&2; readlink -n /proc/$$/cwd > cwd"
+    argv = [os.fsdecode(word) for word in (b"/bin/sh", b"-c", script, *words)]
+    status = link.run(*argv, cwd=os.fsdecode(cwd), env={"EVERY": os.fsdecode(every), os.fsdecode(b"n\xff"): ""})
+    assert verdict(status)["code"] == 0
+    assert link.pull(status["attempt"], "out") == b"\0".join([b"/bin/sh", b"-c", script, *words]) + b"\0"
+    environment = link.pull(status["attempt"], "err").split(b"\0")
+    assert b"EVERY=" + every in environment and b"n\xff=" in environment
+    assert Path(os.fsdecode(cwd), "cwd").read_bytes() == cwd
+
+
+def test_environment_is_the_hosts_with_the_specs_and_ours(host: OneHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FROM_HOST", "kept")
+    monkeypatch.setenv("BOTH", "host")
+    link = host.connect()
+    show = sh('echo "$FROM_HOST $BOTH $PYTHONUNBUFFERED $BURNISH_LOCK_DIR"; echo "$BURNISH_RESULT" >&2')
+    status = link.run(*show, env={"BOTH": "spec"})
+    assert link.pull(status["attempt"]) == b"kept spec 1 \n"
+    assert link.pull(status["attempt"], "err") == f"{host.folder_of(status['attempt'])}/result.json\n".encode()
+    status = link.run(*show, env={"PYTHONUNBUFFERED": ""})
+    assert link.pull(status["attempt"]) == b"kept host  \n"
+
+
+def test_job_begins_as_a_shell_would_begin_it(link: AgentClient) -> None:
+    look = "umask; grep -E '^Sig(Blk|Ign)' /proc/$$/status; ps -o sid= -p $$; echo $$; readlink /proc/$$/fd/0; ls /proc/$$/fd"
+    out = link.pull(link.run(*sh(look))["attempt"]).decode().split()
+    umask, _, blocked, _, ignored, session, pid, stdin, *descriptors = out
+    assert int(umask, 8) == _umask()
+    assert (int(blocked, 16), int(ignored, 16) & ~GLIBC_OWN) == (0, 0)
+    assert session == pid and stdin == "/dev/null"
+    assert {int(number) for number in descriptors if int(number) < 100} == {0, 1, 2}
+
+
+# Signals 32 and 33, which glibc's posix_spawn ignores until the program's own glibc wants them.
+GLIBC_OWN = 3 << 31
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_setup_lines_run_before_and_do_not_touch_the_words(link: AgentClient) -> None:
+    setup = "export SET_UP='by setup'\n# a comment"
+    status = link.run("/bin/sh", "-c", 'echo "$SET_UP|$1|$2"', "x", "a  b", "$(c)", setup=setup)
+    assert link.pull(status["attempt"]) == b"by setup|a  b|$(c)\n"
+
+
+def test_home_is_the_hosts(link: AgentClient) -> None:
+    status = link.run("pwd", cwd="~")
+    assert link.pull(status["attempt"]).decode().strip() == str(Path.home().resolve())
+
+
+# -- logs and results ----------------------------------------------------------------------------------------------
+
+
+def test_logs_are_apart_and_byte_for_byte(link: AgentClient) -> None:
+    status = link.run(*sh("head -c 3000000 /dev/zero; printf '\\377\\000x' >&2"))
+    assert link.pull(status["attempt"]) == bytes(3_000_000)
+    assert link.pull(status["attempt"], "err") == b"\xff\0x"
+
+
+def test_log_is_pulled_from_any_offset_while_it_grows(link: AgentClient, tmp_path: Path) -> None:
+    attempt = link.start(*sh(f"printf abcdef; until [ -e {tmp_path}/go ]; do sleep 0.01; done; printf ghi"))
+    link.wait_status(attempt, "running")
+    pull = {"attempt": attempt, "stream": "out", "size": 3}
+    wait_for(lambda: link.ask("pull", "log", offset=0, **pull)["end"] == 6)
+    log = link.ask("pull", "log", offset=2, **pull)
+    assert (log["body"], log["offset"], log["size"], log["end"]) == (b"cde", 2, 3, 6)
+    assert link.ask("pull", "log", offset=9, **pull)["body"] == b""
+    (tmp_path / "go").touch()
+    link.wait_status(attempt, "ended")
+    assert link.ask("pull", "log", offset=6, **pull)["body"] == b"ghi"
+
+
+def test_logs_may_lie_where_the_spec_says_and_stay_there(link: AgentClient, tmp_path: Path) -> None:
+    out, err = tmp_path / "job.log", tmp_path / "job.err"
+    out.write_text("before\n")
+    status = link.run(*sh("echo out; echo err >&2"), out=str(out), err=str(err))
+    assert (out.read_text(), err.read_text()) == ("before\nout\n", "err\n")
+    assert status["sizes"] == {"out": 11, "err": 4}
+    assert link.pull(status["attempt"]) == b"before\nout\n"
+    link.ack(status["attempt"])
+    assert out.exists() and err.exists()
+
+
+def reported(link: AgentClient, script: str) -> dict[str, Any]:
+    return verdict(link.run(sys.executable, "-c", f"import os, sys; path = os.environ['BURNISH_RESULT']\n{script}"))
+
+
+def test_object_is_a_result(link: AgentClient) -> None:
+    big = json.dumps({"acc": 0.5, "é": [1, None], "pad": "x" * 65_000})
+    assert reported(link, f"open(path, 'w').write({big!r})")["result"] == json.loads(big)
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("open(path, 'w').write('{')", "it is no JSON: "),
+        ("open(path, 'w').write('[1]')", "it is no JSON object"),
+        ("open(path, 'wb').write(b'\\xff')", "it is no JSON: "),
+        ("open(path, 'w').write('{' + ' ' * 66000 + '}')", "it has 66002 bytes, and 65536 are allowed"),
+        ("open(path, 'w').write('{\"a\": ' + '[' * 40 + ']' * 40 + '}')", "it nests more than 32 levels"),
+        ("open(path, 'w').write('{\"a\": ' + '9' * 5000 + '}')", "it is no JSON: a number of 5000 digits"),
+        ("os.mkfifo(path)", "it is not a regular file"),
+        ("os.symlink('/etc/passwd', path)", "Too many levels of symbolic links"),
+        ("os.mkdir(path)", "it is not a regular file"),
+    ],
+)
+def test_anything_else_is_said_and_changes_no_verdict(link: AgentClient, script: str, why: str) -> None:
+    exit_record = reported(link, script)
+    assert exit_record["code"] == 0 and "result" not in exit_record
+    assert why in exit_record["result_error"]
+
+
+# -- what is refused -----------------------------------------------------------------------------------------------
+
+
+def test_command_that_cannot_run_is_void_with_a_reason(link: AgentClient, tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    in_path = {"env": {"PATH": "/nowhere:/usr/nowhere"}}
+    assert void_reason(link.run("trian", **in_path)) == "no program trian in PATH (/nowhere:/usr/nowhere)"
+    assert void_reason(link.run("/no/such")) == "/no/such does not exist"
+    assert void_reason(link.run("./plain", cwd=str(tmp_path))) == "./plain is not executable"
+    assert void_reason(link.run(str(tmp_path))) == f"{tmp_path} is not executable"
+    assert void_reason(link.run("true", cwd="/no/dir")) == (
+        "the folder /no/dir cannot be entered: No such file or directory"
+    )
+    assert void_reason(link.run("true", out="/no/dir/log")) == (
+        "its log /no/dir/log cannot be opened: No such file or directory"
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"argv": []},
+        {"argv": "true"},
+        {"argv": ["true", 1]},
+        {"argv": ["true", "nul\0"]},
+        {"argv": ["true", "\ud83d"]},
+        {"cwd": "here"},
+        {"cwd": None},
+        {"env": {"A=B": "x"}},
+        {"env": {"": "x"}},
+        {"env": {"A": 1}},
+        {"env": {"A": "\0"}},
+        {"setup": 7},
+        {"out": "/tmp/\0"},
+        {"time_limit": -1},
+        {"grace": "long"},
+    ],
+)
+def test_spec_that_is_none_is_void(link: AgentClient, fields: dict[str, Any]) -> None:
+    assert void_reason(link.run("true", **fields))
+
+
+def test_malformed_requests_are_refused_and_the_link_lives(link: AgentClient, host: OneHost) -> None:
+    bad: list[tuple[str, dict[str, Any]]] = [
+        ("dance", {}),
+        ("_on_ping", {}),
+        ("status", {}),
+        ("status", {"attempt": "../../etc"}),
+        ("status", {"attempt": "1.1-zzzz"}),
+        ("start", {"attempt": new_attempt()}),
+        ("pull", {"attempt": new_attempt(), "stream": "spec", "offset": 0, "size": 1}),
+        ("pull", {"attempt": new_attempt(), "stream": "out", "offset": -1, "size": 1}),
+        ("pull", {"attempt": new_attempt(), "stream": "out", "offset": "x", "size": 1}),
+        ("hello", {"protocol": 99, "table": TABLE, "state_dir": "/x"}),
+        ("hello", {"protocol": agent.PROTOCOL, "table": "../x", "state_dir": "/x"}),
+        ("hello", {"protocol": agent.PROTOCOL, "table": TABLE, "state_dir": "relative"}),
+        ("ack", {"attempt": 7}),
+    ]
+    for kind, fields in bad:
+        answer = link.ask(kind, "refused", **fields)
+        assert answer["type"] == "refused" and answer["why"], (kind, fields)
+    assert link.ask("ping", "pong", id="7")["id"] == "7"
+
+
+def test_bytes_that_are_no_frames_end_the_link_and_no_job(link: AgentClient, host: OneHost) -> None:
+    attempt = link.start("sleep", "1000")
+    link.wait_status(attempt, "running")
+    link.channel.write(struct.pack(">II", 0xFFFFFFFF, 0))
+    with pytest.raises(LinkEnded):
+        link.next_frame()
+    assert host.connect().status(attempt)["status"] == "running"
+
+
+def test_state_folder_that_others_can_enter_is_refused(host: OneHost) -> None:
+    host.connect().close()
+    host.home.chmod(0o755)
+    with pytest.raises(AssertionError, match="0700"):
+        refused = host.connect().welcome
+        assert refused["type"] == "welcome", refused["why"]
+    host.home.chmod(0o700)
+    host.locks.rename(host.folder / "elsewhere")
+    host.locks.symlink_to(host.folder / "elsewhere")
+    assert "0700" in host.connect().welcome["why"]
+
+
+# -- ends that are asked for ---------------------------------------------------------------------------------------
+
+
+def test_cancel_ends_the_job_and_says_by_whom(link: AgentClient) -> None:
+    attempt = link.start(*sh("trap 'echo bye; exit 5' TERM; while :; do sleep 0.05; done"))
+    link.wait_status(attempt, "running")
+    wait_for(lambda: link.ask("cancel", "status", attempt=attempt, grace=10, by="alice")["type"] == "status")
+    exit_record = verdict(link.wait_status(attempt, "ended"))
+    assert exit_record["cancelled"] == "alice"
+    assert exit_record["code"] == 5 and link.pull(attempt) == b"bye\n"
+
+
+def test_second_cancel_may_be_less_patient(link: AgentClient, tmp_path: Path) -> None:
+    attempt = link.start(*sh(f"trap '' TERM; touch {tmp_path}/deaf; while :; do sleep 0.05; done"))
+    link.wait_status(attempt, "running")
+    wait_for((tmp_path / "deaf").exists)
+    link.ask("cancel", "status", attempt=attempt, grace=1000, by="alice")
+    link.ask("cancel", "status", attempt=attempt, grace=0.1, by="alice")
+    assert verdict(link.wait_status(attempt, "ended"))["signal"] == signal.SIGKILL
+
+
+def test_cancel_of_what_has_ended_or_never_was_changes_nothing(link: AgentClient) -> None:
+    status = link.run("true")
+    assert link.ask("cancel", "status", attempt=status["attempt"], grace=1, by="x")["final"] == status["final"]
+    assert link.ask("cancel", "status", attempt=new_attempt(), grace=1, by="x")["status"] == "absent"
+
+
+def test_void_is_a_tombstone_that_a_late_start_finds(link: AgentClient, host: OneHost) -> None:
+    attempt = new_attempt()
+    assert link.void(attempt)["start"]["void"]["why"] == "the test says so"
+    assert link.run(*host.ledger_job(), attempt=attempt)["status"] == "void"
+    assert host.runs() == 0
+
+
+def test_void_of_a_running_job_changes_nothing(link: AgentClient) -> None:
+    attempt = link.start("sleep", "1000")
+    link.wait_status(attempt, "running")
+    assert link.void(attempt)["status"] == "running"
+
+
+def test_start_that_is_sent_again_starts_nothing(link: AgentClient, host: OneHost) -> None:
+    attempt = link.start(*host.ledger_job("sleep 1000"))
+    link.wait_status(attempt, "running")
+    for _ in range(3):
+        assert link.ask("start", "status", attempt=attempt, spec={})["status"] == "running"
+    assert host.runs() == 1
+
+
+# -- putting away --------------------------------------------------------------------------------------------------
+
+
+def test_acked_attempt_shrinks_to_a_tombstone(link: AgentClient, host: OneHost) -> None:
+    status = link.run(*host.ledger_job("mkdir -p $BURNISH_RESULT.d/x; echo much"))
+    attempt = status["attempt"]
+    assert list(link.statuses()) == [attempt]
+    assert link.ack(attempt)["type"] == link.ack(attempt)["type"] == "acked"
+    assert sorted(os.listdir(host.folder_of(attempt))) == ["acked", "final.json", "start.json"]
+    assert os.listdir(host.locks) == []
+    assert link.statuses() == {}
+    assert link.status(attempt)["final"] == status["final"]
+    fields = {"attempt": attempt, "stream": "out", "offset": 0, "size": 1}
+    assert "removed" in link.ask("pull", "log", **fields)["why"]
+    assert link.run(*host.ledger_job(), attempt=attempt)["status"] == "ended"
+    assert host.runs() == 1
+
+
+def test_ack_of_a_running_attempt_is_refused(link: AgentClient) -> None:
+    attempt = link.start("sleep", "1000")
+    link.wait_status(attempt, "running")
+    assert "running" in link.ack(attempt)["why"]
+    assert link.ack(new_attempt())["type"] == "acked"
+
+
+def test_clean_removes_what_has_ended_and_names_what_runs(link: AgentClient, host: OneHost) -> None:
+    running = link.start("sleep", "1000")
+    link.wait_status(running, "running")
+    ended, voided = link.run("true")["attempt"], link.void(new_attempt())["attempt"]
+    assert link.ask("clean", "cleaned")["left"] == [running]
+    assert not host.folder_of(ended).exists() and not host.folder_of(voided).exists()
+    link.ask("cancel", "status", attempt=running, grace=1, by="x")
+    link.wait_status(running, "ended")
+    assert link.ask("clean", "cleaned")["left"] == []
+    assert os.listdir(host.locks) == []
+    late = new_attempt()
+    link.send("start", attempt=late, spec={"argv": host.ledger_job(), "cwd": "/"})
+    assert "cleaned" in link.wait(lambda frame: frame["type"] == "refused")["why"]
+    assert link.statuses() == {} and host.runs() == 0
+
+
+# -- what dies, and what does not ----------------------------------------------------------------------------------
+
+
+def test_job_outlives_its_agent_and_its_verdict_is_kept(link: AgentClient, host: OneHost, tmp_path: Path) -> None:
+    script = f"until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo end; exit 4"
+    attempt = link.start(*sh(script))
+    link.wait_status(attempt, "running")
+    kill(link.pid)
+    wait_for(lambda: not alive(link.pid))
+    (tmp_path / "go").touch()
+    fresh = host.connect()
+    wait_for(lambda: fresh.status(attempt)["status"] == "ended")
+    assert verdict(fresh.status(attempt))["code"] == 4 and fresh.pull(attempt) == b"end\n"
+
+
+def test_end_is_told_at_once_to_every_link_that_asked(host: OneHost, tmp_path: Path) -> None:
+    first, second = host.connect(), host.connect()
+    attempt = first.start(*sh(f"until [ -e {tmp_path}/go ]; do sleep 0.01; done; date +%s.%N"))
+    first.wait_status(attempt, "running")
+    assert second.statuses()[attempt]["status"] == "running"
+    (tmp_path / "go").touch()
+    for link in (second, first):
+        link.wait_status(attempt, "ended")
+        assert time.time() - float(first.pull(attempt)) < 2
+
+
+def test_two_links_that_send_the_same_start_start_it_once(host: OneHost) -> None:
+    links = [host.connect() for _ in range(3)]
+    for _ in range(5):
+        attempt = new_attempt()
+        for link in links:
+            link.start(*host.ledger_job("sleep 0.05"), attempt=attempt)
+        for link in links:
+            assert verdict(link.wait_status(attempt, "ended"))["code"] == 0
+    assert host.runs() == 5
+
+
+def test_killed_supervisor_costs_the_verdict_and_not_the_job(link: AgentClient, host: OneHost, tmp_path: Path) -> None:
+    attempt = link.start(*host.ledger_job(f"until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo end"))
+    running = link.wait_status(attempt, "running")
+    assert running["supervised"] is True
+    kill(supervisor_pid(running))
+    assert link.wait_status(attempt, "running")["supervised"] is False
+    assert alive(job_pid(running))
+    (tmp_path / "go").touch()
+    lost = link.wait_status(attempt, "ended")
+    assert lost["final"]["lost"]["why"] == "killed with its supervisor"
+    assert link.pull(attempt) == b"end\n" and lost["sizes"] == {"out": 4, "err": 0}
+    assert host.runs() == 1 and os.listdir(host.locks) == []
+
+
+def test_job_and_supervisor_killed_together_are_lost(link: AgentClient, host: OneHost) -> None:
+    attempt = link.start("sleep", "1000")
+    running = link.wait_status(attempt, "running")
+    os.kill(supervisor_pid(running), signal.SIGSTOP)
+    kill(job_pid(running))
+    kill(supervisor_pid(running))
+    assert "lost" in link.wait_status(attempt, "ended")["final"]
+    assert "lost" in host.connect().statuses()[attempt]["final"]
+
+
+def test_records_of_another_incarnation_are_lost_whoever_has_the_pid_now(link: AgentClient, host: OneHost) -> None:
+    attempt = link.void(new_attempt())["attempt"]
+    innocent = subprocess.Popen(["sleep", "1000"])
+    try:
+        process = agent.read_process(innocent.pid)
+        assert process is not None
+        supervisor = {"pid": innocent.pid, "starttime": process.started}
+        go = {"started": 1.0, "supervisor": supervisor, "incarnation": "another.1.2", "host": "x", "argv0": "sleep"}
+        (host.folder_of(attempt) / "start.json").write_text(json.dumps({"go": go}))
+        status = link.status(attempt)
+        assert status["status"] == "ended" and status["final"]["lost"]["why"] == "its host rebooted"
+        assert innocent.poll() is None
+    finally:
+        innocent.kill()
+        innocent.wait()
+
+
+def test_cancel_never_signals_a_process_that_only_has_the_pid(link: AgentClient, host: OneHost) -> None:
+    attempt = link.start("sleep", "1000")
+    running = link.wait_status(attempt, "running")
+    kill(supervisor_pid(running))
+    link.wait_status(attempt, "running")
+    innocent = subprocess.Popen(["sleep", "1000"])
+    try:
+        start = host.record(attempt, "start.json")
+        start["go"]["supervisor"]["pid"] = innocent.pid
+        (host.folder_of(attempt) / "start.json").write_text(json.dumps(start))
+        link.ask("cancel", "status", attempt=attempt, grace=1, by="alice")
+        assert link.wait_status(attempt, "ended")["final"]["lost"]["cancelled"] == "alice"
+        assert innocent.poll() is None and not alive(job_pid(running))
+    finally:
+        innocent.kill()
+        innocent.wait()
+
+
+def test_claim_of_another_incarnation_is_neither_started_nor_called_void(link: AgentClient, host: OneHost) -> None:
+    for moved in ({"incarnation": "another.1.2"}, {"state_id": "another"}):
+        attempt = new_attempt()
+        spec = {"argv": host.ledger_job(), "cwd": "/"}
+        assert "since it was claimed" in link.ask("start", "status", attempt=attempt, spec=spec, **moved)["why"]
+        assert not host.folder_of(attempt).exists()
+        assert "lost" in link.void(attempt, **moved)["final"]
+        assert link.run(*host.ledger_job(), attempt=attempt)["status"] == "ended"
+    assert host.runs() == 0
+    same = {name: link.welcome[name] for name in ("incarnation", "state_id")}
+    assert link.void(new_attempt(), **same)["status"] == "void"
+
+
+def test_wiped_state_folder_is_noticed_and_its_jobs_are_not_forgotten(link: AgentClient, host: OneHost) -> None:
+    attempt = link.start("sleep", "1000")
+    running = link.wait_status(attempt, "running")
+    host.state_dir.rename(host.folder / "wiped")
+    assert "removed" in link.ask("void", "status", attempt=new_attempt(), why="x")["why"]
+    with pytest.raises(LinkEnded):
+        link.next_frame()
+    fresh = host.connect()
+    assert fresh.welcome["state_id"] != link.welcome["state_id"]
+    assert fresh.status(attempt)["status"] == "running"
+    moved = {"state_id": link.welcome["state_id"]}
+    assert "alive" in fresh.void(attempt, **moved)["why"]
+    fresh.ask("cancel", "status", attempt=attempt, grace=1, by="x")
+    wait_for(lambda: not alive(job_pid(running)) and not alive(supervisor_pid(running)))
+    wait_for(lambda: "final" in fresh.void(attempt, **moved))
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_wiped_lock_folder_costs_no_verdict(link: AgentClient, host: OneHost, supervised: bool, tmp_path: Path) -> None:
+    attempt = link.start(*sh(f"until [ -e {tmp_path}/go ]; do sleep 0.01; done; exit 6"))
+    running = link.wait_status(attempt, "running")
+    for file in host.locks.iterdir():
+        file.unlink()
+    host.locks.rmdir()
+    if not supervised:
+        kill(supervisor_pid(running))
+        assert link.wait_status(attempt, "running")["supervised"] is False
+    fresh = host.connect()
+    assert fresh.status(attempt)["supervised"] is supervised
+    assert verdict(fresh.run("true"))["code"] == 0
+    (tmp_path / "go").touch()
+    final = fresh.wait_status(attempt, "ended")["final"]
+    assert final["exit"]["code"] == 6 if supervised else "lost" in final
+
+
+def test_jobs_inherit_no_stream_of_the_link(host: OneHost) -> None:
+    link = host.connect()
+    attempt = link.start("sleep", "1000")
+    running = link.wait_status(attempt, "running")
+    streams = {os.readlink(f"/proc/{link.pid}/fd/{descriptor}") for descriptor in (0, 1, 2)}
+    for pid in (job_pid(running), supervisor_pid(running)):
+        held = {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+        assert not held & streams
+        assert os.getsid(pid) == pid

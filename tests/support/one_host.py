@@ -1,0 +1,120 @@
+"""One host for tests of the agent: a state folder, a lock folder, links to it, and a promise that nothing outlives the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from burnish.remote import agent
+from burnish.remote.transport import LocalTransport, Transport
+from tests.support.agent_client import AgentClient, Frame
+from tests.support.waiting import wait_for
+
+# What runs agents on hosts: the tests' own Python, unless the environment names another one, say a 3.8.
+PYTHON = os.environ.get("BURNISH_TEST_PYTHON") or sys.executable
+TABLE = "table-1"
+
+
+def oldest_python() -> str | None:
+    """A Python 3.8 that works, if there is one."""
+    found = shutil.which("python3.8")
+    if found is None or subprocess.run([found, "-c", "0"], capture_output=True).returncode != 0:
+        return None
+    return found
+
+
+class OneHost:
+    """A host that lives in `folder`. Use as a context manager; BURNISH_LOCK_DIR must name `locks` by then."""
+
+    def __init__(self, folder: Path, transport: Transport | None = None) -> None:
+        self.folder = folder
+        self.state_dir = folder / "state"
+        self.locks = folder / "locks"
+        self.ledger = folder / "ledger"
+        self.transport = transport or LocalTransport(PYTHON)
+        self._links: list[AgentClient] = []
+
+    def connect(self, transport: Transport | None = None) -> AgentClient:
+        """A new link, with an agent of its own."""
+        link = AgentClient(transport or self.transport, TABLE, str(self.state_dir))
+        self._links.append(link)
+        return link
+
+    def place(self, attempt: str) -> agent.Place:
+        return agent.Place(str(self.home / "attempts"), TABLE, attempt)
+
+    @property
+    def home(self) -> Path:
+        return self.state_dir / agent.host_folder_name()
+
+    def folder_of(self, attempt: str) -> Path:
+        return Path(self.place(attempt).folder)
+
+    def record(self, attempt: str, name: str) -> dict[str, Any]:
+        """A record of an attempt, such as start.json."""
+        return json.loads((self.folder_of(attempt) / name).read_text())
+
+    def ledger_job(self, then: str = "") -> list[str]:
+        """An argv that notes in the ledger that it was run, and goes on with the shell lines `then`."""
+        return ["/bin/sh", "-c", f"echo ran >> '{self.ledger}'\n{then}"]
+
+    def runs(self) -> int:
+        """How often a ledger job was run on this host."""
+        return len(self.ledger.read_text().splitlines()) if self.ledger.exists() else 0
+
+    def processes(self) -> list[int]:
+        """Pids of what belongs to this host: jobs by their environment, supervisors and others by an open lock."""
+        found = []
+        for name in os.listdir("/proc"):
+            if name.isdigit() and agent.read_process(int(name)) and self._owns(Path("/proc", name)):
+                found.append(int(name))
+        return found
+
+    def _owns(self, process: Path) -> bool:
+        try:
+            if f"BURNISH_RESULT={self.state_dir}".encode() in (process / "environ").read_bytes():
+                return True
+            return any(os.readlink(fd).startswith(f"{self.locks}/") for fd in (process / "fd").iterdir())
+        except OSError:
+            return False  # gone meanwhile
+
+    def __enter__(self) -> OneHost:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for link in self._links:
+            link.close()
+        for pid in self.processes():
+            os.kill(pid, 9)
+        wait_for(lambda: not self.processes(), self.processes)
+
+
+@contextmanager
+def one_host(folder: Path, transport: Transport | None = None) -> Iterator[OneHost]:
+    """A host in `folder`, whose agents and this process look for locks there."""
+    before = os.environ.get("BURNISH_LOCK_DIR")
+    os.environ["BURNISH_LOCK_DIR"] = str(folder / "locks")
+    try:
+        with OneHost(folder, transport) as host:
+            yield host
+    finally:
+        if before is None:
+            del os.environ["BURNISH_LOCK_DIR"]
+        else:
+            os.environ["BURNISH_LOCK_DIR"] = before
+
+
+def supervisor_pid(status: Frame) -> int:
+    """The supervisor's pid, from a status that says running."""
+    return int(status["start"]["go"]["supervisor"]["pid"])
+
+
+def job_pid(status: Frame) -> int:
+    return int(status["start"]["go"]["pid"])
