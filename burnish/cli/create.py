@@ -19,7 +19,9 @@ SOURCES = ("yaml", "csv", "func")
 @click.option("--func", metavar="M.F", help="A Python function that returns the jobs.")
 @click.option("--append", is_flag=True, help="Add the combinations that the table does not have yet.")
 @click.option("--force", is_flag=True, help="Replace a table with no running jobs; the old one is kept as .bak.")
-@click.option("--max_jobs", type=click.IntRange(1), default=100_000, show_default=True, help="Refuse larger sweeps.")
+@click.option(
+    "--max_jobs", type=click.IntRange(1), default=100_000, show_default=True, metavar="N", help="Refuse larger sweeps."
+)
 @click.option("-n", "--dry_run", is_flag=True, help="Print the rows and write nothing.")
 @options.common
 def create(context: Context, append: bool, force: bool, max_jobs: int, dry_run: bool, **sources: Any) -> None:

@@ -20,7 +20,8 @@ from burnish.errors import UsageError
     "words",
     multiple=True,
     type=click.Choice([w.value for w in Word], case_sensitive=False),
-    help="Only these.",
+    metavar="STATE",
+    help="Only jobs in this state; may be repeated.",
 )
 @options.job_ids()
 @click.option("--json", "as_json", is_flag=True, help="For programs; see docs/status-json.md.")
@@ -56,7 +57,7 @@ def status(context: Context, every: bool, words: tuple[str, ...], ids: Any, as_j
 
 @click.command(context_settings=options.SETTINGS)
 @click.argument("job", required=False, type=click.IntRange(0))
-@click.option("--job_id", "job_id", type=click.IntRange(0), metavar="N", help="Whose log.")
+@click.option("--job_id", "job_id", type=click.IntRange(0), metavar="N", help="Whose log; the same as JOB.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until the job ends.")
 @click.option("-n", "--tail", type=click.IntRange(0), metavar="K", help="Only the last K lines.")
 @click.option("--stderr", is_flag=True, help="What the job wrote to stderr.")
@@ -65,7 +66,10 @@ def status(context: Context, every: bool, words: tuple[str, ...], ids: Any, as_j
 @click.option("--meta", is_flag=True, help="Command, host, times, exit.")
 @options.common
 def view(context: Context, job: int | None, job_id: int | None, errors: bool, **how: Any) -> None:
-    """Show the newest log of a job; on a terminal in vim (or $BURNISH_VIEWER), read-only.
+    """Show the newest log of a job.
+
+    On a terminal in vim, read-only, with stderr in a window below when there is some; $BURNISH_VIEWER names another viewer.
+    Elsewhere it is printed.
 
     \b
     Example: burnish view 3 --tail 20

@@ -19,8 +19,15 @@ from burnish.errors import UsageError
 @click.option(
     "--python", metavar="PATH", help="The interpreter for --python_file [default: python or python3 on PATH]."
 )
-@click.option("--num_workers", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Jobs at a time.")
-@click.option("--num_jobs", type=click.IntRange(0), help="Start at most this many, then end.")
+@click.option(
+    "--num_workers",
+    type=click.IntRange(1, 100_000),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Jobs at a time.",
+)
+@click.option("--num_jobs", type=click.IntRange(0), metavar="N", help="Start at most this many, then end.")
 @options.job_ids()
 @click.option("--where", multiple=True, metavar="--KEY=VALUE", help="Only jobs with this cell; may be repeated.")
 @click.option("-n", "--dry_run", is_flag=True, help="Print what the first jobs would run, and start nothing.")

@@ -20,7 +20,9 @@ from burnish.errors import UsageError
 @options.yes
 @options.common
 def reset(context: Context, ids: Any, errors_only: bool, kill: bool, yes: bool) -> int:
-    """Put jobs back to NOT_RUNNING, so that the next run starts them again. Old logs stay.
+    """Put jobs back to NOT_RUNNING.
+
+    The next run starts them again. Old logs stay. Jobs that run are left alone and named, unless --kill stops them first.
 
     \b
     Example: burnish reset --errors
@@ -42,10 +44,14 @@ def reset(context: Context, ids: Any, errors_only: bool, kill: bool, yes: bool) 
 @click.command(context_settings=options.SETTINGS)
 @options.job_ids()
 @click.option("--all", "everything", is_flag=True, help="Every job that runs or waits.")
-@click.option("--grace", type=options.Duration(), default="10s", show_default=True, help="Between TERM and KILL.")
+@click.option(
+    "--grace", type=options.Duration(), default="10s", show_default=True, metavar="TIME", help="Between TERM and KILL."
+)
 @options.common
 def cancel(context: Context, ids: Any, everything: bool, grace: float) -> int:
-    """Stop running jobs, their whole process tree, wherever they are. Waiting ones become HOLD.
+    """Stop running jobs; waiting ones become HOLD.
+
+    A job is stopped with its whole process tree, wherever it is, also when the run that started it is gone.
 
     \b
     Example: burnish cancel --job_id 3,5-8
