@@ -1020,6 +1020,10 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
         send_signal(process, signal.SIGCONT)
     while family:
         time.sleep(0.05)
+        asked = read_record(place.file("cancel.json")) or cancel
+        if asked != cancel:
+            cancel = asked
+            deadline = min(deadline, time.monotonic() + float(cancel.get("grace", GRACE)))
         family = kin(place)
         if time.monotonic() >= deadline:
             for process in family:
@@ -1415,7 +1419,8 @@ class Agent:
         """Send the status if it is news. See to it that a cancel is carried out, whoever asked for it."""
         place = watch.place
         standing = settle(place, self._incarnation)
-        if standing.status == UNSTARTED and watch.started_here:
+        if standing.status == UNSTARTED and watch.started_here and watch.told is not None:
+            # For two looks nobody has been on the way. One alone may fall between another agent's mkdir and its lock.
             void(place, "its supervisor was killed before it started", trouble=True)
             standing = settle(place, self._incarnation)
         news = standing.status, standing.supervised

@@ -305,11 +305,10 @@ def test_state_folder_that_others_can_enter_is_refused(host: OneHost) -> None:
 # -- ends that are asked for ---------------------------------------------------------------------------------------
 
 
-def test_cancel_ends_the_job_and_says_by_whom(link: AgentClient) -> None:
-    attempt = link.start(*sh("trap 'echo bye; exit 5' TERM; while :; do sleep 0.05; done"))
-    link.wait_status(attempt, "running")
-    wait_for(lambda: link.ask("cancel", "status", attempt=attempt, grace=10, by="alice")["type"] == "status")
-    exit_record = verdict(link.wait_status(attempt, "ended"))
+def test_cancel_ends_the_job_and_says_by_whom(link: AgentClient, tmp_path: Path) -> None:
+    attempt = link.start(*sh(f"trap 'echo bye; exit 5' TERM; touch {tmp_path}/set; while :; do sleep 0.05; done"))
+    wait_for((tmp_path / "set").exists)
+    exit_record = verdict(link.cancel(attempt, grace=10))
     assert exit_record["cancelled"] == "alice"
     assert exit_record["code"] == 5 and link.pull(attempt) == b"bye\n"
 
@@ -319,8 +318,7 @@ def test_second_cancel_may_be_less_patient(link: AgentClient, tmp_path: Path) ->
     link.wait_status(attempt, "running")
     wait_for((tmp_path / "deaf").exists)
     link.ask("cancel", "status", attempt=attempt, grace=1000, by="alice")
-    link.ask("cancel", "status", attempt=attempt, grace=0.1, by="alice")
-    assert verdict(link.wait_status(attempt, "ended"))["signal"] == signal.SIGKILL
+    assert verdict(link.cancel(attempt, grace=0.1))["signal"] == signal.SIGKILL
 
 
 def test_cancel_of_what_has_ended_or_never_was_changes_nothing(link: AgentClient) -> None:
@@ -381,8 +379,7 @@ def test_clean_removes_what_has_ended_and_names_what_runs(link: AgentClient, hos
     ended, voided = link.run("true")["attempt"], link.void(new_attempt())["attempt"]
     assert link.ask("clean", "cleaned")["left"] == [running]
     assert not host.folder_of(ended).exists() and not host.folder_of(voided).exists()
-    link.ask("cancel", "status", attempt=running, grace=1, by="x")
-    link.wait_status(running, "ended")
+    link.cancel(running)
     assert link.ask("clean", "cleaned")["left"] == []
     assert os.listdir(host.locks) == []
     late = new_attempt()
@@ -479,8 +476,7 @@ def test_cancel_never_signals_a_process_that_only_has_the_pid(link: AgentClient,
         start = host.record(attempt, "start.json")
         start["go"]["supervisor"]["pid"] = innocent.pid
         (host.folder_of(attempt) / "start.json").write_text(json.dumps(start))
-        link.ask("cancel", "status", attempt=attempt, grace=1, by="alice")
-        assert link.wait_status(attempt, "ended")["final"]["lost"]["cancelled"] == "alice"
+        assert link.cancel(attempt)["final"]["lost"]["cancelled"] == "alice"
         assert innocent.poll() is None and not alive(job_pid(running))
     finally:
         innocent.kill()

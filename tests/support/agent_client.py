@@ -97,6 +97,12 @@ class AgentClient:
     def void(self, attempt: str, **fields: Any) -> Frame:
         return self.ask("void", "status", attempt=attempt, why="the test says so", **fields)
 
+    def cancel(self, attempt: str, grace: float = 1.0, by: str = "alice", deadline: float = DEADLINE) -> Frame:
+        """Ask for the end of an attempt, and wait for it."""
+        self.backlog.clear()
+        self.send("cancel", attempt=attempt, grace=grace, by=by)
+        return self.wait_status(attempt, "ended", "void", deadline=deadline)
+
     def ack(self, attempt: str) -> Frame:
         return self.ask("ack", "acked", attempt=attempt)
 
