@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.hosts import bench
+from tests.support.hosts import bench, network
 
-__all__ = ["bench"]
+__all__ = ["bench", "network"]

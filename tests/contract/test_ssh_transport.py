@@ -12,19 +12,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fabric
 import pytest
 
 from burnish.core import reports
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
 from burnish.errors import BurnishError, HostRefused, HostUnreachable
-from burnish.remote import ssh
+from burnish.remote import ssh, wire
 from burnish.remote.agent import PROTOCOL, FrameReader, encode_frame
 from burnish.remote.doorstep import Doorsteps
 from burnish.remote.link import Link
 from burnish.remote.ssh import SshChannel, SshTransport
 from burnish.remote.transport import bootstrap
-from tests.support.hosts import ACCOUNT, Bench, free_port, make_key
+from tests.support.hosts import ACCOUNT, Bench, Network, free_port, make_key
 from tests.support.waiting import wait_for
 
 ECHO = "exec cat"  # instead of the loader: what is written comes back
@@ -114,6 +115,7 @@ def test_a_flood_on_stderr_stops_nothing(bench: Bench, monkeypatch: pytest.Monke
     monkeypatch.setattr(ssh, "remote_command", lambda _python: "head -c 8000000 /dev/zero >&2; echo through; cat")
     bench.add("gpu1")
     channel = transport(bench, "gpu1").open()
+    threading.Timer(20, channel.close).start()
     assert channel.read(100) == b"through\n"
     channel.close()
 
@@ -370,6 +372,67 @@ def test_close_from_another_thread_wakes_reader_and_writer(bench: Bench, monkeyp
     assert ends["read"] == b"" and isinstance(ends["write"], HostUnreachable)
     assert time.monotonic() - began < 5
     channel.close()
+
+
+def test_host_that_freezes_before_the_command_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """paramiko waits for the reply to a command without a limit of its own; ours cuts the wire."""
+    host = bench.add("gpu1")
+    original = fabric.Connection.create_session
+
+    def freeze(connection: fabric.Connection) -> object:
+        session = original(connection)
+        for pid in host.processes():
+            os.kill(pid, signal.SIGSTOP)
+        return session
+
+    monkeypatch.setattr(fabric.Connection, "create_session", freeze)
+    monkeypatch.setattr(ssh, "SESSION_TIMEOUT", 1.0)
+    ends: list[BaseException] = []
+
+    def reach() -> None:
+        try:
+            transport(bench, "gpu1").open()
+        except HostUnreachable as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=reach, daemon=True)
+    thread.start()
+    thread.join(15)
+    assert not thread.is_alive() and len(ends) == 1
+
+
+def test_cut_cable_is_noticed_by_the_kernel(bench: Bench, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody hangs up, packets are simply lost: what is written is not acknowledged, and after DEAD_PEER that is the end."""
+    monkeypatch.setattr(wire, "DEAD_PEER", 3)
+    bench.add("gpu1", network=network)
+    channel = network.inside(lambda: transport(bench, "gpu1").open())
+    assert welcome(channel)["type"] == "welcome"
+    network.cut()
+    channel.write(encode_frame({"type": "ping", "id": "1"}))
+    began = time.monotonic()
+    threading.Timer(20, channel.close).start()
+    with pytest.raises(HostUnreachable, match="the connection broke"):
+        while channel.read(1 << 16):
+            pass
+    assert 1 < time.monotonic() - began < 20
+    network.mend()
+    assert welcome(network.inside(lambda: transport(bench, "gpu1").open()))["hostname"] == "gpu1"
+
+
+def test_host_that_swallows_packets_is_given_up_in_time(bench: Bench) -> None:
+    """A full queue of connections makes the kernel drop further ones silently, as a host that is switched off does."""
+    bench.configure("Host *\n  ConnectTimeout 2\n")
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for filler in (first, second):
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        host = Host(HostName("off"), hostname="127.0.0.1", port=full.getsockname()[1], ssh_config=str(bench.config))
+        began = time.monotonic()
+        with pytest.raises(HostUnreachable, match="does not answer"):
+            SshTransport(host, doorsteps=Doorsteps(8, 2)).open()
+        assert 1.5 < time.monotonic() - began < 10
 
 
 def test_dropped_connection_is_not_a_refusal(bench: Bench) -> None:

@@ -9,14 +9,17 @@ killed.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shlex
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -24,6 +27,9 @@ from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
 from tests.support.waiting import wait_for
 
+T = TypeVar("T")
+
+CLONE_NEWNET = 0x40000000
 ACCOUNT, UID = "alice", 4242
 FAKES = Path(__file__).resolve().parent.parent / "fakes" / "bin"
 
@@ -57,6 +63,7 @@ class RemoteHost:
     address: str
     port: int
     options: tuple[str, ...] = ()
+    network: Network | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -72,12 +79,15 @@ class RemoteHost:
     @property
     def log(self) -> str:
         """What its sshd said."""
-        return (self.folder / "sshd.log").read_text(errors="replace")
+        path = self.folder / "sshd.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def start(self) -> None:
         """Boot it, with new processes and the files it had. Returns when its sshd answers."""
+        enter = self.network.enter if self.network else ()
+        seen = len(self.log)
         self.process = subprocess.Popen(
-            [*shlex.split("setpriv --pdeathsig KILL unshare --pid --mount --uts --fork --kill-child sh -c"), BOOT],
+            [*enter, *shlex.split("setpriv --pdeathsig KILL unshare --pid --mount --uts --fork --kill-child sh -c"), BOOT],
             env={
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NAME": self.name, "FOLDER": str(self.folder), "FAKES": str(FAKES),
                 "ACCOUNT": ACCOUNT,
@@ -86,7 +96,7 @@ class RemoteHost:
             stdout=subprocess.DEVNULL,
             stderr=(self.folder / "sshd.log").open("ab"),
         )  # fmt: skip
-        wait_for(self._answers, lambda: f"{self.name} did not boot:\n{self.log}")
+        wait_for(lambda: self._listens(seen), lambda: f"{self.name} did not boot:\n{self.log}")
 
     def stop(self) -> None:
         """Pull its plug: every process of it is killed."""
@@ -114,13 +124,54 @@ class RemoteHost:
             path.unlink()
         return make_key(key, kind)
 
-    def _answers(self) -> bool:
+    def _listens(self, seen: int) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"{self.name} did not boot (are we root?):\n{self.log}")
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            return probe.connect_ex((self.address, self.port)) == 0
+        return "Server listening on" in self.log[seen:]
+
+
+class Network:
+    """A network of the bench's own, with nothing but a loopback, that can be cut. Hosts in it are reached from `inside`."""
+
+    def __init__(self) -> None:
+        holder = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity"]
+        self._holder = subprocess.Popen(holder, stdin=subprocess.DEVNULL)
+        self._path = f"/proc/{self._holder.pid}/ns/net"
+        here = os.readlink("/proc/self/ns/net")
+        wait_for(lambda: os.readlink(self._path) != here, "no network of its own")
+        self.mend()
+
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """The words that run a command in this network."""
+        return ("nsenter", f"--net={self._path}", "--")
+
+    def cut(self) -> None:
+        """From now on every packet is lost, silently, in both directions."""
+        self._link("down")
+
+    def mend(self) -> None:
+        """Packets arrive again."""
+        self._link("up")
+
+    def inside(self, function: Callable[[], T]) -> T:
+        """What `function` returns in a thread of its own that is in this network; the sockets it makes stay there."""
+        with ThreadPoolExecutor(1, initializer=self._move_thread) as thread:
+            return thread.submit(function).result()
+
+    def close(self) -> None:
+        """Give it up; call when its hosts have ended."""
+        self._holder.kill()
+        self._holder.wait()
+
+    def _move_thread(self) -> None:
+        with open(self._path, "rb") as network:
+            if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+
+    def _link(self, state: str) -> None:
+        subprocess.run([*self.enter, "ip", "link", "set", "lo", state], check=True)
 
 
 class Bench:
@@ -145,6 +196,7 @@ class Bench:
         options: tuple[str, ...] = (),
         without: str | None = None,
         gpus: Path | None = None,
+        network: Network | None = None,
         through: str | None = None,
         known: bool = True,
     ) -> RemoteHost:
@@ -152,7 +204,8 @@ class Bench:
 
         `rc`: files in its home; `options`: lines for sshd_config; `without`: the programs whose names begin so are not
         on its PATH; `gpus`: recordings for its nvidia-smi, without which it has none (they are copied to `host.gpus`, to be
-        changed while it runs); `through`: its ProxyJump; `known`: whether its key is in known_hosts.
+        changed while it runs); `network`: where it is, when not where we are; `through`: its ProxyJump; `known`: whether
+        its key is in known_hosts.
         """
         folder = self.folder / name
         (folder / "home" / ".ssh").mkdir(parents=True)
@@ -166,7 +219,7 @@ class Bench:
             (folder / "home" / file).write_text(text)
         for entry in [folder / "home", *(folder / "home").rglob("*")]:
             os.chown(entry, UID, UID)
-        host = RemoteHost(name, folder, f"127.0.1.{len(self.hosts) + 1}", free_port(), options)
+        host = RemoteHost(name, folder, f"127.0.1.{len(self.hosts) + 1}", free_port(), options, network)
         public = make_key(folder / "host_key")
         (folder / "tools").mkdir()
         shutil.copytree(gpus, folder / "gpus") if gpus else (folder / "gpus").mkdir()
@@ -214,6 +267,17 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     try:
         yield made
     finally:
+        made.close()
+
+
+@pytest.fixture
+def network(bench: Bench) -> Iterator[Network]:
+    """A network that can be cut, for hosts of the bench; it goes after them."""
+    made = Network()
+    try:
+        yield made
+    finally:
+        bench.close()
         made.close()
 
 
