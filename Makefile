@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit demo bench sabotage clean
+.PHONY: test check lint types unit demo docs bench sabotage clean
 
 test: lint types unit
 check: test
 
 # Redone only when the project's dependencies changed. A half-made environment has no stamp, and is made again.
 $(VENV)/installed: pyproject.toml
+	@echo "making $(VENV) with what burnish and its tests need; this takes a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -qq -e '.[dev]'
 	touch $@
@@ -30,6 +31,12 @@ unit: $(VENV)/installed
 demo: $(VENV)/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
 
+# The pages that are made from the code, and the README's picture.
+docs: $(VENV)/installed
+	$(BIN)/python docs/make_states.py
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_picture.py
+
 # Figures of docs/performance.md, measured here and now.
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/local.py
@@ -39,4 +46,4 @@ sabotage: $(VENV)/installed
 	$(BIN)/python tests/sabotage/run.py
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo tour build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
