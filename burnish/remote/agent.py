@@ -1179,7 +1179,7 @@ class Agent:
         make_private_folder(self._home)
         path = os.path.join(self._home, "state_id")
         try:
-            if write_once(path, {"state_id": os.urandom(16).hex()}, sync=True):
+            if not os.path.exists(path) and write_once(path, {"state_id": os.urandom(16).hex()}, sync=True):
                 _sync_folder(self._home)
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
@@ -1193,12 +1193,15 @@ class Agent:
 
     def _keep_source(self) -> None:
         """For batch systems, whose scripts run `supervise` later and on another node."""
-        if self._source:
-            path = source_path(self._home, self._source)
-            if not os.path.exists(path):
-                temporary = "%s.%s.tmp" % (path, os.urandom(4).hex())
-                _write_file(temporary, self._source)
-                os.rename(temporary, path)
+        path = source_path(self._home, self._source)
+        if not self._source or os.path.exists(path):
+            return
+        temporary = "%s.%s.tmp" % (path, os.urandom(4).hex())
+        try:
+            _write_file(temporary, self._source)
+            os.rename(temporary, path)
+        except OSError:
+            _unlink(temporary)  # a full disk: an agent that is only asked what it has must come up all the same
 
     def _on_ping(self, request: Header) -> None:
         self._send("pong", id=request.get("id"))

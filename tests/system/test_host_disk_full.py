@@ -1,0 +1,87 @@
+"""A host whose disk is full: nothing is started and said to run, no verdict is lost, a cancel still works, and it recovers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.agent_client import alive
+from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
+from tests.support.waiting import wait_for
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[OneHost]:
+    """Its state folder is a disk of 256 KiB; its locks and the ledger lie elsewhere."""
+    disk = tmp_path / "state"
+    disk.mkdir()
+    # A mount needs root, which the hosts of the contract tests need too.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", str(disk)], check=True)
+    try:
+        with one_host(tmp_path) as host:
+            yield host
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(host: OneHost) -> Path:
+    """Take all the space there is. Removing the file gives it back."""
+    file = host.state_dir / "fill"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
+    try:
+        while True:
+            os.write(descriptor, bytes(4096))
+    except OSError:
+        os.close(descriptor)
+    return file
+
+
+def test_nothing_is_started_and_the_reason_is_told(host: OneHost) -> None:
+    link = host.connect()
+    filling = fill(host)
+    status = link.run(*host.ledger_job())
+    assert status["status"] == "void"
+    assert status["start"]["void"] == {"why": "the disk is full", "trouble": True}
+    assert host.connect().status(status["attempt"])["status"] == "void"
+    assert host.runs() == 0 and host.processes() == []
+    filling.unlink()
+    assert link.run(*host.ledger_job(), attempt=status["attempt"])["status"] == "void"
+    assert link.run(*host.ledger_job())["final"]["exit"]["code"] == 0
+    assert host.runs() == 1
+
+
+def test_verdict_of_a_job_that_filled_the_disk_is_kept(host: OneHost) -> None:
+    link = host.connect()
+    status = link.run("/bin/sh", "-c", "cat /dev/zero; exit 3")
+    assert status["final"]["exit"]["code"] == 3
+    assert status["sizes"]["out"] > 100_000
+    assert len(link.pull(status["attempt"])) == status["sizes"]["out"]
+
+
+def test_verdict_is_kept_without_a_result_for_which_there_is_no_room(host: OneHost) -> None:
+    link = host.connect()
+    script = """printf '{"pad": "%060000d"}' 0 > $BURNISH_RESULT; cat /dev/zero; exit 3"""
+    exit_record = link.run("/bin/sh", "-c", script)["final"]["exit"]
+    assert exit_record["code"] == 3
+    assert "result" not in exit_record and "No space left" in exit_record["result_error"]
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_job_on_a_full_disk_can_be_cancelled(host: OneHost, supervised: bool) -> None:
+    link = host.connect()
+    attempt = link.start("sleep", "1000")
+    running = link.wait_status(attempt, "running")
+    fill(host)
+    if not supervised:
+        os.kill(supervisor_pid(running), 9)
+        wait_for(lambda: not alive(supervisor_pid(running)))
+    final = link.cancel(attempt)["final"]
+    if supervised:
+        assert final["exit"]["cancelled"] == "alice"
+    else:
+        assert "lost" in final
+    assert not alive(job_pid(running))
