@@ -114,7 +114,7 @@ class Job:
 
     `word` follows from the newest attempt and the wishes of people; `reason` says why in a few words. `cells` are aligned with
     `State.columns`. `lost` counts attempts that died without a verdict since the last reset. `hold_next`: a person held it while
-    it was claimed, so it is HOLD if that claim is voided. `removed`: its row was deleted from the table.
+    it was claimed, so it is HOLD if that claim is voided or lost. `removed`: its row was deleted from the table.
     `ran_with` are the cells the newest attempt was claimed with, when they differ from `cells` now.
     """
 

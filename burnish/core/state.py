@@ -57,7 +57,7 @@ TRANSITIONS: dict[type[Any], dict[Phase, frozenset[Phase]]] = {
     events.AttemptStarted: {_C: frozenset({_R})},
     events.AttemptVoided: {_C: frozenset({_W, _H, _E})},
     events.AttemptExited: {_C: frozenset({_D, _E}), _R: frozenset({_D, _E})},
-    events.AttemptLost: {_C: frozenset({_W, _H, _E}), _R: frozenset({_W, _E})},
+    events.AttemptLost: {_C: frozenset({_W, _H, _E}), _R: frozenset({_W, _H, _E})},
     events.AttemptAdopted: {_C: frozenset({_C}), _R: frozenset({_R})},
     events.CancelRequested: {_C: frozenset({_C}), _R: frozenset({_R})},
     events.HoldRequested: {_W: frozenset({_H}), _H: frozenset({_H}), _C: frozenset({_C}), _E: frozenset({_H})},
@@ -136,16 +136,17 @@ class State:
         _require(opened == self.open, "the index of open attempts is wrong")
 
     def admits(self, fact: Fact) -> bool:
-        """True if a fact about a job or an attempt could follow now: what a proposal is checked with before a commit."""
-        about = getattr(fact, "attempt", None)
-        job = self.jobs.get(JobId(about.job if about is not None else getattr(fact, "job", -1)))
-        if job is None or phase(job) not in TRANSITIONS[type(fact)]:
+        """True if a fact of `TRANSITIONS` could follow now: what a proposal is checked with before a commit."""
+        about = job_of(fact)
+        job = None if about is None else self.jobs.get(about)
+        if job is None or phase(job) not in TRANSITIONS.get(type(fact), {}):
             return False
-        if about is None:
+        attempt = getattr(fact, "attempt", None)
+        if attempt is None:
             return True
         last = job.attempts[-1].id.number if job.attempts else 0
         is_new = isinstance(fact, events.AttemptClaimed | events.AttemptRefused)
-        return bool(about.number == last + is_new)
+        return bool(attempt.number == last + is_new)
 
     # -- changing --------------------------------------------------------------------------------------------------
 
@@ -154,6 +155,8 @@ class State:
         if self.closed_by is not None:
             raise IllegalFact(f"{type(fact).__name__} after the table was closed")
         _APPLY[type(fact)](self, fact)
+        if (about := job_of(fact)) is not None:
+            self._touched.add(about)
 
     def _table_opened(self, fact: events.TableOpened) -> None:
         if self.table:
@@ -164,6 +167,7 @@ class State:
         self.closed_by = fact.by
 
     def _jobs_added(self, fact: events.JobsAdded) -> None:
+        self._check_rows(fact)
         new = [column for column in fact.columns if column not in self.columns]
         if new:
             self._columns_changed(events.ColumnsChanged((*self.columns, *new)))
@@ -172,8 +176,6 @@ class State:
         for row in fact.rows:
             job_id = JobId(row[0])
             known = self.jobs.get(job_id)
-            if known is not None and not known.removed:
-                raise IllegalFact(f"job {job_id} exists already")
             cells = tuple(row[1:])
             if not same:
                 cells = tuple(cells[position[column]] if column in position else "" for column in self.columns)
@@ -183,6 +185,15 @@ class State:
                 known.removed, known.cells = False, cells
             self.next_id = max(self.next_id, JobId(job_id + 1))
             self._touched.add(job_id)
+
+    def _check_rows(self, fact: events.JobsAdded) -> None:
+        ids = [JobId(row[0]) for row in fact.rows]
+        if len(set(ids)) < len(ids):
+            raise IllegalFact("a job is added twice")
+        if listed := [job_id for job_id in ids if (job := self.jobs.get(job_id)) is not None and not job.removed]:
+            raise IllegalFact(f"job {listed[0]} exists already")
+        if any(len(row) != 1 + len(fact.columns) for row in fact.rows):
+            raise IllegalFact("a row has not a cell for each column")
 
     def _columns_changed(self, fact: events.ColumnsChanged) -> None:
         position = {column: index for index, column in enumerate(self.columns)}
@@ -206,16 +217,16 @@ class State:
         if job.attempts:
             ran_with = before if job.ran_with is None else job.ran_with
             job.ran_with = None if ran_with == job.cells else ran_with
-        self._touched.add(job.id)
 
     def _job_removed(self, fact: events.JobRemoved) -> None:
-        job = self._job(fact.job)
-        job.removed = True
-        self._touched.add(job.id)
+        self._job(fact.job).removed = True
 
     def _job_marked(self, fact: events.JobMarked) -> None:
         job = self._leave(fact, fact.job)
-        job.word, job.reason = Word(fact.word), fact.reason
+        word = Word.__members__.get(fact.word)
+        if word is None or _SETTLED.get(word) not in TRANSITIONS[events.JobMarked][phase(job)]:
+            raise IllegalFact(f"job {job.id}, which is {phase(job).value}, cannot be marked {fact.word}")
+        job.word, job.reason = word, fact.reason
 
     def _reset_requested(self, fact: events.ResetRequested) -> None:
         job = self._leave(fact, fact.job)
@@ -312,9 +323,8 @@ class State:
             self._close(job, attempt, Word.HOLD if job.hold_next else Word.NOT_RUNNING, f"again: {fact.why}")
 
     def _attempt_adopted(self, fact: events.AttemptAdopted) -> None:
-        job, attempt = self._attempt(fact)
+        _, attempt = self._attempt(fact)
         attempt.by = CoordinatorId(fact.by)
-        self._touched.add(job.id)
 
     def _cancel_requested(self, fact: events.CancelRequested) -> None:
         job, attempt = self._attempt(fact)
@@ -326,6 +336,7 @@ class State:
             job = self._job(attempt.id.job)
             attempt.verdict = Verdict(Word.ERROR, f"LOST: {fact.host} was forgotten by {fact.by}", attempt.started_at)
             self._close(job, attempt, Word.ERROR, attempt.verdict.reason)
+            self._touched.add(job.id)
 
     def _host_drained(self, fact: events.HostDrained) -> None:
         self.drained[HostName(fact.host)] = fact.reason
@@ -351,7 +362,6 @@ class State:
         job = self._job(job_id)
         if phase(job) not in TRANSITIONS[type(fact)]:
             raise IllegalFact(f"{type(fact).__name__} cannot meet job {job_id}, which is {phase(job).value}")
-        self._touched.add(job.id)
         return job
 
     def _attempt(self, fact: Any) -> tuple[Job, Attempt]:
@@ -370,6 +380,12 @@ class State:
     def _close(self, job: Job, attempt: Attempt, word: Word, reason: str) -> None:
         del self.open[attempt.id]
         job.word, job.reason, job.hold_next = word, reason, False
+
+
+def job_of(fact: Fact) -> JobId | None:
+    """The one job that a fact is about, itself or by its attempt; None for a fact about the table, a host or many jobs."""
+    attempt = getattr(fact, "attempt", None)
+    return getattr(fact, "job", None) if attempt is None else JobId(attempt.job)
 
 
 def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
