@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId
-from burnish.core.state import State
+from burnish.core.jobs import Attempt, CoordinatorId, HostName
+from burnish.core.state import State, job_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,7 @@ Action = StartAttempt | AskStatus | VoidAttempt | CancelAttempt | AckAttempt
 
 def follow(fact: Fact, state: State, me: CoordinatorId) -> list[Action]:
     """The orders that a fact, just applied, calls for from coordinator `me`."""
-    about = fact.job if isinstance(fact, events.HoldRequested) else getattr(fact, "attempt", None)
-    job = state.jobs.get(about.job if isinstance(about, AttemptId) else JobId(-1 if about is None else about))
-    attempt = None if job is None else job.attempt
+    attempt = _attempt_of(fact, state)
     if attempt is None or attempt.by != me or not attempt.host:
         return []
     match fact:
@@ -75,11 +73,22 @@ def follow(fact: Fact, state: State, me: CoordinatorId) -> list[Action]:
             return [start(attempt)]
         case events.AttemptVoided() | events.AttemptExited() | events.AttemptLost():
             return [AckAttempt(attempt.host, attempt.name)]
-        case events.CancelRequested() | events.AttemptAdopted():
+        case events.CancelRequested() | events.AttemptAdopted() if attempt.open:
             return resume(attempt, holds_spec=False)
         case events.HoldRequested() if attempt.open and attempt.started_at is None:
             return [void(attempt, "held")]
     return []
+
+
+def _attempt_of(fact: Fact, state: State) -> Attempt | None:
+    """The attempt that a fact names, which need not be the newest any more; for a hold the newest attempt of its job."""
+    about = job_of(fact)
+    if about is None or about not in state.jobs:
+        return None
+    if isinstance(fact, events.HoldRequested):
+        return state.jobs[about].attempt
+    named = getattr(fact, "attempt", None)
+    return next((attempt for attempt in reversed(state.jobs[about].attempts) if attempt.id == named), None)
 
 
 def resume(attempt: Attempt, *, holds_spec: bool) -> list[Action]:
