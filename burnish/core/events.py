@@ -306,6 +306,12 @@ def from_json(line: str) -> Fact:
             hint="install the newer burnish here too",
         )
     kind, attempts, tuples = _Codec.kinds[name]
+    if unknown := sorted(values.keys() - kind.__dataclass_fields__.keys()):
+        raise UnknownFact(
+            f'The journal holds a fact {name} with "{unknown[0]}", which this burnish does not know. '
+            "A newer burnish wrote it; nothing was changed.",
+            hint="install the newer burnish here too",
+        )
     try:
         for field in attempts:
             values[field] = AttemptId.parse(values[field])

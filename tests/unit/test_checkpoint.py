@@ -1,0 +1,94 @@
+"""A checkpoint is the state or it is refused: never another state."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support import facts, tables
+
+from burnish.core import checkpoint, events
+from burnish.core.jobs import JobId
+from burnish.core.state import State
+
+
+def busy(jobs: int = 2500) -> State:
+    """More jobs than one line holds, some of each kind."""
+    state = tables.opened(facts.COLUMNS, [(f"0.{number}", "\u20ac\udcff") for number in range(jobs)])
+    for job in range(0, 40, 4):
+        tables.finish(state, tables.start(state, job, gpus=("0", "1")), result={"acc": 0.5, "curve": [1, 2]})
+        tables.start(state, job + 1, host="gpu02")
+        state.apply(events.HoldRequested(job + 2))
+        state.apply(events.JobChanged(job, {"--lr": "9"}))
+    state.apply(events.JobRemoved(7))
+    state.apply(events.HostDrained("gpu01", "a fan", "ann"))
+    state.apply(events.TableRendered("ab" * 32, {"3": 7}, 5.0))
+    return state
+
+
+def test_a_state_of_several_lines_comes_back() -> None:
+    state = busy()
+    lines = list(checkpoint.dump(state, 77))
+    assert len(lines) == 4
+    assert all(line.isascii() and "\n" not in line for line in lines)
+    loaded, number = checkpoint.load(iter(lines))
+    loaded.check()
+    assert number == 77
+    assert facts.contents(loaded) == facts.contents(state)
+
+
+def test_open_attempts_are_the_jobs_own() -> None:
+    loaded, _ = checkpoint.load(checkpoint.dump(busy(), 1))
+    for attempt in loaded.open.values():
+        assert loaded.jobs[attempt.id.job].attempts[-1] is attempt
+
+
+def test_an_empty_table_has_a_checkpoint() -> None:
+    state = tables.opened((), [])
+    loaded, number = checkpoint.load(checkpoint.dump(state, 1))
+    assert (loaded.table, loaded.jobs, number) == ("t", {}, 1)
+
+
+def test_a_torn_checkpoint_is_refused_wherever_it_is_torn() -> None:
+    text = "".join(f"{line}\n" for line in checkpoint.dump(busy(1100), 77))
+    head = text.index("\n")
+    cuts = {*range(0, head, 7), head, head + 1, *range(head + 1, len(text) - 2, 997), text[:-1].rindex("\n") + 1}
+    for cut in sorted(cuts):
+        with pytest.raises(ValueError):
+            checkpoint.load(text[:cut].splitlines())
+
+
+@pytest.mark.parametrize("version", [0, checkpoint.VERSION + 1, None, "1", [1]])
+def test_another_version_is_refused(version: object) -> None:
+    lines = list(checkpoint.dump(busy(3 + 40), 77))
+    head = json.loads(lines[0])
+    lines[0] = json.dumps({**head, "version": version})
+    with pytest.raises(ValueError):
+        checkpoint.load(lines)
+
+
+@pytest.mark.parametrize("key", ["checkpoint", "version", "jobs", "table", "columns", "next_id", "drained", "rendered"])
+def test_a_head_without_a_key_is_refused(key: str) -> None:
+    lines = list(checkpoint.dump(busy(43), 77))
+    head = json.loads(lines[0])
+    del head[key]
+    lines[0] = json.dumps(head)
+    with pytest.raises(ValueError):
+        checkpoint.load(lines)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "null", "7", "[]", "[[], [[1]]]", '[[], "jobs"]', "{}", "[[], [null]]", "\0" * 40]
+)
+def test_a_damaged_line_is_refused(line: str) -> None:
+    lines = list(checkpoint.dump(busy(43), 77))
+    with pytest.raises(ValueError):
+        checkpoint.load([lines[0], line])
+
+
+def test_what_comes_after_a_checkpoint_goes_on_from_it() -> None:
+    loaded, _ = checkpoint.load(checkpoint.dump(facts.running(), 3))
+    (attempt,) = loaded.open
+    loaded.apply(facts.exit_of(attempt))
+    loaded.check()
+    assert loaded.jobs[JobId(0)].word == "COMPLETE"
