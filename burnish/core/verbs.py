@@ -16,6 +16,7 @@ from burnish.core.state import Phase, State, phase
 from burnish.errors import UsageError
 
 SHOWN_IDS = 12
+LONGEST_ID = 12  # digits
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ def parse_ids(text: str) -> frozenset[JobId] | None:
     for part in text.split(","):
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         numbers = [first, last] if dash else [first]
-        if not all(number.isascii() and number.isdigit() for number in numbers):
+        if not all(number.isascii() and number.isdigit() and len(number) <= LONGEST_ID for number in numbers):
             raise UsageError(f'--job_id {text}: "{part.strip()}" is not an id. Expected 3, or 3,5-8, or all.')
         low, high = int(numbers[0]), int(numbers[-1])
         if low > high:
@@ -52,19 +53,19 @@ def parse_ids(text: str) -> frozenset[JobId] | None:
 
 
 def chosen(state: State, ids: frozenset[JobId] | None, shown: str = "The table") -> list[Job]:
-    """The jobs of these ids (all for None), in id order. Raises UsageError naming the ids that are no jobs."""
+    """The jobs of these ids in id order; for None all, in the order of the table. A row that was removed counts while it runs.
+
+    Raises UsageError naming the ids that are no jobs.
+    """
+    there = {job.id: job for job in state.jobs.values() if not job.removed or job.open_attempt is not None}
     if ids is None:
-        return list(state.listed())
-    missing = sorted(
-        job_id
-        for job_id in ids
-        if (job := state.jobs.get(job_id)) is None or (job.removed and job.open_attempt is None)
-    )
+        return list(there.values())
+    missing = sorted(ids - there.keys())
     if missing:
         raise UsageError(
             f"{shown} has no job {name_ids(missing)}. Nothing was changed.", hint="burnish status shows the ids"
         )
-    return [state.jobs[job_id] for job_id in sorted(ids)]
+    return [there[job_id] for job_id in sorted(ids)]
 
 
 def name_ids(ids: Sequence[int]) -> str:

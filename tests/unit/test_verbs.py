@@ -1,0 +1,183 @@
+"""What people ask of jobs: which ids they may write, and what each verb does to a job in each phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import facts, tables
+
+from burnish.core import events, verbs
+from burnish.core.events import Fact
+from burnish.core.jobs import AttemptId, JobId, Word
+from burnish.core.state import Phase, State, phase
+from burnish.core.verbs import Wish, chosen, name_ids, parse_ids
+from burnish.errors import UsageError
+
+FIRST = AttemptId(JobId(0), 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [("3", {3}), ("3,5-8", {3, 5, 6, 7, 8}), (" 3 , 5 - 6 ", {3, 5, 6}), ("4-4", {4}), ("007", {7}), ("1,1", {1})],
+)
+def test_ids_are_read(text: str, ids: set[int]) -> None:
+    assert parse_ids(text) == ids
+
+
+@pytest.mark.parametrize("text", ["all", "ALL", " All "])
+def test_all_is_no_restriction(text: str) -> None:
+    assert parse_ids(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", '--job_id : "" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("x", '--job_id x: "x" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("3,", '--job_id 3,: "" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("-1", '--job_id -1: "-1" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("3-", '--job_id 3-: "3-" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("1-2-3", '--job_id 1-2-3: "1-2-3" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("1.5", '--job_id 1.5: "1.5" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("\u0663", '--job_id \u0663: "\u0663" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("\u00b2", '--job_id \u00b2: "\u00b2" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("3,all", '--job_id 3,all: "all" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("8-5", "--job_id 8-5: 8-5 runs backwards."),
+        ("0-99999999999", "--job_id 0-99999999999: 0-99999999999 is more jobs than a table holds."),
+    ],
+)
+def test_anything_else_is_refused_in_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_ids(text)
+    assert str(caught.value) == sentence
+
+
+def test_a_number_of_thousands_of_digits_is_refused_like_any_other() -> None:
+    with pytest.raises(UsageError, match="is not an id"):
+        parse_ids("9" * 5000)
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_named_ids_can_be_typed_back(ids: set[int]) -> None:
+    named = name_ids(sorted(ids))
+    if " more" not in named:
+        assert parse_ids(named) == ids
+
+
+def test_many_ids_are_cut_short() -> None:
+    assert name_ids([3, 5, 6, 7, 8]) == "3, 5-8"
+    assert name_ids(range(0, 40, 2)) == "0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22 and 8 more"
+    assert name_ids([]) == ""
+
+
+def mixed() -> State:
+    """Jobs 0-3: waiting, running, removed, removed and still running."""
+    state = tables.opened(facts.COLUMNS, [("1", "1")] * 4)
+    tables.start(state, 1)
+    tables.start(state, 3)
+    state.apply(events.JobRemoved(2))
+    state.apply(events.JobRemoved(3))
+    return state
+
+
+def test_jobs_are_chosen_by_id_or_all_that_are_there() -> None:
+    state = mixed()
+    assert [job.id for job in chosen(state, None)] == [0, 1, 3]
+    assert [job.id for job in chosen(state, frozenset({JobId(3), JobId(0)}))] == [0, 3]
+
+
+def test_unknown_ids_are_all_named_and_nothing_is_done() -> None:
+    with pytest.raises(UsageError) as caught:
+        chosen(mixed(), frozenset(JobId(number) for number in (0, 2, 7, 8)), "lab.db")
+    assert str(caught.value) == "lab.db has no job 2, 7-8. Nothing was changed."
+
+
+def made(verb: Callable[[State], Wish], state: State) -> tuple[list[Fact], list[int], list[int], list[str]]:
+    """What a verb calls for; its facts are let in and leave a state that holds."""
+    wish = verb(state)
+    for fact in wish.facts:
+        state.apply(fact)
+    state.check()
+    return wish.facts, [*wish.done], [*wish.alive], wish.ignored
+
+
+def all_of(state: State) -> list[events.Any]:
+    return list(state.jobs.values())
+
+
+def in_phase(at: Phase) -> State:
+    return facts.IN_PHASE[at][0]()
+
+
+@pytest.mark.parametrize("at", Phase)
+def test_reset(at: Phase) -> None:
+    state = in_phase(at)
+    _, done, alive, _ = made(lambda state: verbs.reset(state, all_of(state)), state)
+    if at in (Phase.CLAIMED, Phase.RUNNING):
+        assert (done, alive) == ([], [0])
+    else:
+        assert (done, alive) == ([] if at is Phase.WAITING else [0], [])
+        assert phase(state.jobs[JobId(0)]) is Phase.WAITING
+
+
+def test_reset_of_errors_only() -> None:
+    for at in Phase:
+        _, done, alive, _ = made(lambda s: verbs.reset(s, all_of(s), errors_only=True), in_phase(at))
+        assert (done, alive) == ([0] if at is Phase.ERROR else [], [])
+
+
+@pytest.mark.parametrize("at", Phase)
+def test_hold(at: Phase) -> None:
+    state = in_phase(at)
+    _, done, alive, ignored = made(lambda state: verbs.hold(state, all_of(state)), state)
+    assert done == ([0] if at in (Phase.WAITING, Phase.CLAIMED, Phase.ERROR) else [])
+    assert alive == ([0] if at is Phase.RUNNING else [])
+    assert ignored == (["Job 0 is COMPLETE; there is nothing to hold."] if at is Phase.COMPLETE else [])
+    if at in (Phase.WAITING, Phase.ERROR, Phase.HELD):
+        assert state.jobs[JobId(0)].word is Word.HOLD
+
+
+@pytest.mark.parametrize("at", Phase)
+def test_release(at: Phase) -> None:
+    state = in_phase(at)
+    word = state.jobs[JobId(0)].word
+    _, done, _, ignored = made(lambda state: verbs.release(state, all_of(state)), state)
+    assert (done, ignored) == (([0], []) if at is Phase.HELD else ([], [f"Job 0 is {word}, not HOLD."]))
+
+
+def test_release_takes_back_the_hold_of_a_claimed_job() -> None:
+    state = facts.claimed(hold=True)
+    _, done, _, _ = made(lambda state: verbs.release(state, all_of(state)), state)
+    assert done == [0]
+    assert not state.jobs[JobId(0)].hold_next
+
+
+@pytest.mark.parametrize("at", Phase)
+def test_cancel(at: Phase) -> None:
+    state = in_phase(at)
+    word = state.jobs[JobId(0)].word
+    committed, done, alive, ignored = made(lambda state: verbs.cancel(state, all_of(state), "ann", 5.0), state)
+    if at in (Phase.CLAIMED, Phase.RUNNING):
+        assert committed == [events.CancelRequested(FIRST, "ann", 5.0)]
+        assert (done, alive, ignored) == ([], [0], [])
+    elif at is Phase.WAITING:
+        assert (done, alive, ignored) == ([0], [], [])
+        assert (state.jobs[JobId(0)].word, state.jobs[JobId(0)].reason) == (Word.HOLD, "CANCELLED")
+    else:
+        assert (committed, done, alive) == ([], [], [])
+        assert ignored == [f"Job 0 is {word}; there is nothing to cancel."]
+
+
+def test_cancel_asked_twice_is_told_once_and_waits_for_the_same_attempt() -> None:
+    state = facts.running(cancel=True)
+    wish = verbs.cancel(state, all_of(state), "bob", 5.0)
+    assert (wish.facts, wish.attempts) == ([], [FIRST])
+
+
+def test_cancel_of_all_reaches_a_job_whose_row_was_removed() -> None:
+    state = mixed()
+    wish = verbs.cancel(state, chosen(state, None), "ann", 5.0)
+    assert [str(attempt) for attempt in wish.attempts] == ["1.1", "3.1"]
