@@ -11,6 +11,7 @@ from burnish.core.events import Fact
 from burnish.core.jobs import Attempt, AttemptId
 
 GRACE = 10.0  # s between TERM and KILL when a job is cancelled
+LATEST = 1e12  # s: no time or duration is as large
 
 
 def spec(attempt: Attempt, command: Command, table: str, log_dir: str, logs: Mapping[str, str]) -> dict[str, Any]:
@@ -35,36 +36,58 @@ def spec(attempt: Attempt, command: Command, table: str, log_dir: str, logs: Map
 
 def started(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
     """The fact that a start.json with `go` proves. Raises KeyError, TypeError or ValueError for anything else."""
-    return events.AttemptStarted(attempt, int(start["go"].get("pid", 0)), float(start["go"]["started"]))
+    go = _record(start["go"])
+    return events.AttemptStarted(attempt, _whole(go.get("pid", 0)), _seconds(go["started"]))
 
 
 def voided(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
     """The fact that a start.json with `void` proves. Raises KeyError, TypeError or ValueError for anything else."""
-    void = start["void"]
+    void = _record(start["void"])
     return events.AttemptVoided(attempt, str(void["why"]), bool(void.get("refused")), bool(void.get("trouble")))
 
 
 def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
     """The fact that a final.json proves. Raises KeyError, TypeError or ValueError for anything else."""
     if "lost" in final:
-        return events.AttemptLost(attempt, str(final["lost"]["why"]), float(final["lost"]["ended"]))
-    record = final["exit"]
+        lost = _record(final["lost"])
+        return events.AttemptLost(attempt, str(lost["why"]), _seconds(lost["ended"]))
+    record = _record(final["exit"])
     code, signal = record.get("code"), record.get("signal")
     if (code is None) == (signal is None):
         raise ValueError("an exit has a code or a signal")
     result = record.get("result")
     return events.AttemptExited(
         attempt=attempt,
-        code=None if code is None else int(code),
-        signal=None if signal is None else int(signal),
-        started=float(record["started"]),
-        ended=float(record["ended"]),
-        duration=float(record["duration"]),
-        max_rss=int(record["max_rss"]),
+        code=None if code is None else _whole(code),
+        signal=None if signal is None else _whole(signal),
+        started=_seconds(record["started"]),
+        ended=_seconds(record["ended"]),
+        duration=_seconds(record["duration"]),
+        max_rss=_whole(record["max_rss"]),
         cancelled=bool(record.get("cancelled")),
         time_limit=bool(record.get("time_limit")),
         oom=bool(record.get("oom")),
-        leftovers=int(record.get("leftovers", 0)),
+        leftovers=_whole(record.get("leftovers", 0)),
         result=result if isinstance(result, dict) else None,
         error=str(record.get("exec_error") or record.get("result_error") or ""),
     )
+
+
+def _record(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, read {value!r:.80}")
+    return value
+
+
+def _whole(value: object) -> int:
+    """A number that decides is never rounded into a verdict: 0.4 and false are no exit codes."""
+    if type(value) is not int:
+        raise TypeError(f"expected a whole number, read {value!r:.80}")
+    return value
+
+
+def _seconds(value: object) -> float:
+    """Finite: what a host says is written to the journal and shown."""
+    if not isinstance(value, int | float) or not abs(value) < LATEST:
+        raise ValueError(f"expected a time in s, read {value!r:.80}")
+    return float(value)

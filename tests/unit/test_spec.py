@@ -1,0 +1,129 @@
+"""The order for an attempt, and which fact each record of a host proves; a damaged record proves nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import facts
+
+from burnish.core import events
+from burnish.core.command import Command
+from burnish.core.jobs import AttemptId, JobId
+from burnish.core.spec import ended, spec, started, voided
+
+ATTEMPT = AttemptId(JobId(0), 1)
+EXIT: dict[str, Any] = {"code": 0, "started": 1.0, "ended": 3.5, "duration": 2.5, "max_rss": 20_000}
+
+
+def claimed() -> Any:
+    state = facts.waiting()
+    state.apply(facts.claim_of(ATTEMPT, slot=3))
+    return state.open[ATTEMPT]
+
+
+def test_the_order_holds_what_the_job_may_read_of_itself() -> None:
+    order = spec(claimed(), Command(("python", "train.py")), "/home/ann/burnish.db", "/home/ann/logs", {"out": "/o"})
+    assert order == {
+        "argv": ["python", "train.py"],
+        "cwd": "/home/ann",
+        "env": {
+            "BURNISH_JOB_ID": "0",
+            "BURNISH_ATTEMPT": "1",
+            "BURNISH_DB": "/home/ann/burnish.db",
+            "BURNISH_HOST": "gpu01",
+            "BURNISH_SLOT": "3",
+            "BURNISH_GPUS": "0",
+            "BURNISH_LOG_DIR": "/home/ann/logs",
+        },
+        "grace": 10.0,
+        "out": "/o",
+    }
+
+
+def test_the_commands_own_folder_and_environment_win() -> None:
+    order = spec(claimed(), Command(("true",), env={"A": "b", "BURNISH_SLOT": "mine"}, cwd="/there"), "", "", {})
+    assert order["cwd"] == "/there"
+    assert (order["env"]["A"], order["env"]["BURNISH_SLOT"]) == ("b", "mine")
+
+
+def test_a_start_is_go_or_void() -> None:
+    assert started(ATTEMPT, {"go": {"pid": 7, "started": 2}}) == events.AttemptStarted(ATTEMPT, 7, 2.0)
+    assert started(ATTEMPT, {"go": {"started": 2.5}}) == events.AttemptStarted(ATTEMPT, 0, 2.5)
+    assert voided(ATTEMPT, {"void": {"why": "no"}}) == events.AttemptVoided(ATTEMPT, "no")
+    assert voided(ATTEMPT, {"void": {"why": "no", "refused": True}}).refused  # type: ignore[union-attr]
+    assert voided(ATTEMPT, {"void": {"why": "no", "trouble": True}}).trouble  # type: ignore[union-attr]
+
+
+def test_a_final_record_is_an_exit_or_lost() -> None:
+    assert ended(ATTEMPT, {"lost": {"why": "killed", "ended": 4}}) == events.AttemptLost(ATTEMPT, "killed", 4.0)
+    assert ended(ATTEMPT, {"exit": EXIT}) == facts.exit_of(ATTEMPT)
+    assert ended(ATTEMPT, {"exit": {**EXIT, "code": None, "signal": 9}}) == facts.exit_of(ATTEMPT, code=None, signal=9)
+
+
+@pytest.mark.parametrize(
+    ("record", "fact"),
+    [
+        ({"cancelled": "ann"}, {"cancelled": True}),
+        ({"cancelled": None}, {}),
+        ({"time_limit": True}, {"time_limit": True}),
+        ({"oom": True}, {"oom": True}),
+        ({"leftovers": 3}, {"leftovers": 3}),
+        ({"result": {"acc": 0.5}}, {"result": {"acc": 0.5}}),
+        ({"result": [1]}, {}),
+        ({"exec_error": "no interpreter"}, {"error": "no interpreter"}),
+        ({"result_error": "is no JSON"}, {"error": "is no JSON"}),
+        ({"sizes": {"out": 1, "err": 0}, "of a newer agent": 1}, {}),
+    ],
+)
+def test_what_an_exit_record_adds(record: dict[str, Any], fact: dict[str, Any]) -> None:
+    assert ended(ATTEMPT, {"exit": {**EXIT, **record}}) == facts.exit_of(ATTEMPT, **fact)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"code": None},
+        {"code": 0, "signal": 9},
+        {"code": 0.4},
+        {"code": False},
+        {"code": "0"},
+        {"code": []},
+        {"code": None, "signal": "9"},
+        {"max_rss": float("inf")},
+        {"max_rss": None},
+        {"started": None},
+        {"ended": "soon"},
+        {"duration": {}},
+        {"duration": float("nan")},
+        {"ended": 10**400},
+    ],
+    ids=str,
+)
+def test_a_record_that_does_not_say_how_it_ended_is_no_verdict(record: dict[str, Any]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        ended(ATTEMPT, {"exit": {**EXIT, **record}})
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["go", "void", "exit", "lost", "pid", "code", "why", "ended"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["go", "void", "exit", "lost"]), anything))
+def test_whatever_a_host_sends_is_a_fact_or_refused(record: dict[str, Any]) -> None:
+    for read in (started, voided, ended):
+        try:
+            fact = read(ATTEMPT, record)
+        except (KeyError, TypeError, ValueError):
+            continue
+        assert fact.attempt == ATTEMPT  # type: ignore[union-attr]
