@@ -22,6 +22,7 @@ from typing import Protocol
 
 from burnish.errors import HostRefused, HostUnreachable, printable
 from burnish.remote import agent
+from burnish.remote.remote_command import Ending, ending_error
 
 NOISE_LIMIT = 64 << 10  # bytes a login shell may print before the agent speaks
 READ_SIZE = 1 << 16
@@ -162,6 +163,7 @@ class LocalChannel:
         self._writing, self._reading, self._closing = threading.Lock(), threading.Lock(), threading.Lock()
         self._closed = False
         self._begun = False
+        self._head = b""
         self._stderr: deque[int] = deque(maxlen=STDERR_KEPT)
         # Unread, a full pipe would stop the agent.
         self._drain = threading.Thread(target=self._drain_stderr, name=f"stderr of {name}", daemon=True)
@@ -175,7 +177,7 @@ class LocalChannel:
     def read(self, size: int) -> bytes:
         with self._reading:
             if not self._closed and (data := self._stdout.read(size)):
-                self._begun = self._begun or PREAMBLE_START in data
+                self._note(data)
                 return data
         return self._ended()
 
@@ -211,24 +213,21 @@ class LocalChannel:
             with self._reading:
                 self._stdout.close()
 
+    def _note(self, data: bytes) -> None:
+        """Look for the agent's first words, so that the end of something else is told apart from the end of an agent."""
+        if not self._begun and len(self._head) <= NOISE_LIMIT:
+            self._head += data
+            self._begun = PREAMBLE_START in self._head
+
     def _ended(self) -> bytes:
         if self._closed:
             return b""
         status = self._process.wait()
         self._drain.join(ENDING_TIMEOUT)
-        if status == 0:
-            return b""
-        if status < 0:
-            raise HostUnreachable(f"{self._name}: its agent was ended by signal {-status}.")
-        said = bytes(self._stderr).decode("utf-8", "replace").strip() or "it said nothing"
-        lines = said.splitlines()
-        telling = printable(lines[-1] if lines[0].startswith("Traceback") else lines[0])
-        if self._begun:
-            raise HostUnreachable(f"{self._name}: its agent broke ({telling}).")
-        raise HostRefused(
-            f"{self._name}: {self._python} could not run burnish's agent; it ended with exit code {status}: {telling}. "
-            "Nothing was started there."
-        )
+        ending = Ending(status if status >= 0 else None, self._head, bytes(self._stderr), self._begun)
+        if error := ending_error(self._name, self._python, ending):
+            raise error
+        return b""
 
     def _drain_stderr(self) -> None:
         assert self._process.stderr is not None

@@ -1,0 +1,174 @@
+"""The first words between a coordinator and whatever runs at the other end; the local pipe."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from burnish.errors import HostRefused, HostUnreachable
+from burnish.remote import agent
+from burnish.remote.transport import LOADER, Channel, LocalTransport, bootstrap, remote_command
+from tests.support.waiting import wait_for
+
+
+def program(folder: Path, script: str) -> str:
+    """The path of a program that is run where a Python is expected."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def opened(python: str) -> Channel:
+    return LocalTransport(python).open()
+
+
+def ping(channel: Channel) -> bool:
+    """True if a living agent answers."""
+    channel.write(agent.encode_frame({"type": "ping", "id": "x"}))
+    ((header, _),) = agent.FrameReader().feed(channel.read(1 << 16))
+    return header["type"] == "pong"
+
+
+def test_agent_answers_after_its_preamble() -> None:
+    channel = opened(sys.executable)
+    assert bootstrap(channel) == b""
+    assert ping(channel)
+    channel.close()
+    assert channel.read(1) == b""
+
+
+@pytest.mark.parametrize(
+    "noise", ["echo Welcome to gpu1", "head -c 60000 /dev/zero", "printf 'burnish-agent no\\n\\n'"]
+)
+def test_noise_of_a_login_shell_is_skipped(tmp_path: Path, noise: str) -> None:
+    channel = opened(program(tmp_path, f'{noise}; exec {sys.executable} "$@"'))
+    assert bootstrap(channel) == b""
+    assert ping(channel)
+    channel.close()
+
+
+def test_too_much_noise_is_a_refusal_that_shows_it(tmp_path: Path) -> None:
+    channel = opened(program(tmp_path, "yes 'Welcome to \033[31mgpu1'"))
+    with pytest.raises(HostRefused, match="your shell prints on login") as refusal:
+        bootstrap(channel)
+    assert r"Welcome to \x1b[31mgpu1" in str(refusal.value)
+    channel.close()
+
+
+def test_python_that_is_too_old_says_its_version(tmp_path: Path) -> None:
+    """The same loader under a Python that calls itself 3.6.15."""
+    old = "import sys; sys.version_info = (3, 6, 15); exec(sys.argv[1])"
+    channel = opened(program(tmp_path, f"exec {sys.executable} -c '{old}' \"$4\""))
+    with pytest.raises(HostRefused, match=r"its Python is 3\.6\.15, and burnish needs 3\.8 or newer"):
+        bootstrap(channel)
+    channel.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("echo 'bash: python3: command not found' >&2; exit 127", "exit 127: bash: python3: command not found"),
+        (
+            "printf 'Traceback (most...)\n  File\nModuleNotFoundError: no x\n' >&2; exit 1",
+            "it needs python 3.8 or newer",
+        ),
+        ("exit 3", "exit 3, without a word"),
+        ("exit 0", "exit 0, without a word"),
+    ],
+)
+def test_what_cannot_run_an_agent_is_refused_in_its_own_words(tmp_path: Path, script: str, sentence: str) -> None:
+    channel = opened(program(tmp_path, script))
+    with pytest.raises(HostRefused, match=re.escape(sentence)):
+        bootstrap(channel)
+    channel.close()
+
+
+def test_missing_python_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HostRefused, match=f"there is no {tmp_path}/python3"):
+        opened(f"{tmp_path}/python3")
+    (tmp_path / "python3").touch()
+    with pytest.raises(HostRefused, match="Permission denied"):
+        opened(f"{tmp_path}/python3")
+
+
+def test_loader_that_is_killed_is_a_drop_and_no_refusal(tmp_path: Path) -> None:
+    channel = opened(program(tmp_path, "kill -9 $$"))
+    with pytest.raises(HostUnreachable):
+        bootstrap(channel)
+    channel.close()
+
+
+def test_agent_that_breaks_is_a_drop_and_no_refusal() -> None:
+    channel = opened(sys.executable)
+    bootstrap(channel)
+    channel.write(bytes([0xFF] * 8))
+    assert channel.read(1) == b""
+    channel.close()
+
+
+def test_damaged_source_is_not_run() -> None:
+    channel = opened(sys.executable)
+    channel.write(b'{"size": 8, "sha256": "00", "nonce": "x"}\n' + bytes.fromhex("789c030000000001"))
+    with pytest.raises(HostRefused, match="the agent arrived damaged"):
+        channel.read(1)
+    channel.close()
+
+
+def test_killed_agent_is_a_drop_for_who_reads_and_who_writes() -> None:
+    channel = opened(sys.executable)
+    bootstrap(channel)
+    os.kill(channel.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    with pytest.raises(HostUnreachable, match="a signal"):
+        channel.read(1)
+    with pytest.raises(HostUnreachable):
+        channel.write(b"x")
+    channel.close()
+
+
+def test_close_wakes_a_reader_and_a_writer_although_the_agent_hangs() -> None:
+    channel = opened(sys.executable)
+    bootstrap(channel)
+    os.kill(channel.pid, signal.SIGSTOP)  # type: ignore[attr-defined]
+    heard: list[object] = []
+
+    def write() -> None:
+        try:
+            channel.write(bytes(1 << 20))
+        except HostUnreachable as error:
+            heard.append(error)
+
+    threads = [threading.Thread(target=write), threading.Thread(target=lambda: heard.append(channel.read(1)))]
+    for thread in threads:
+        thread.start()
+    channel.close()
+    channel.close()
+    for thread in threads:
+        thread.join(10)
+    assert len(heard) == 2 and b"" in heard
+
+
+def test_agent_is_out_of_reach_of_the_terminal_and_ends_with_its_input() -> None:
+    channel = opened(sys.executable)
+    bootstrap(channel)
+    pid: int = channel.pid  # type: ignore[attr-defined]
+    assert os.getsid(pid) == pid != os.getsid(0)
+    began = time.monotonic()
+    channel.close()
+    assert time.monotonic() - began < 1
+    wait_for(lambda: agent.read_process(pid) is None)
+
+
+def test_loader_passes_every_shell_unchanged() -> None:
+    assert not re.search(r"['\\!\n]", LOADER) and LOADER.isascii() and LOADER.isprintable()
+    for shell in ("sh", "bash"):
+        echoed = subprocess.run([shell, "-c", remote_command("echo")], capture_output=True, check=True, text=True)
+        assert echoed.stdout == f"-I -S -c {LOADER}\n"
