@@ -19,7 +19,6 @@ Three cases cannot be told apart by counting, and each is decided so that no res
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -103,7 +102,13 @@ class Base:
         """(lines that `newer` has and this text has not, the reverse). Remembered: two texts in a row differ little."""
         if self._step is None or self._step[0] != newer.sha256:
             here, there = _lines(self), _lines(newer)
-            self._step = newer.sha256, there - here, here - there
+            if len(here) == len(
+                there
+            ):  # rows stay in place, as a rule: only where they differ is there something to compare
+                differing = [number for number, line in enumerate(here) if line != there[number]]
+                here, there = [here[number] for number in differing], [there[number] for number in differing]
+            before, after = frozenset(here), frozenset(there)
+            self._step = newer.sha256, after - before, before - after
         return self._step[1:]
 
 
@@ -117,7 +122,7 @@ class Choice:
 
 def choose(bases: Sequence[Base], theirs: Table) -> Choice:
     """The base of the save `theirs`. `bases`: oldest first, at least one; the last is the text that the save replaced."""
-    mine = lines_of(theirs.data)
+    mine = frozenset(lines_of(theirs.data))
     distances = _distances(bases, mine)
     least = min(distances)
     nearest = [number for number, distance in enumerate(distances) if distance == least]
@@ -138,25 +143,22 @@ def choose(bases: Sequence[Base], theirs: Table) -> Choice:
     return Choice(chosen, frozenset(_in_doubt(bases, nearest, candidates)))
 
 
-def lines_of(data: bytes) -> frozenset[str]:
-    """The lines of a text as a set: line ends, blank lines and order do not count; the second of two equal lines is another."""
+def lines_of(data: bytes) -> list[str]:
+    """The lines of a text that are not blank, without their ends."""
     text = data.decode("utf-8").removeprefix("\ufeff")
-    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
-    distinct = frozenset(lines)
-    if len(distinct) == len(lines):
-        return distinct
-    again = ((line, copy) for line, count in Counter(lines).items() for copy in range(1, count))
-    return distinct | {f"{line}\n{copy}" for line, copy in again}
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    return [line for line in text.split("\n") if line]
 
 
 @lru_cache(maxsize=3)
-def _lines(base: Base) -> frozenset[str]:
+def _lines(base: Base) -> list[str]:
     return lines_of(base.read())
 
 
 def _distances(bases: Sequence[Base], mine: frozenset[str]) -> list[int]:
     """How many rows of a save differ from each base, at least. From newest to oldest, by the little that they differ."""
-    lines = _lines(bases[-1])
+    lines = frozenset(_lines(bases[-1]))
     size, shared = len(lines), len(lines & mine)
     distances = [max(size, len(mine)) - shared]
     for newer, older in pairwise(reversed(bases)):
@@ -171,7 +173,8 @@ def _overtaken(base: Base, newest: Base, mine: frozenset[str]) -> bool:
     """True if the save shows what burnish wrote after `base`: somebody who looked at `base` could not know it."""
     if base is newest:
         return False
-    before, after = _records(_lines(base) - mine, _lines(base)), _records(mine - _lines(base), mine)
+    lines = frozenset(_lines(base))
+    before, after = _records(lines - mine, lines), _records(mine - lines, mine)
     if before is None or after is None:
         return False
     later = {job: word for job, word in after.items() if word not in PERSONAL and before.get(job) not in (None, word)}
@@ -181,7 +184,7 @@ def _overtaken(base: Base, newest: Base, mine: frozenset[str]) -> bool:
 def _save_taken_back(bases: Sequence[Base], equal: int, mine: frozenset[str]) -> int | None:
     """The newest save after `bases[equal]` (which reads like this one) that differs from it only in what people write."""
     for number in range(len(bases) - 1, equal, -1):
-        if bases[number].saved and _only_people_wrote(_lines(bases[number]), mine):
+        if bases[number].saved and _only_people_wrote(frozenset(_lines(bases[number])), mine):
             return number
     return None
 
@@ -203,7 +206,7 @@ def _records(lines: frozenset[str], all_lines: frozenset[str]) -> dict[JobId, st
     found = {}
     for line in lines:
         try:
-            fields = next(csv.reader([line.partition("\n")[0]], strict=True))
+            fields = next(csv.reader([line], strict=True))
         except csv.Error:
             return None
         if len(fields) != len(names):

@@ -97,14 +97,14 @@ def test_byte_order_mark_and_line_ends_are_kept(bom: str, newline: str) -> None:
 
 
 def test_only_changed_fields_are_written_anew() -> None:
-    text = HEAD + '"0", not_running ,"quoted","1e-4"\n1,hold,"x, y",010\n2,HOLD,z,1'
+    text = HEAD + '"0", not_running ,"quoted","1e-4"\n1,hold,"x, y",010\n2,HOLD,z,"1"'
     read = table(text)
     jobs = jobs_of(read)
     jobs[JobId(0)].word = Word.RUNNING
     jobs[JobId(2)].cells = ('he said "no"', "1")
     jobs[JobId(3)] = Job(JobId(3), (" a ", "b\nc"))
     assert render(read, jobs, read.columns).data.decode() == (
-        HEAD + '"0",RUNNING,"quoted","1e-4"\n1,hold,"x, y",010\n2,HOLD,"he said ""no""",1\n3,NOT_RUNNING," a ","b\nc"\n'
+        HEAD + '"0",RUNNING,"quoted","1e-4"\n1,hold,"x, y",010\n2,HOLD,"he said ""no""","1"\n3,NOT_RUNNING," a ","b\nc"\n'
     )
 
 
