@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from burnish.core.bases import Base, Choice, choose, kept
@@ -62,8 +62,12 @@ class BaseTexts:
             temp.unlink(missing_ok=True)
             raise refusals.unkept(str(self.folder), error) from None
 
-    def bases(self) -> list[Base]:
-        """All that are kept, oldest first, those of other coordinators too. Raises StoreError if the folder cannot be read."""
+    def bases(self, journal: Iterable[str] = ()) -> list[Base]:
+        """All that are kept, oldest first, those of other coordinators too. Raises StoreError if the folder cannot be read.
+
+        `journal`: sha256 of the texts that the journal names, in its order (`State.rendered`). It decides what is newer, since the
+        clocks of coordinators differ; texts that it names no more are older.
+        """
         found = {}
         try:
             for entry in os.scandir(self.folder):
@@ -72,11 +76,12 @@ class BaseTexts:
         except OSError as error:
             raise refusals.unkept(str(self.folder), error) from None
         self._known = {name: self._known[name] for name in found}
-        return sorted(found.values(), key=lambda base: base.at)
+        place = {sha256: number for number, sha256 in enumerate(journal)}
+        return sorted(found.values(), key=lambda base: (place.get(base.sha256, -1), base.at))
 
-    def choose(self, theirs: Table) -> Choice | None:
+    def choose(self, theirs: Table, journal: Iterable[str] = ()) -> Choice | None:
         """The base of a save (`core.bases.choose`), or None where no text is kept. Raises StoreError as `bases` does."""
-        bases = self.bases()
+        bases = self.bases(journal)
         while bases:
             try:
                 choice = choose(bases, theirs)
