@@ -65,8 +65,8 @@ class BaseTexts:
     def bases(self, journal: Iterable[str] = ()) -> list[Base]:
         """All that are kept, oldest first, those of other coordinators too. Raises StoreError if the folder cannot be read.
 
-        `journal`: sha256 of the texts that the journal names, in its order (`State.rendered`). It decides what is newer, since the
-        clocks of coordinators differ; texts that it names no more are older.
+        `journal`: sha256 of the texts that the journal names, in its order (`State.rendered`). It decides what is newer, since
+        the clocks of coordinators differ; texts that it names no more are older.
         """
         found = {}
         try:
