@@ -104,7 +104,8 @@ def test_only_changed_fields_are_written_anew() -> None:
     jobs[JobId(2)].cells = ('he said "no"', "1")
     jobs[JobId(3)] = Job(JobId(3), (" a ", "b\nc"))
     assert render(read, jobs, read.columns).data.decode() == (
-        HEAD + '"0",RUNNING,"quoted","1e-4"\n1,hold,"x, y",010\n2,HOLD,"he said ""no""","1"\n3,NOT_RUNNING," a ","b\nc"\n'
+        HEAD
+        + '"0",RUNNING,"quoted","1e-4"\n1,hold,"x, y",010\n2,HOLD,"he said ""no""","1"\n3,NOT_RUNNING," a ","b\nc"\n'
     )
 
 
