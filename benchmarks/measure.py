@@ -1,0 +1,49 @@
+"""Seconds and mebibytes of a command, and the tables that commands are measured on."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BURNISH = [sys.executable, "-m", "burnish"]
+AT_REST = 2.0  # s after which nobody is taken to be writing a table
+
+
+def timed(command: list[str], folder: Path, stdin: str = "") -> float:
+    """Seconds that `command` takes in `folder`. One that fails ends the benchmark."""
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, input=stdin, capture_output=True, text=True)
+    seconds = time.perf_counter() - start
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-500:]}")
+    return seconds
+
+
+def median_time(command: list[str], folder: Path, rounds: int) -> float:
+    """Median seconds of `rounds` calls, after one that is not counted."""
+    timed(command, folder)
+    return statistics.median(timed(command, folder) for _ in range(rounds))
+
+
+def peak_memory(command: list[str], folder: Path) -> float:
+    """Most memory that `command` held, in MiB."""
+    program = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True); "
+    program += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout) / 1024
+
+
+def sweep(folder: Path, jobs: int) -> list[str]:
+    """Put a CSV of `jobs` jobs into `folder`; the command that makes a table of it."""
+    (folder / "sweep.csv").write_text("--n\n" + "".join(f"{n}\n" for n in range(jobs)), encoding="utf-8")
+    return [*BURNISH, "create", "--csv", "sweep.csv"]
+
+
+def let_rest() -> None:
+    """Wait until the table is old enough that a look at it does not ask whether an editor is still writing."""
+    time.sleep(AT_REST)
