@@ -8,6 +8,7 @@ import click
 
 from burnish.cli import options
 from burnish.cli.options import Context
+from burnish.cli.parameters import Whole
 from burnish.errors import UsageError
 
 SOURCES = ("yaml", "csv", "func")
@@ -20,7 +21,7 @@ SOURCES = ("yaml", "csv", "func")
 @click.option("--append", is_flag=True, help="Add the combinations that the table does not have yet.")
 @click.option("--force", is_flag=True, help="Replace a table with no running jobs; the old one is kept as .bak.")
 @click.option(
-    "--max_jobs", type=click.IntRange(1), default=100_000, show_default=True, metavar="N", help="Refuse larger sweeps."
+    "--max_jobs", type=Whole(1), default=100_000, show_default=True, metavar="N", help="Refuse larger sweeps."
 )
 @click.option("-n", "--dry_run", is_flag=True, help="Print the rows and write nothing.")
 @options.common
@@ -34,8 +35,10 @@ def create(context: Context, append: bool, force: bool, max_jobs: int, dry_run: 
 
     given = [(name, value) for name in SOURCES if (value := sources[name])]
     if len(given) != 1:
+        names = " and ".join(f"--{name}" for name, _ in given)
         raise UsageError(
-            "create needs one of --yaml, --csv and --func. Nothing was written.", hint="burnish create --yaml grid.yaml"
+            f"create needs one of --yaml, --csv and --func; given: {names or 'none'}. Nothing was written.",
+            hint="burnish create --yaml grid.yaml",
         )
     if append and force:
         raise UsageError("create takes --append or --force, not both. Nothing was written.")

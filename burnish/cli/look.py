@@ -9,6 +9,7 @@ import click
 
 from burnish.cli import options
 from burnish.cli.options import Context
+from burnish.cli.parameters import State, Whole
 from burnish.core.jobs import Word
 from burnish.errors import UsageError
 
@@ -19,7 +20,7 @@ from burnish.errors import UsageError
     "--state",
     "words",
     multiple=True,
-    type=click.Choice([w.value for w in Word], case_sensitive=False),
+    type=State(),
     metavar="STATE",
     help="Only jobs in this state; may be repeated.",
 )
@@ -27,7 +28,7 @@ from burnish.errors import UsageError
 @click.option("--json", "as_json", is_flag=True, help="For programs; see docs/status-json.md.")
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
 @options.common
-def status(context: Context, every: bool, words: tuple[str, ...], ids: Any, as_json: bool, watch: bool) -> None:
+def status(context: Context, every: bool, words: tuple[Word, ...], ids: Any, as_json: bool, watch: bool) -> None:
     """Show how many jobs are in which state, then the jobs.
 
     \b
@@ -40,7 +41,7 @@ def status(context: Context, every: bool, words: tuple[str, ...], ids: Any, as_j
 
     opened = session.look(context.paths, context.out.say)
     opened.jobs(ids)
-    chosen = {Word(word.upper()) for word in words} or None
+    chosen = frozenset(words) or None
 
     def shown() -> StatusView:
         return StatusView(snapshot.take(opened.state, time.time()), every, chosen, ids)
@@ -56,12 +57,12 @@ def status(context: Context, every: bool, words: tuple[str, ...], ids: Any, as_j
 
 
 @click.command(context_settings=options.SETTINGS)
-@click.argument("job", required=False, type=click.IntRange(0))
-@click.option("--job_id", "job_id", type=click.IntRange(0), metavar="N", help="Whose log; the same as JOB.")
+@click.argument("job", required=False, type=Whole())
+@click.option("--job_id", "job_id", type=Whole(), metavar="N", help="Whose log; the same as JOB.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until the job ends.")
-@click.option("-n", "--tail", type=click.IntRange(0), metavar="K", help="Only the last K lines.")
+@click.option("-n", "--tail", type=Whole(), metavar="K", help="Only the last K lines.")
 @click.option("--stderr", is_flag=True, help="What the job wrote to stderr.")
-@click.option("--attempt", type=click.IntRange(1), metavar="K", help="An older attempt's log.")
+@click.option("--attempt", type=Whole(1), metavar="K", help="An older attempt's log.")
 @click.option("--errors", is_flag=True, help="The last lines of every failed job, alike ones together.")
 @click.option("--meta", is_flag=True, help="Command, host, times, exit.")
 @options.common

@@ -85,7 +85,9 @@ def outcome(arguments: list[str]) -> int:
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
-        error.show()
+        say(f"error: {error.format_message()}")
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            say(f"hint: {error.ctx.command_path} --help")
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the parameter types of this command line.
+"""Options that several commands share.
 
 Option names are written with underscores and accept dashes too. `Context` is what every command gets: where the table is, and how
 to speak.
@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from burnish.core import durations, verbs
-from burnish.errors import UsageError
+from burnish.cli.parameters import Ids
 from burnish.store.paths import Paths
 from burnish.views import output
 
@@ -69,29 +68,6 @@ def common(command: F) -> F:
 def yes(command: F) -> F:
     """Add --yes."""
     return click.option("--yes", is_flag=True, help="Do not ask.")(command)
-
-
-class Ids(click.ParamType[Any]):
-    """`3`, `3,5-8`, `all` -> a frozenset of ids, or ALL for all of them."""
-
-    name = "ids"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if not isinstance(value, str) else verbs.parse_ids(value)
-
-
-class Duration(click.ParamType[Any]):
-    """`90`, `90s`, `10m`, `2h`, `3d` -> seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return durations.parse(value)
-        except ValueError:
-            raise UsageError(f'"{value}" is not a duration. Expected 90, 90s, 10m, 2h or 3d.') from None
 
 
 def job_ids(required: bool = False, help: str = "Only these jobs: 3, or 3,5-8, or all.") -> Callable[[F], F]:

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from burnish.cli import options
 from burnish.cli.options import Context
+from burnish.cli.parameters import Duration
 from burnish.core.spec import GRACE
 from burnish.errors import UsageError
 
@@ -45,7 +46,7 @@ def reset(context: Context, ids: Any, errors_only: bool, kill: bool, yes: bool) 
 @options.job_ids()
 @click.option("--all", "everything", is_flag=True, help="Every job that runs or waits.")
 @click.option(
-    "--grace", type=options.Duration(), default="10s", show_default=True, metavar="TIME", help="Between TERM and KILL."
+    "--grace", type=Duration(), default="10s", show_default=True, metavar="TIME", help="Between TERM and KILL."
 )
 @options.common
 def cancel(context: Context, ids: Any, everything: bool, grace: float) -> int:
@@ -60,7 +61,8 @@ def cancel(context: Context, ids: Any, everything: bool, grace: float) -> int:
 
     named = click.get_current_context().get_parameter_source("ids") is not ParameterSource.DEFAULT
     if named == everything:
-        raise UsageError("cancel needs --job_id IDS or --all. Nothing was cancelled.")
+        given = "both" if named else "neither"
+        raise UsageError(f"cancel needs one of --job_id IDS and --all; given: {given}. Nothing was cancelled.")
     opened = session.Session.open(context.paths, context.out.say)
     return 3 if opened.cancel(None if everything else ids, grace) else 0
 
@@ -95,7 +97,7 @@ def release(context: Context, ids: Any) -> None:
 
 @click.command(context_settings=options.SETTINGS)
 @click.option("--keep_db", is_flag=True, help="Keep the table; remove logs and journal.")
-@click.option("--older_than", type=options.Duration(), metavar="AGE", help="Only logs of jobs that ended longer ago.")
+@click.option("--older_than", type=Duration(), metavar="AGE", help="Only logs of jobs that ended longer ago.")
 @click.option("--force", is_flag=True, help="Cancel what runs first.")
 @options.yes
 @options.common

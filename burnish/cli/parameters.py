@@ -1,0 +1,83 @@
+"""The parameter types of this command line: from what was typed to a value, or a sentence that says what was expected.
+
+click's own sentences name no remedy ("is not a valid integer range"); and a value that cannot be read must never become a
+default.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import CompletionItem
+
+from burnish.core import durations, verbs
+from burnish.core.jobs import Word
+from burnish.errors import UsageError, printable
+
+LONGEST_NUMBER = 20  # digits; Python refuses to read thousands of them
+
+
+def refuse(param: click.Parameter | None, value: str, expected: str) -> NoReturn:
+    """Raise UsageError: which option, what was typed, what was expected."""
+    name = param.opts[0] if param is not None and param.param_type_name == "option" else "the argument"
+    raise UsageError(f'{name} "{printable(value)}": expected {expected}. Nothing was done.')
+
+
+class Ids(click.ParamType[Any]):
+    """`3`, `3,5-8` -> a frozenset of ids; `all` -> None."""
+
+    name = "ids"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if not isinstance(value, str) else verbs.parse_ids(value)
+
+
+class Duration(click.ParamType[Any]):
+    """`90`, `90s`, `10m`, `2h`, `3d` -> seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        seconds = durations.parse(value)
+        if seconds is None:
+            refuse(param, value, durations.EXPECTED)
+        return seconds
+
+
+class Whole(click.ParamType[Any]):
+    """A whole number, `least` or more, `most` at most."""
+
+    name = "number"
+
+    def __init__(self, least: int = 0, most: int | None = None) -> None:
+        self.least = least
+        self.most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        number = int(value) if value.isascii() and value.isdigit() and len(value) < LONGEST_NUMBER else -1
+        if number < self.least or (self.most is not None and number > self.most):
+            upwards = "or more" if self.most is None else f"to {self.most}"
+            refuse(param, value, f"a whole number, {self.least} {upwards}")
+        return number
+
+
+class State(click.ParamType[Any]):
+    """A word of the STATE column, in any case, with - or _ -> `Word`."""
+
+    name = "state"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, Word):
+            return value
+        word = value.upper().replace("-", "_")
+        if word not in Word.__members__:
+            refuse(param, value, f"one of {', '.join(Word.__members__)}")
+        return Word(word)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word.value) for word in Word if word.value.startswith(incomplete.upper())]
