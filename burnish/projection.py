@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable, Mapping
 
 from burnish.core import events
-from burnish.core.bases import choose
 from burnish.core.events import Fact
 from burnish.core.jobs import JobId
 from burnish.core.merge import Merged, merge
@@ -132,12 +131,11 @@ class Projection:
 
         def decide(state: State) -> list[Fact]:
             nonlocal merged
-            bases = self._texts.bases()
-            if not bases:
+            choice = self._texts.choose(theirs, state.rendered)
+            if choice is None:
                 raise StoreError(
                     f"{self._paths.bases}: the texts that edits are merged against are gone. Nothing was merged."
                 )
-            choice = choose(bases, theirs)
             merged = merge(choice.base, theirs, state.jobs, state.columns, state.next_id, choice.ambiguous)
             known = theirs.sha256 in state.rendered
             if merged.refused or (known and not merged.facts):

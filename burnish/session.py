@@ -12,20 +12,23 @@ import shlex
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from burnish.coordinator import Coordinator, Outcome, Place, Plan
+from burnish.coordinator import Coordinator, Outcome, Plan
 from burnish.core import events, merge, verbs
 from burnish.core.events import Fact
+from burnish.core.hosts import Host, select
 from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.placement import Selection, WaitingQueue
 from burnish.core.reports import Report
+from burnish.core.slots import slots_of
 from burnish.core.state import Phase, State, phase
 from burnish.core.verbs import Wish, name_ids
 from burnish.errors import BurnishError, UsageError, printable
 from burnish.projection import Projection
 from burnish.remote import conversation
 from burnish.remote.link import Link
-from burnish.remote.transport import LocalTransport
+from burnish.remote.transport import LocalTransport, Transport
 from burnish.runners.refusal import RunnerRefused
 from burnish.runners.sources import CommandSource
 from burnish.store.journal import Journal
@@ -164,8 +167,7 @@ class Session:
                 self.say("Nothing is running or waiting.")
             return []
         began = time.monotonic()
-        plan = Plan(attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)
-        self.coordinator(plan, local_places(0)).run()
+        self.coordinator(Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)).run()
         left = [attempt for attempt in wish.attempts if attempt in self.state.open]
         gone = [attempt.job for attempt in wish.attempts if attempt not in self.state.open]
         if gone:
@@ -186,7 +188,7 @@ class Session:
         waiting = sum(phase(job) is Phase.WAITING for job in self.state.listed())
         if waiting and not self.presence.others():
             self.say(f"{waiting} jobs wait and no burnish run is going; this waits until one has run them.")
-        outcome = self.coordinator(Plan(selection=selection, until=at_rest), local_places(0)).run()
+        outcome = self.coordinator(Plan((), selection=selection, until=at_rest)).run()
         return exit_code(self, outcome)
 
     def _wish(self, verb: Callable[[State], Wish]) -> Wish:
@@ -209,10 +211,7 @@ class Session:
     # -- running ---------------------------------------------------------------------------------------------------
 
     def coordinator(
-        self,
-        plan: Plan,
-        places: Sequence[Place],
-        on_news: Callable[[Sequence[Fact], State], None] = lambda facts, state: None,
+        self, plan: Plan, on_news: Callable[[Sequence[Fact], State], None] = lambda facts, state: None
     ) -> Coordinator:
         """A coordinator over this table, ready to run."""
         return Coordinator(
@@ -221,15 +220,21 @@ class Session:
             self.paths,
             self.presence,
             self.projection,
-            places,
             self._connect,
             plan,
             say=self.say,
             on_news=on_news,
         )
 
-    def _connect(self, place: Place, report: Callable[[Report], None]) -> Link:
-        return Link(place.host, LocalTransport(), self.state.table, STATE_DIR, report)
+    def _connect(self, host: Host, report: Callable[[Report], None]) -> Link:
+        return Link(host.name, self._transport(host), self.state.table, host.state_dir, report)
+
+    def _transport(self, host: Host) -> Transport:
+        if host.connection == "local":
+            return LocalTransport()
+        from burnish.remote.ssh import SshTransport
+
+        return SshTransport(host, note=self.say)
 
     def forget_on_hosts(self) -> None:
         """Let the hosts of this table remove what they keep of it. Where one does not answer, its tombstones stay, harmlessly."""
@@ -239,35 +244,52 @@ class Session:
             except BurnishError as error:
                 self.say(f"{error} Its tombstones of this table stay.")
 
-    def dry_run(self, source: CommandSource, chosen: Selection, workers: int) -> Iterator[str]:
-        """What the first jobs would run: host, slot, what burnish adds to the environment, command."""
-        queue = WaitingQueue(chosen.admits)
+    def dry_run(self, plan: Plan) -> Iterator[str]:
+        """What the first jobs would run: host, slot, what is added to the environment, command."""
+        assert plan.source is not None
+        queue = WaitingQueue(plan.selection.admits)
         queue.update(self.state.jobs, self.state)
         waiting = len(queue)
-        for number in range(min(waiting, SHOWN_COMMANDS)):
+        slots = [slot for host in plan.hosts for slot in _slots(host, plan.workers)]
+        for slot in slots[: min(waiting, SHOWN_COMMANDS)]:
             job_id = queue.pop()
             assert job_id is not None
-            yield from self._shown_command(source, self.state.jobs[job_id], number % workers)
-        yield f"{waiting} jobs would run, {workers} at a time. Nothing was started (--dry_run)."
+            yield from self._shown_command(plan.source, self.state.jobs[job_id], slot)
+        yield f"{waiting} jobs would run, {plan.most or len(slots)} at a time. Nothing was started (--dry_run)."
 
-    def _shown_command(self, source: CommandSource, job: Job, worker: int) -> Iterator[str]:
+    def _shown_command(self, source: CommandSource, job: Job, slot: Slot) -> Iterator[str]:
         values = {"JOB_ID": str(job.id), "STATE": job.word.value, **self.state.values(job)}
         logs = self.paths.log_dir
         try:
-            made = source.prepare(values, {"log_dir": str(logs.parent), "prefix": logs.name, "host": LOCAL, "gpus": ""})
+            made = source.prepare(
+                values, {"log_dir": str(logs.parent), "prefix": logs.name, "host": slot.host, "gpus": slot.gpu or ""}
+            )
         except RunnerRefused as refusal:
             yield f"{job.id}: {refusal}"
             return
-        extra = " ".join(f"{name}={shlex.quote(value)}" for name, value in (made.env or {}).items())
-        yield printable(
-            f"{job.id} on {LOCAL}, worker {worker}: {extra}{' ' if extra else ''}{shlex.join(made.argv)}", 4000
-        )
+        gpu = {"CUDA_VISIBLE_DEVICES": slot.gpu} if slot.gpu else {}
+        extra = "".join(f"{name}={shlex.quote(value)} " for name, value in {**gpu, **(made.env or {})}.items())
+        yield printable(f"{job.id} on {slot.host}, slot {slot.index}: {extra}{shlex.join(made.argv)}", 4000)
 
 
-def local_places(workers: int) -> list[Place]:
-    """This machine with `workers` plain workers: no machine-wide lock, the run's own environment."""
-    slots = tuple(Slot(LOCAL, index) for index in range(workers))
-    return [Place(LOCAL, slots, {"connection": "local", "workdir": os.getcwd()})]
+def _slots(host: Host, workers: int | None) -> tuple[Slot, ...]:
+    return slots_of(host) if workers is None else tuple(Slot(host.name, number) for number in range(workers))
+
+
+def this_machine() -> Host:
+    """The host of a run without an inventory: plain workers, no machine-wide lock, the run's own environment."""
+    return Host(LOCAL, connection="local", workdir=os.getcwd(), gpus=())
+
+
+def lab(hosts_file: str, limit: str | None) -> tuple[Host, ...]:
+    """The hosts of an inventory file. Raises InputError for what is wrong with it, UsageError for a limit that names none."""
+    from burnish.core import inventory
+    from burnish.store import yaml_file
+
+    hosts = inventory.read(yaml_file.load(hosts_file)).hosts
+    here = os.getcwd()
+    chosen = select(hosts, limit) if limit is not None else hosts
+    return tuple(host if host.workdir is not None else replace(host, workdir=here) for host in chosen)
 
 
 def selection(state: State, ids: frozenset[JobId] | None, where: Sequence[str]) -> Selection:

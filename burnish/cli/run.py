@@ -13,6 +13,8 @@ from burnish.errors import UsageError
 
 
 @click.command(context_settings={**options.SETTINGS, "auto_envvar_prefix": "BURNISH_RUN"})
+@click.option("--hosts", metavar="FILE", help="Run on the hosts of this inventory [default: this machine].")
+@click.option("--limit", metavar="HOST_OR_GROUP", help="Only these hosts of the inventory.")
 @click.option("--func", metavar="M.F", help="Call runner(runner_args, job_dict) for each job's command.")
 @click.option("--python_file", metavar="FILE", help="Run: python FILE KEY VALUE ...")
 @click.option("--command", "template", metavar="TEMPLATE", help="Fill a command line: 'python train.py lr={--lr}'.")
@@ -22,10 +24,8 @@ from burnish.errors import UsageError
 @click.option(
     "--num_workers",
     type=click.IntRange(1, 100_000),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Jobs at a time.",
+    help="Jobs at a time [default: 1; with --hosts, as many as there are slots].",
 )
 @click.option("--num_jobs", type=click.IntRange(0), metavar="N", help="Start at most this many, then end.")
 @options.job_ids()
@@ -35,7 +35,7 @@ from burnish.errors import UsageError
 @click.option("-v", "--verbose", is_flag=True, help="Say when each job starts and ends.")
 @options.common
 def run(context: Context, **asked: Any) -> int:
-    """Run every NOT_RUNNING job until none is left, on this machine.
+    """Run every NOT_RUNNING job until none is left, on this machine or on the hosts of an inventory.
 
     Takes back whatever an earlier run left running. Ctrl-C stops starting; running jobs live on.
 
@@ -47,22 +47,37 @@ def run(context: Context, **asked: Any) -> int:
     from burnish.views import live
 
     source = _source(**{key: asked[key] for key in ("func", "python_file", "template", "python")})
+    where = _where(asked["hosts"], asked["limit"], asked["num_workers"])
     opened = session.Session.open(context.paths, context.out.say)
-    selection = session.selection(opened.state, asked["ids"], asked["where"])
+    plan = Plan(
+        **where,
+        source=source,
+        selection=session.selection(opened.state, asked["ids"], asked["where"]),
+        num_jobs=asked["num_jobs"],
+    )
     if asked["dry_run"]:
-        context.out.lines(opened.dry_run(source, selection, asked["num_workers"]))
+        context.out.lines(opened.dry_run(plan))
         return 0
     source.check(opened.state.columns)
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"])
-    coordinator = opened.coordinator(
-        Plan(source, selection, asked["num_jobs"]), session.local_places(asked["num_workers"]), voice.hear
-    )
+    coordinator = opened.coordinator(plan, voice.hear)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, frame: coordinator.stop(received))
     outcome = coordinator.run()
     source.close()
     voice.summary(outcome.taken, outcome.stopped_by)
     return session.exit_code(opened, outcome)
+
+
+def _where(hosts: str | None, limit: str | None, num_workers: int | None) -> dict[str, Any]:
+    """The hosts of a run and how much of them it may use: fields of a `Plan`. Raises InputError or UsageError."""
+    from burnish import session
+
+    if hosts is None:
+        if limit is not None:
+            raise UsageError("--limit goes with --hosts only. Nothing was started.")
+        return {"hosts": (session.this_machine(),), "workers": num_workers or 1}
+    return {"hosts": session.lab(hosts, limit), "most": num_workers}
 
 
 def _source(func: str | None, python_file: str | None, template: str | None, python: str | None) -> Any:

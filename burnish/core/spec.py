@@ -8,15 +8,28 @@ from typing import Any
 from burnish.core import events
 from burnish.core.command import Command
 from burnish.core.events import Fact
+from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, AttemptId
 
 GRACE = 10.0  # s between TERM and KILL when a job is cancelled
 LATEST = 1e12  # s: no time or duration is as large
 
 
-def spec(attempt: Attempt, command: Command, table: str, log_dir: str, logs: Mapping[str, str]) -> dict[str, Any]:
-    """What the agent is asked to start. `logs`: the paths of `out` and `err` if the job writes them in place, else nothing."""
-    environment = {
+def spec(
+    attempt: Attempt,
+    command: Command,
+    host: Host,
+    *,
+    table: str,
+    log_dir: str,
+    logs: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> dict[str, Any]:
+    """What the agent is asked to start. `logs`: the paths of `out` and `err` if the job writes them in place, else nothing.
+
+    `environment`: what the host's entry and slot add. What the command itself sets wins over it, burnish's own names over both.
+    """
+    own = {
         "BURNISH_JOB_ID": str(attempt.id.job),
         "BURNISH_ATTEMPT": str(attempt.id.number),
         "BURNISH_DB": table,
@@ -28,7 +41,8 @@ def spec(attempt: Attempt, command: Command, table: str, log_dir: str, logs: Map
     return {
         "argv": list(command.argv),
         "cwd": command.cwd or attempt.entry["workdir"],
-        "env": {**environment, **(command.env or {})},
+        "env": {**environment, **(command.env or {}), **own},
+        "setup": host.setup,
         "grace": GRACE,
         **logs,
     }

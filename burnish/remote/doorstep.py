@@ -54,12 +54,12 @@ class Doorsteps:
     """A doorstep for each sshd, shared by all links of the process."""
 
     def __init__(self, at_once: int, failures: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._new = lambda: Doorstep(at_once, failures, clock)
+        self._limits = (at_once, failures, clock)
         self._lock = threading.Lock()
         self._known: dict[tuple[str, int], Doorstep] = {}
 
     def at(self, hostname: str, port: int, user: str) -> contextlib.AbstractContextManager[Doorstep]:
         """A place for `user` at the doorstep of the sshd at `hostname`:`port`, held for the length of a `with` block."""
         with self._lock:
-            doorstep = self._known.setdefault((hostname, port), self._new())
+            doorstep = self._known.setdefault((hostname, port), Doorstep(*self._limits))
         return doorstep.place(user)

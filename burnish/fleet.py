@@ -1,0 +1,128 @@
+"""The hosts of one run: a link to each, its slots, and the logs that come home from it.
+
+A host is here because jobs may start on it, or only to collect what an earlier run left there. The coordinator decides; the fleet
+carries orders and knows what each host has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish.core import actions
+from burnish.core.hosts import Host
+from burnish.core.jobs import Attempt, HostName, Slot
+from burnish.core.reports import Report, Welcome
+from burnish.core.slots import environment, slots_of
+from burnish.remote.link import Link
+from burnish.remote.logs import LogPull
+
+Connect = Callable[[Host, Callable[[Report], None]], Link]
+
+
+@dataclass(slots=True)
+class Member:
+    """A host and our end of it. `slots` are empty where nothing may start; `refused`: why it is not used in this run."""
+
+    host: Host
+    link: Link
+    slots: tuple[Slot, ...]
+    logs: LogPull
+    refused: str | None = None
+    paused_until: float = 0.0
+
+    @property
+    def here(self) -> bool:
+        """True if its jobs write their logs in place: this machine."""
+        return self.host.connection == "local"
+
+
+class Fleet:
+    """Members by name. `connect` makes a link that is not started yet; `report` gets what the hosts say."""
+
+    def __init__(self, connect: Connect, report: Callable[[Report], None]) -> None:
+        self.members: dict[HostName, Member] = {}
+        self._connect = connect
+        self._report = report
+
+    def add(self, host: Host, *, starts: bool = True, slots: tuple[Slot, ...] | None = None) -> None:
+        """Take in a host and begin to connect. Without `starts`, only to collect."""
+        link = self._connect(host, self._report)
+        chosen = () if not starts else slots_of(host) if slots is None else slots
+        self.members[host.name] = Member(host, link, chosen, LogPull(link.send))
+        link.start()
+
+    def close(self) -> None:
+        """End all links; what runs on the hosts runs on."""
+        for member in self.members.values():
+            member.link.close()
+
+    def watch(self) -> None:
+        """Let links notice silence, and ask for what has been added to logs."""
+        for member in self.members.values():
+            member.link.watch()
+            member.logs.ask()
+
+    def welcome(self, host: HostName) -> Welcome | None:
+        """What the host said of itself; None while it does not answer."""
+        member = self.members.get(host)
+        return None if member is None else member.link.welcome
+
+    def holds(self, attempt: Attempt) -> bool:
+        """True if the host that answers under this name is the one the attempt was claimed on."""
+        welcome = self.welcome(attempt.host)
+        return welcome is not None and welcome.state_id == attempt.state_id
+
+    def ready(self, now: float, drained: Mapping[HostName, str]) -> Iterable[Member]:
+        """Members on which something may be started now."""
+        for member in self.members.values():
+            if member.slots and member.link.up and member.host.name not in drained and now >= member.paused_until:
+                yield member
+
+    @property
+    def hopeless(self) -> bool:
+        """True if no host that jobs may start on will become usable by waiting."""
+        starters = [member for member in self.members.values() if member.slots]
+        return all(member.refused is not None for member in starters)
+
+    def entry(self, host: HostName) -> dict[str, Any]:
+        """What a later run needs to reach the host."""
+        return self.members[host].host.to_entry()
+
+    def job_environment(self, host: HostName, gpus: tuple[str, ...], plain: bool) -> dict[str, str]:
+        """What the inventory adds to a job's environment on this slot; a plain worker inherits the run's own instead."""
+        described = self.members[host].host
+        return {} if plain else {**dict(described.env), **environment(described, gpus)}
+
+    def expect_logs(self, attempt: Attempt, path: Callable[[str, str], Path]) -> None:
+        """Bring this attempt's logs home from now on, unless it writes them in place. Raises StoreError."""
+        member = self.members[attempt.host]
+        if not member.here:
+            member.logs.watch(attempt.name, {stream: path(attempt.log, stream) for stream in ("out", "err")})
+
+    def send(self, action: actions.Action, specs: Mapping[str, dict[str, Any]]) -> None:
+        """Give an order. To a host that is not here, or does not answer now, this does nothing."""
+        member = self.members.get(action.host)
+        if member is None:
+            return
+        if isinstance(action, actions.AckAttempt):
+            member.logs.forget(action.name)
+        member.link.send(frame(action, specs))
+
+
+def frame(action: actions.Action, specs: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The message that carries an order (docs/protocol.md)."""
+    match action:
+        case actions.StartAttempt(_, name, incarnation, state_id):
+            claim = {"incarnation": incarnation, "state_id": state_id}
+            return {"type": "start", "attempt": name, "spec": specs[name], **claim}
+        case actions.VoidAttempt(_, name, incarnation, state_id, why):
+            return {"type": "void", "attempt": name, "why": why, "incarnation": incarnation, "state_id": state_id}
+        case actions.CancelAttempt(_, name, grace, by):
+            return {"type": "cancel", "attempt": name, "grace": grace, "by": by}
+        case actions.AskStatus(_, name):
+            return {"type": "status", "attempt": name}
+        case actions.AckAttempt(_, name):
+            return {"type": "ack", "attempt": name}

@@ -1,0 +1,124 @@
+"""What a host's report proves, and which order answers it.
+
+A report may be late, a repetition, or about something long settled, and a host may be hostile. A fact is proposed only where the
+report is about the open attempt of that very name, and only a record that the attempt's own supervisor or agent made is believed:
+a host that knows nothing proves nothing, unless it has rebooted since the claim.
+
+A verdict is proposed when the logs before it are at home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+
+from burnish.core import actions, events, reports
+from burnish.core.events import Fact
+from burnish.core.jobs import Attempt, AttemptId
+from burnish.core.spec import ended, started, voided
+from burnish.core.state import State
+from burnish.errors import StoreError
+from burnish.fleet import Fleet
+from burnish.store.paths import Paths
+
+HostReport = reports.AttemptReported | reports.LogPulled | reports.RequestRefused
+
+
+class Hearing:
+    """Turns reports into proposals. `propose` takes a fact for the next commit; `known` holds the attempts that we may start."""
+
+    def __init__(
+        self,
+        state: State,
+        fleet: Fleet,
+        paths: Paths,
+        propose: Callable[[Fact], None],
+        known: Container[str],
+        say: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._state = state
+        self._fleet = fleet
+        self._paths = paths
+        self._propose = propose
+        self._known = known
+        self._say = say
+        self._clock = clock
+        self._ending: dict[str, Fact] = {}  # verdicts that wait for the rest of their logs, by the attempt's name
+
+    def hear(self, report: HostReport) -> Iterator[actions.Action]:
+        """Propose what the report proves; the orders that answer it."""
+        try:
+            match report:
+                case reports.AttemptReported():
+                    yield from self._status(report)
+                case reports.LogPulled():
+                    self._log(report)
+                case reports.RequestRefused():
+                    yield from self._refusal(report)
+        except (KeyError, TypeError, ValueError) as error:
+            self._say(
+                f"{report.host}: its record of {report.name} cannot be read ({error!r}). Nothing was concluded from it."
+            )
+        except StoreError as error:
+            self._say(str(error))
+
+    def _status(self, report: reports.AttemptReported) -> Iterator[actions.Action]:
+        attempt = self._open_attempt(report)
+        if attempt is None:
+            if report.status in ("void", "ended") and self._settled(report):
+                yield actions.AckAttempt(report.host, report.name)
+            return
+        welcome = self._fleet.welcome(report.host)
+        rebooted = welcome is not None and attempt.incarnation != welcome.incarnation
+        match report.status:
+            case "running":
+                self._fleet.expect_logs(attempt, self._paths.log)
+                if attempt.started_at is None:
+                    self._propose(started(attempt.id, report.start or {}))
+            case "void":
+                self._propose(voided(attempt.id, report.start or {}))
+            case "ended":
+                self._end(attempt, report)
+            case "absent" if rebooted:
+                self._propose(events.AttemptLost(attempt.id, "its host rebooted", self._clock()))
+            case "absent" | "unstarted" if attempt.started_at is None and report.name not in self._known:
+                yield actions.void(attempt, "its coordinator is gone")
+
+    def _end(self, attempt: Attempt, report: reports.AttemptReported) -> None:
+        verdict = ended(attempt.id, report.final or {})
+        self._fleet.expect_logs(attempt, self._paths.log)
+        if self._fleet.members[report.host].logs.ended(report.name, report.sizes or {}):
+            self._propose(verdict)
+        else:
+            self._ending[report.name] = verdict
+
+    def _log(self, report: reports.LogPulled) -> None:
+        logs = self._fleet.members[report.host].logs
+        if logs.take(report):
+            logs.ask()
+        if logs.whole(report.name):
+            self._close(report.name)
+
+    def _refusal(self, report: reports.RequestRefused) -> Iterator[actions.Action]:
+        """An order that the agent would not carry out. What it would not start, it is asked to make sure of."""
+        attempt = self._open_attempt(report)
+        if report.request == "start" and attempt is not None and attempt.started_at is None:
+            yield actions.void(attempt, report.why)
+        elif report.request == "pull":
+            self._fleet.members[report.host].logs.give_up(report.name)
+            self._close(report.name)
+        else:
+            self._say(f"{report.host}: {report.request} {report.name} was refused: {report.why}")
+
+    def _close(self, name: str) -> None:
+        if name in self._ending:
+            self._propose(self._ending.pop(name))
+
+    def _open_attempt(self, report: HostReport) -> Attempt | None:
+        attempt = self._state.open.get(AttemptId.parse(report.name.partition("-")[0]))
+        return attempt if attempt is not None and attempt.name == report.name and attempt.host == report.host else None
+
+    def _settled(self, report: reports.AttemptReported) -> bool:
+        """True if the journal already has this attempt's end, so that the host may forget it."""
+        job = self._state.jobs.get(AttemptId.parse(report.name.partition("-")[0]).job)
+        return job is not None and any(a.name == report.name and not a.open for a in job.attempts)

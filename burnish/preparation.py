@@ -1,0 +1,116 @@
+"""From a job that may start to the command it will run: slots are kept meanwhile, and a user's function never stops the loop.
+
+A source that only computes is asked at once. A user's function is asked in a thread of its own, and answers when it does. What
+was asked for is remembered with the cells it was made of, so that an edit in between makes the answer void.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from burnish.core import reports
+from burnish.core.command import Command
+from burnish.core.jobs import HostName, Job, JobId, Slot
+from burnish.core.reports import Report
+from burnish.runners.refusal import RunnerRefused
+from burnish.runners.sources import Call, CommandSource
+
+
+class Reservation(NamedTuple):
+    """A slot kept for a job, and the cells its command is made of."""
+
+    slot: Slot
+    cells: tuple[str, ...]
+
+
+class Ready(NamedTuple):
+    """A job whose command is made, and the slot that waits for it."""
+
+    job: JobId
+    command: Command
+    slot: Slot
+
+
+class Preparation:
+    """The jobs between the queue and their claim. `report` gets CommandPrepared and CommandRefused."""
+
+    def __init__(self, source: CommandSource | None, report: Callable[[Report], None]) -> None:
+        self._source = source
+        self._report = report
+        self._reserved: dict[JobId, Reservation] = {}
+        self._commands: dict[JobId, Command] = {}
+        self._calls: SimpleQueue[Sequence[Call] | None] = SimpleQueue()
+
+    def __len__(self) -> int:
+        return len(self._reserved)
+
+    def start(self) -> None:
+        """Begin to answer, if that takes a thread."""
+        if self._source is not None and not self._source.instant:
+            threading.Thread(target=self._answer, args=(self._source,), name="runner", daemon=True).start()
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        self._calls.put(None)
+
+    def slots(self, host: HostName) -> list[Slot]:
+        """Slots of a host that are kept."""
+        return [kept.slot for kept in self._reserved.values() if kept.slot.host == host]
+
+    def ask(self, jobs: Sequence[tuple[Job, Slot, Call]]) -> None:
+        """Keep these slots and ask for these commands."""
+        if not jobs or self._source is None:
+            return
+        for job, slot, _ in jobs:
+            self._reserved[job.id] = Reservation(slot, job.cells)
+        calls = [call for _, _, call in jobs]
+        if not self._source.instant:
+            self._calls.put(calls)
+            return
+        for report in answers(self._source, calls):
+            self._report(report)
+
+    def take(self, report: reports.CommandPrepared) -> None:
+        """A command is made."""
+        self._commands[report.job] = report.command
+
+    def drop(self, job: JobId) -> None:
+        """The job gets no command; its slot is free again."""
+        self._reserved.pop(job, None)
+
+    def ready(self, cells: Callable[[JobId], tuple[str, ...]]) -> Iterator[Ready]:
+        """Jobs to claim now: those whose `cells` are still what the command was made of."""
+        for job, command in self._commands.items():
+            slot, made_of = self._reserved[job]
+            if cells(job) == made_of:
+                yield Ready(job, command, slot)
+
+    def command(self, job: JobId) -> Command:
+        """The command that was just claimed."""
+        return self._commands[job]
+
+    def settle(self) -> set[JobId]:
+        """The answers so far were claimed or have become void: forget them; the jobs they were for."""
+        settled = set(self._commands)
+        for job in settled:
+            del self._reserved[job]
+        self._commands.clear()
+        return settled
+
+    def _answer(self, source: CommandSource) -> None:
+        while (calls := self._calls.get()) is not None:
+            for report in answers(source, calls):
+                self._report(report)
+
+
+def answers(source: CommandSource, calls: Sequence[Call]) -> Iterator[Report]:
+    """What the source says to each call; a refusal is an answer too."""
+    for call, made in zip(calls, source.prepare_many(calls), strict=True):
+        job = JobId(int(call.job["JOB_ID"]))
+        if isinstance(made, RunnerRefused):
+            yield reports.CommandRefused(job, str(made), made.details)
+        else:
+            yield reports.CommandPrepared(job, made)

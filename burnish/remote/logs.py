@@ -1,0 +1,129 @@
+"""Logs of attempts on other machines, brought home while they grow and whole before their verdict.
+
+Each byte is written at its own offset, and what to ask for next is the size of the file at home: nothing else is remembered, so
+pulling again, after a crash or by two coordinators at once, changes nothing. At most one piece per stream is on its way, and at
+most `AT_ONCE` per host, so that a flood on one host delays neither the others nor this host's verdicts, and no memory grows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish.core.reports import LogPulled
+from burnish.errors import StoreError
+
+PIECE = 256 << 10  # bytes asked for at a time
+AT_ONCE = 4  # pieces on their way per host
+STREAMS = ("out", "err")
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One log on its way. `goal`: its final size, once the attempt has ended. `asked`: a piece is on its way."""
+
+    path: Path
+    goal: int | None = None
+    asked: bool = False
+    size: int = 0
+
+    @property
+    def whole(self) -> bool:
+        return self.goal is not None and self.size >= self.goal
+
+
+class LogPull:
+    """The logs of one host's attempts. `send` queues a frame to that host."""
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        self._send = send
+        self._streams: dict[tuple[str, str], _Stream] = {}
+
+    def watch(self, name: str, paths: dict[str, Path]) -> None:
+        """Bring the logs of this attempt to `paths` (by stream) from now on. Raises StoreError if they cannot be written."""
+        for stream in STREAMS:
+            if (name, stream) not in self._streams:
+                self._streams[name, stream] = _Stream(paths[stream], size=_size(paths[stream]))
+
+    def ended(self, name: str, sizes: dict[str, int]) -> bool:
+        """The attempt has ended with logs of these sizes; True once they are whole at home."""
+        for stream in STREAMS:
+            if (kept := self._streams.get((name, stream))) is not None:
+                kept.goal = sizes.get(stream, 0)
+        self.ask()
+        return self.whole(name)
+
+    def whole(self, name: str) -> bool:
+        """True if every byte of an ended attempt's logs is at home."""
+        return all(kept.whole for (owner, _), kept in self._streams.items() if owner == name)
+
+    def ask(self) -> None:
+        """Ask for the next pieces; those of ended attempts first, since a verdict waits for them."""
+        free = AT_ONCE - sum(kept.asked for kept in self._streams.values())
+        waiting = [(key, kept) for key, kept in self._streams.items() if not kept.asked and not kept.whole]
+        waiting.sort(key=lambda item: item[1].goal is None)
+        for (name, stream), kept in waiting[: max(0, free)]:
+            kept.asked = True
+            self._send({"type": "pull", "attempt": name, "stream": stream, "offset": kept.size, "size": PIECE})
+
+    def take(self, report: LogPulled) -> bool:
+        """Write a piece where it belongs. True if there is more to ask for at once. Raises StoreError if it cannot be written."""
+        kept = self._streams.get((report.name, report.stream))
+        if kept is None:
+            return False
+        kept.asked = False
+        _write_at(kept.path, report.offset, report.data)
+        kept.size = max(kept.size, report.offset + len(report.data))
+        if kept.goal is not None and kept.goal > report.end:
+            kept.goal = report.end  # the log was truncated on its host after the job had ended
+        return kept.size < report.end
+
+    def give_up(self, name: str) -> None:
+        """The host has no such log any more: what is at home is all there will be."""
+        for (owner, _), kept in self._streams.items():
+            if owner == name:
+                kept.asked, kept.goal = False, kept.size
+
+    def forget(self, name: str) -> None:
+        """The attempt is settled."""
+        for stream in STREAMS:
+            self._streams.pop((name, stream), None)
+
+    def restart(self) -> None:
+        """The connection is a new one: nothing is on its way."""
+        for kept in self._streams.values():
+            kept.asked = False
+
+
+def _size(path: Path) -> int:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            return os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _disk(path, error) from None
+
+
+def _write_at(path: Path, offset: int, data: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            view = memoryview(data)
+            while view:
+                written = os.pwrite(descriptor, view, offset)
+                view, offset = view[written:], offset + written
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _disk(path, error) from None
+
+
+def _disk(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path}: {error.strerror}. This log stays on its host, and its job open, until it can be written."
+    )
