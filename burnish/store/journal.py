@@ -6,10 +6,11 @@ system and on every NFS: of several authors exactly one gets the number, and the
 decide again on the state as it is now. No lock is needed to be right; a crash leaves a whole commit or none; a reader needs no
 permission from anyone. (The scheme is the put-if-absent log of Delta Lake, Armbrust et al., VLDB 2020.)
 
-Three details carry the weight. The file is synced *before* it is linked, so no name ever leads to half a commit; its folder is
+Four details carry the weight. The file is synced *before* it is linked, so no name ever leads to half a commit; its folder is
 synced before anyone acts on it. After an ambiguous error (NFS may repeat a request whose answer was lost) the number is read
 back and the commit's own id compared. News is found by listing the folder, never by probing a name: over NFSv4.2 a probe for a
-missing name is answered from a cache for half a minute.
+missing name is answered from a cache for half a minute. And all names are resolved from the folder that was opened, so that a
+process which slept through `clean` and a new `create` can write into nobody else's journal.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from pathlib import Path
 from burnish.core import checkpoint, events
 from burnish.core.events import Fact
 from burnish.core.state import State
-from burnish.errors import InternalError, StoreError, TableClosed
+from burnish.errors import StoreError, TableClosed
+from burnish.store import refusals
 
 COMMITS_PER_FOLDER = 1000
 KEPT_CHECKPOINTS = 2
 CHECKPOINT_AFTER = (
-    500  # facts, or as many as there are jobs if that is more: replay stays a constant factor of the table
+    500  # facts, or half as many as there are jobs if that is more: a replay costs no more than the table
 )
 
 Decide = Callable[[State], Sequence[Fact]]
@@ -48,34 +50,49 @@ class Journal:
         self.state = State()
         self.number = 0
         self._clock = clock
+        self._home = -1  # descriptor of `root`, once there is a journal
         self._news: list[Fact] = []
         self._since_checkpoint = 0
-        self._synced_folders: set[Path] = set()
+        self._synced_folders: set[str] = set()
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
     @staticmethod
     def exists(root: Path) -> bool:
         """True if a table was ever opened here."""
-        return _commit_path(root, 1).exists()
+        return (root / _commit_name(1)).exists()
 
     def create(self, facts: Sequence[Fact]) -> None:
         """Publish the first commit. Raises StoreError if somebody else made the table in the meantime."""
-        self._make_folders()
+        try:
+            (self.root / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._home = _open_folder(self.root)
+            os.fsync(self._home)
+        except OSError as error:
+            raise self._refused("", error) from None
         if not self._publish(1, facts):
             raise StoreError(f"{self.shown}: another burnish made this table a moment ago. Nothing was changed.")
         self._apply(1, facts)
 
     def open(self) -> None:
-        """Load the newest checkpoint that is whole, then catch up. Raises TableClosed if there is no journal."""
-        for path in self._checkpoints():
+        """Load the newest checkpoint that is whole, then catch up. A journal that `clean` has closed is opened, too.
+
+        Raises TableClosed if there is no journal, StoreError if it cannot be read.
+        """
+        try:
+            self._home = _open_folder(self.root)
+        except FileNotFoundError:
+            raise TableClosed(f"{self.shown} has no journal in {self.root}.") from None
+        except OSError as error:
+            raise self._refused("", error) from None
+        for name in self._checkpoints():
             try:
-                with path.open(encoding="ascii") as lines:
-                    self.state, self.number = checkpoint.load(lines)
+                lines = self._content(name).decode("ascii").splitlines()
+                self.state, self.number = checkpoint.load(lines)
                 break
             except (OSError, ValueError):
                 continue  # a checkpoint only shortens the replay; the commits say the same
-        self.catch_up()
+        self._catch_up()
         if self.number == 0:
             raise TableClosed(f"{self.shown} has no journal in {self.root}.")
 
@@ -88,39 +105,57 @@ class Journal:
 
     def catch_up(self) -> int:
         """Apply the commits that are new; returns how many. Raises TableClosed when the journal is gone or was closed."""
+        applied = self._catch_up()
+        if self.state.closed_by is not None:
+            raise TableClosed(f"{self.shown} was cleaned ({self.state.closed_by}). Nothing more is written.")
+        self._still_there()
+        return applied
+
+    def _catch_up(self, known: int = 0) -> int:
+        """Apply what is listed, and commit number `known` even if a listing does not show it yet."""
         applied = 0
         while True:
-            folder = _commit_path(self.root, self.number + 1).parent
-            try:
-                names = os.listdir(folder)
-            except FileNotFoundError:
-                names = []
-                self._still_there()
-            except OSError as error:
-                raise _disk(folder, error) from None
+            folder = _folder_name(self.number + 1)
             # A listing is not a snapshot: it may show a commit and miss the one before, which is there all the same.
-            newest = max((number for name in names if (number := _number(name)) is not None), default=0)
-            for number in range(self.number + 1, newest + 1):
+            for number in range(self.number + 1, max(self._newest(folder), known) + 1):
                 self._apply(number, self._read(number)[1])
                 applied += 1
-            if _commit_path(self.root, self.number + 1).parent == folder:
+            if _folder_name(self.number + 1) == folder:
                 return applied
 
+    def _newest(self, folder: str) -> int:
+        try:
+            return max((number for name in self._names(folder) if (number := _number(name)) is not None), default=0)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise self._refused(folder, error) from None
+
     def _still_there(self) -> None:
-        if self.number and not _commit_path(self.root, self.number).exists():
+        """Raise TableClosed unless the folder that was opened still is the one with its name."""
+        try:
+            there = os.path.samestat(os.stat(self.root), os.fstat(self._home))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+                raise self._refused("", error) from None
+            there = False
+        if not there:
             raise TableClosed(f"{self.shown}: its journal was removed (burnish clean?). Nothing more is written.")
 
     def _read(self, number: int) -> tuple[str, list[Fact]]:
-        path = _commit_path(self.root, number)
+        """The id of a commit and its facts."""
+        name = _commit_name(number)
         for attempt in range(4):
             try:
-                text = path.read_text(encoding="ascii")
+                content = self._content(name)
                 break
-            except (FileNotFoundError, OSError) as error:
+            except OSError as error:
                 if attempt == 3 or error.errno not in (errno.ESTALE, errno.ENOENT):
-                    raise _disk(path, error) from None
-        lines = text.splitlines()
+                    raise self._refused(name, error) from None
         try:
+            lines = content.decode("ascii").splitlines()
+            if not lines:
+                raise ValueError("it is empty")
             head = json.loads(lines[0])
             facts = [events.from_json(line) for line in lines[1:]]
             if head["facts"] != len(facts):
@@ -129,7 +164,9 @@ class Journal:
                 raise TableClosed(f"{self.shown}: its journal now belongs to another table. Nothing more is written.")
             return head["commit"], facts
         except (ValueError, LookupError, TypeError) as error:
-            raise StoreError(f"{path} is damaged ({error}). Nothing is written to this table any more.") from None
+            raise StoreError(
+                f"{self.root / name} is damaged ({error}). Nothing is written to this table any more."
+            ) from None
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -147,8 +184,7 @@ class Journal:
             if self._publish(self.number + 1, facts):
                 self._apply(self.number + 1, facts)
                 return facts
-            if not self.catch_up():
-                raise InternalError(f"{self.root}: commit {self.number + 1} is taken but cannot be listed.")
+            self._catch_up(known=self.number + 1)
 
     def _publish(self, number: int, facts: Sequence[Fact]) -> bool:
         """True if `facts` are now commit `number`, on disk; False if that number is somebody else's."""
@@ -156,40 +192,40 @@ class Journal:
         table = self.state.table or getattr(facts[0], "table", "")
         head = {"commit": commit, "table": table, "by": self.author, "at": self._clock(), "facts": len(facts)}
         text = "".join(f"{line}\n" for line in [json.dumps(head), *map(events.to_json, facts)])
-        target = _commit_path(self.root, number)
-        private = self.root / "tmp" / commit
+        private = f"tmp/{commit}"
         try:
-            self._ready(target.parent)
-            _write_synced(private, text.encode("ascii"))
-            try:
-                os.link(private, target)
-                published = True
-            except OSError as error:
-                published = self._read_back(error, number, commit)
+            self._ready(_folder_name(number))
+            self._write_synced(private, text.encode("ascii"))
+            published = self._link(private, number, commit)
             if published:
-                _sync_folder(target.parent)
-            os.unlink(private)
+                self._sync_folder(_folder_name(number))
             return published
-        except FileNotFoundError as error:
-            self._still_there()
-            raise _disk(target, error) from None
         except OSError as error:
-            raise _disk(target, error) from None
+            if error.errno in (errno.ENOENT, errno.ESTALE):
+                self._still_there()
+            raise self._refused(_commit_name(number), error) from None
+        finally:
+            self._discard(private)
 
-    def _read_back(self, error: OSError, number: int, commit: str) -> bool:
-        """After a link that did not plainly succeed: is the number ours after all?"""
-        if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-            raise StoreError(
-                f"{self.root}: this file system has no hard links, which the journal needs. Nothing was changed.",
-                hint="keep the table on a local disk or on NFS (not on FAT, exFAT or some FUSE mounts)",
-            )
-        if error.errno not in (errno.EEXIST, errno.EIO, errno.ESTALE, errno.ETIMEDOUT):
-            raise error
-        if str(number) in (
-            str(n) for name in os.listdir(_commit_path(self.root, number).parent) if (n := _number(name))
-        ):
-            return self._read(number)[0] == commit
-        raise error
+    def _link(self, private: str, number: int, commit: str) -> bool:
+        """True if commit `number` is the one in `private`, False if it is another. Raises OSError if there is none."""
+        try:
+            os.link(private, _commit_name(number), src_dir_fd=self._home, dst_dir_fd=self._home)
+            return True
+        except FileExistsError:
+            return self._read(number)[0] == commit  # it may be ours: NFS repeats a request whose answer was lost
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                raise StoreError(
+                    f"{self.root}: this file system has no hard links, which the journal needs. Nothing was changed.",
+                    hint="keep the table on a local disk or on NFS (not on FAT, exFAT or some FUSE mounts)",
+                ) from None
+            # Only an answer was lost if the commit is listed all the same.
+            if error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT) and number in map(
+                _number, self._names(_folder_name(number))
+            ):
+                return self._read(number)[0] == commit
+            raise
 
     def _apply(self, number: int, facts: Sequence[Fact]) -> None:
         for fact in facts:
@@ -198,52 +234,94 @@ class Journal:
         self.number = number
         self._since_checkpoint += len(facts)
 
-    # -- folders and checkpoints -----------------------------------------------------------------------------------
-
-    def _make_folders(self) -> None:
-        try:
-            (self.root / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync_folder(self.root)
-        except OSError as error:
-            raise _disk(self.root, error) from None
-
-    def _ready(self, folder: Path) -> None:
-        """A folder to link into, whose own name and predecessor are on disk."""
-        if folder in self._synced_folders:
-            return
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in sorted(folder.parent.iterdir()):
-            if path <= folder and path not in self._synced_folders:
-                _sync_folder(path)
-        _sync_folder(folder.parent)
-        _sync_folder(self.root)
-        self._synced_folders.add(folder)
-
-    def _checkpoints(self) -> list[Path]:
-        try:
-            return sorted(self.root.glob("checkpoint-*.jsonl"), reverse=True)
-        except OSError:
-            return []
+    # -- checkpoints -----------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
         """Write the state down if the replay since the last checkpoint has become long. Failing to is harmless."""
         if self._since_checkpoint < max(CHECKPOINT_AFTER, len(self.state.jobs) // 2) or self.state.closed_by:
             return
-        private = self.root / "tmp" / secrets.token_hex(8)
+        private = f"tmp/{secrets.token_hex(8)}"
+        lines = "".join(f"{line}\n" for line in checkpoint.dump(self.state, self.number))
         try:
-            _write_synced(
-                private, "".join(f"{line}\n" for line in checkpoint.dump(self.state, self.number)).encode("ascii")
-            )
-            private.rename(self.root / f"checkpoint-{self.number:08d}.jsonl")
-            for old in self._checkpoints()[KEPT_CHECKPOINTS:]:
-                old.unlink(missing_ok=True)
+            self._write_synced(private, lines.encode("ascii"))
+            name = f"checkpoint-{self.number:08d}.jsonl"
+            os.rename(private, name, src_dir_fd=self._home, dst_dir_fd=self._home)
             self._since_checkpoint = 0
         except OSError:
-            private.unlink(missing_ok=True)  # the disk is full or the journal was cleaned: the commits say it all
+            pass  # the disk is full or the journal was cleaned: the commits say it all
+        self._discard(private)
+        for old in self._checkpoints()[KEPT_CHECKPOINTS:]:
+            self._discard(old)
+
+    def _checkpoints(self) -> list[str]:
+        """Newest first."""
+        try:
+            names = self._names(".")
+        except OSError:
+            return []
+        return sorted((name for name in names if name.startswith("checkpoint-")), reverse=True)
+
+    # -- files, named from the folder that was opened ----------------------------------------------------------------
+
+    def _names(self, folder: str) -> list[str]:
+        descriptor = _open_folder(folder, self._home)
+        try:
+            return os.listdir(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _content(self, name: str) -> bytes:
+        with os.fdopen(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._home), "rb") as file:
+            return file.read()
+
+    def _write_synced(self, name: str, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(name, flags, 0o600, dir_fd=self._home), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _discard(self, name: str) -> None:
+        try:
+            os.unlink(name, dir_fd=self._home)
+        except OSError:
+            pass  # it was never made, or it is left behind: nobody reads it
+
+    def _ready(self, folder: str) -> None:
+        """A folder to link into, whose own name and predecessors are on disk."""
+        if folder in self._synced_folders:
+            return
+        for name in ("log", folder):
+            try:
+                os.mkdir(name, 0o700, dir_fd=self._home)
+            except FileExistsError:
+                pass
+        older = [name for name in (f"log/{number}" for number in self._names("log")) if name <= folder]
+        for name in (*sorted(older), "log", "."):
+            self._sync_folder(name)
+        self._synced_folders.add(folder)
+
+    def _sync_folder(self, name: str) -> None:
+        descriptor = _open_folder(name, self._home)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _refused(self, name: str, error: OSError) -> StoreError:
+        where = self.root / name
+        return StoreError(
+            f"{where}: the journal could not be read or written: {refusals.why(error)}. Nothing was begun that it does not hold."
+        )
 
 
-def _commit_path(root: Path, number: int) -> Path:
-    return root / "log" / f"{number // COMMITS_PER_FOLDER:05d}" / f"{number:08d}.jsonl"
+def _folder_name(number: int) -> str:
+    """Of the folder of a commit."""
+    return f"log/{number // COMMITS_PER_FOLDER:05d}"
+
+
+def _commit_name(number: int) -> str:
+    return f"{_folder_name(number)}/{number:08d}.jsonl"
 
 
 def _number(name: str) -> int | None:
@@ -251,26 +329,5 @@ def _number(name: str) -> int | None:
     return int(stem) if suffix == "jsonl" and len(stem) == 8 and stem.isascii() and stem.isdigit() else None
 
 
-def _write_synced(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _disk(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{error.filename or path}: {error.strerror or error}. The journal could not be read or written there."
-    )
+def _open_folder(path: Path | str, within: int | None = None) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=within)
