@@ -18,9 +18,11 @@ from pathlib import Path
 
 from burnish.core.jobs import CoordinatorId
 from burnish.errors import StoreError
+from burnish.store import refusals
 
 BEAT = 10.0  # s between two signs of life
 SILENT = 60.0  # s without one: gone
+UNBORN = "."  # begins the name of a file that is not held yet
 
 
 class Presence:
@@ -35,32 +37,40 @@ class Presence:
         self._seen: dict[CoordinatorId, tuple[int, float]] = {}
 
     def enter(self) -> None:
-        """Make and hold this coordinator's file until `leave` or death. Raises StoreError when the disk refuses."""
+        """Make and hold this coordinator's file until `leave` or death. Raises StoreError when the disk refuses.
+
+        It is filled and locked before it gets its name: whoever looks for coordinators never finds one that is only beginning.
+        """
+        nameless = self.folder / f"{UNBORN}{self.me}"
+        descriptor = -1
         try:
-            self._held = os.open(self.folder / self.me, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                    raise  # without locks, silence alone tells
-            os.write(
-                self._held,
-                json.dumps({"machine": _machine(), "pid": os.getpid(), "host": socket.gethostname()}).encode(),
-            )
+            descriptor = os.open(nameless, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            content = {"machine": _machine(), "pid": os.getpid(), "host": socket.gethostname()}
+            os.write(descriptor, json.dumps(content).encode())
+            _lock(descriptor)
+            os.rename(nameless, self.folder / self.me)
         except OSError as error:
-            raise StoreError(f"{self.folder}: {error.strerror}. Nothing was started.") from None
-        self._last_beat = self._clock()
+            if descriptor >= 0:
+                os.close(descriptor)
+            raise StoreError(f"{self.folder}: {refusals.why(error)}. Nothing was started.") from None
+        self._held, self._last_beat = descriptor, self._clock()
 
     def beat(self) -> None:
         """Touch the file if it is time to."""
         if self._held is not None and self._clock() - self._last_beat >= BEAT:
-            os.utime(self._held)
             self._last_beat = self._clock()
+            try:
+                os.utime(self._held)
+            except OSError:
+                pass  # the journal meets the same disk, and says so
 
     def leave(self) -> None:
         """Say that this coordinator is gone."""
         if self._held is not None:
-            (self.folder / self.me).unlink(missing_ok=True)
+            try:
+                (self.folder / self.me).unlink(missing_ok=True)
+            except OSError:
+                pass  # its lock is free from now on
             os.close(self._held)
             self._held = None
 
@@ -92,14 +102,23 @@ class Presence:
             names = sorted(os.listdir(self.folder))
         except OSError:
             return []
-        return [CoordinatorId(name) for name in names if name != self.me and self.alive(CoordinatorId(name))]
+        named = [CoordinatorId(name) for name in names if name != self.me and not name.startswith(UNBORN)]
+        return [other for other in named if self.alive(other)]
 
     @staticmethod
     def _here(descriptor: int) -> bool:
         try:
             return bool(json.loads(os.pread(descriptor, 4096, 0))["machine"] == _machine())
         except (ValueError, KeyError, TypeError):
-            return True  # killed between making its file and filling it
+            return True  # damaged: its lock still tells
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise  # without locks, silence alone tells
 
 
 def _free(descriptor: int) -> bool | None:
