@@ -19,16 +19,18 @@ def ask(transport: Transport, table: str, state_dir: str, question: dict[str, An
     watchdog = threading.Timer(LIMIT, channel.close)
     watchdog.start()
     try:
-        bootstrap(channel)
+        data = bootstrap(channel)
         hello = {"type": "hello", "protocol": agent.PROTOCOL, "table": table, "state_dir": state_dir}
         channel.write(agent.encode_frame(hello) + agent.encode_frame(question))
         frames = agent.FrameReader()
-        while data := channel.read(READ_SIZE):
+        while True:
             for header, _ in frames.feed(data):
                 if header["type"] == answer:
                     return header
                 if header["type"] == "refused":
                     raise HostUnreachable(f"{transport.name}: {question['type']}: {header['why']}")
+            if not (data := channel.read(READ_SIZE)):
+                break
         raise HostUnreachable(f"{transport.name} did not answer {question['type']} within {LIMIT:.0f} s.")
     finally:
         watchdog.cancel()

@@ -100,13 +100,14 @@ class Link:
         failures = 0
         while not self._closing.is_set():
             try:
-                self._connect()
+                early = self._connect()
                 failures = 0
-                self._read()
+                self._read(early)
                 why = "the connection ended"
             except HostRefused as error:
                 self._leave()
-                self._tell(reports.HostTurnedAway(self.host, str(error)))
+                hint = f"\nhint: {error.hint}" if error.hint else ""
+                self._tell(reports.HostTurnedAway(self.host, f"{error}{hint}"))
                 return
             except HostUnreachable as error:
                 why = str(error)
@@ -117,34 +118,41 @@ class Link:
             failures += 1
             self._closing.wait(min(SLOWEST_RETRY, 0.5 * 2 ** min(failures, 8)) * random.uniform(0.5, 1))
 
-    def _connect(self) -> None:
+    def _connect(self) -> bytes:
+        """Start an agent at the other end; what it said beyond its first words."""
         channel = self._transport.open()
         with self._lock:
             self._channel = channel
         if self._closing.is_set():
             channel.close()
-        bootstrap(channel)
+        early = bootstrap(channel)
         self._outgoing = SimpleQueue()
         threading.Thread(
             target=self._write, args=(channel, self._outgoing), name=f"to {self.host}", daemon=True
         ).start()
         self._outgoing.put(agent.encode_frame(self._hello))
+        return early
 
-    def _read(self) -> None:
-        assert self._channel is not None
-        frames = agent.FrameReader()
-        while data := self._channel.read(READ_SIZE):
-            self._heard = self._clock()
+    def _read(self, data: bytes) -> None:
+        channel, frames = self._channel, agent.FrameReader()
+        while channel is not None:
             try:
                 for header, body in frames.feed(data):
                     self._take(header, body)
             except (agent.ProtocolError, KeyError, TypeError, ValueError) as error:
                 raise HostUnreachable(f"{self.host}: its agent said something that is no message ({error}).") from None
+            data = channel.read(READ_SIZE)
+            self._heard = self._clock()
+            if not data:
+                return
 
     def _write(self, channel: Channel, outgoing: SimpleQueue[bytes | None]) -> None:
         while (frame := outgoing.get()) is not _STOP:
             frames = [frame]
-            while not outgoing.empty() and (more := outgoing.get()) is not _STOP:
+            while not outgoing.empty():
+                if (more := outgoing.get()) is _STOP:
+                    outgoing.put(_STOP)
+                    break
                 frames.append(more)
             try:
                 channel.write(b"".join(frames))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.waiting import wait_for
+from tests.support.waiting import wait_for
 
 LEDGER_JOB = """\
 import fcntl, os, signal, sys, time
@@ -60,6 +60,7 @@ class Sweep:
 
     folder: Path
     running: list[subprocess.Popen[str]] = field(default_factory=list)
+    python: str = sys.executable
 
     @classmethod
     def of(cls, folder: Path, jobs: int, work: str = "0.05") -> Sweep:
@@ -75,7 +76,7 @@ class Sweep:
 
     @property
     def command(self) -> list[str]:
-        return ["run", "--command", f"{sys.executable} job.py {{fate}} {{work}}"]
+        return ["run", "--command", f"{self.python} job.py {{fate}} {{work}}"]
 
     @property
     def environment(self) -> dict[str, str]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.sweeps import Sweep, children, kill_if_alive, wait_until_gone
-from support.waiting import wait_for
+
+from tests.support.sweeps import Sweep, children, kill_if_alive, wait_until_gone
+from tests.support.waiting import wait_for
 
 JOBS = 200
 INTERRUPTIONS = 5

@@ -1,0 +1,56 @@
+"""The user's own commands over real SSH hosts: slots filled, logs at home, verdicts true, coordinators killed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.hosts import Bench
+from tests.support.sweeps import Sweep, children, wait_until_gone
+from tests.support.waiting import wait_for
+
+JOBS = 40
+
+
+@pytest.fixture
+def sweep(bench: Bench) -> Iterator[Sweep]:
+    """A table of ledger jobs, and an inventory of two hosts of the bench with three slots each.
+
+    The folder is where the hosts' account may write: pytest's own folders are closed to others.
+    """
+    for name in ("gpu1", "gpu2"):
+        bench.add(name)
+    folder = Path(tempfile.mkdtemp(prefix="burnish-test-"))
+    made = Sweep.of(folder, JOBS)
+    made.python = "python3"
+    for path in (folder, folder / "ledger"):
+        path.chmod(0o777)
+    (folder / "lab.yaml").write_text(
+        f"defaults: {{ssh_config: {bench.config}, gpus: none, slots: 3, workdir: {folder}}}\nhosts: [gpu1, gpu2]\n"
+    )
+    yield made
+    made.stop()
+    shutil.rmtree(folder)
+
+
+def test_sweep_over_two_hosts(sweep: Sweep) -> None:
+    assert sweep.finish("--hosts", "lab.yaml") == 1
+    assert sweep.check() == {"1": JOBS}
+    assert {job["host"] for job in sweep.status().values()} == {"gpu1", "gpu2"}
+
+
+def test_killed_coordinator_over_ssh_costs_no_second_start(sweep: Sweep) -> None:
+    for goal in (5, 15, 25):
+        run = sweep.start("--hosts", "lab.yaml")
+        wait_for(lambda goal=goal: len(list((sweep.folder / "ledger").iterdir())) >= goal, deadline=60)
+        helpers = children(run.pid)
+        run.kill()
+        run.wait()
+        for helper in helpers:
+            wait_until_gone(helper)
+    assert sweep.finish("--hosts", "lab.yaml") == 1
+    assert sweep.check() == {"1": JOBS}
