@@ -466,18 +466,27 @@ def test_records_of_another_incarnation_are_lost_whoever_has_the_pid_now(link: A
         innocent.wait()
 
 
-def test_cancel_never_signals_a_process_that_only_has_the_pid(link: AgentClient, host: OneHost) -> None:
+@pytest.mark.parametrize("supervised", [True, False])
+def test_cancel_never_signals_a_process_that_only_has_the_pid(
+    link: AgentClient, host: OneHost, supervised: bool
+) -> None:
     attempt = link.start("sleep", "1000")
     running = link.wait_status(attempt, "running")
-    kill(supervisor_pid(running))
-    link.wait_status(attempt, "running")
+    if not supervised:
+        kill(supervisor_pid(running))
+        link.wait_status(attempt, "running")
     innocent = subprocess.Popen(["sleep", "1000"])
     try:
         start = host.record(attempt, "start.json")
         start["go"]["supervisor"]["pid"] = innocent.pid
         (host.folder_of(attempt) / "start.json").write_text(json.dumps(start))
-        assert link.cancel(attempt)["final"]["lost"]["cancelled"] == "alice"
-        assert innocent.poll() is None and not alive(job_pid(running))
+        if supervised:
+            link.ask("cancel", "status", attempt=attempt, grace=1, by="alice")
+        else:
+            assert link.cancel(attempt)["final"]["lost"]["cancelled"] == "alice"
+            assert not alive(job_pid(running))
+        assert link.run("true")["status"] == "ended"  # time for a signal to arrive
+        assert innocent.poll() is None
     finally:
         innocent.kill()
         innocent.wait()

@@ -28,17 +28,20 @@ PROGRAMS = {
     "stopped": "note; ready; kill -STOP $$",
     "zombie parent": "note; (note; sleep 0.01) & ready; exec sleep 1000",
     "pool": "exec $PYTHON $PIDS.pool",
+    "daemon without its environment": "(setsid env -i PIDS=$PIDS /bin/bash -c '$daemon' &); note; ready; sleep 1000",
+    "daemon without the lock": "(setsid /bin/bash -c 'exec 100>&-; $daemon' &); note; ready; sleep 1000",
 }
 # Only a living supervisor, being the subreaper, can find these.
 TRACELESS = {
-    "escaped": "setsid env -i PIDS=$PIDS /bin/sh -c '$escape' 100>&- 101>&- & note; ready; sleep 1000",
-    "left by its parent": "(setsid env -i PIDS=$PIDS /bin/sh -c '$escape' 100>&- 101>&- &) ; note; ready; sleep 1000",
+    "escaped child": "setsid env -i PIDS=$PIDS /bin/bash -c 'exec 100>&-; $daemon' & note; ready; sleep 1000",
+    "escaped daemon": "(setsid env -i PIDS=$PIDS /bin/bash -c 'exec 100>&-; $daemon' &); note; ready; sleep 1000",
 }
 HEAD = """
 note() { touch "$PIDS/$(exec sh -c 'echo $PPID')"; }
 ready() { touch "$PIDS.ready"; }
 """
-ESCAPE = 'touch "$PIDS/$$"; exec >/dev/null 2>&1 0</dev/null; exec sleep 1000'
+ALL_NOTED = "until [ $(ls $PIDS | wc -l) = 2 ]; do sleep 0.01; done"
+DAEMON = 'touch "$PIDS/$$"; exec >/dev/null 2>&1 0</dev/null; exec sleep 1000'
 POOL = """
 import multiprocessing, os, time
 def work(_):
@@ -80,7 +83,7 @@ class Victim:
         self.pids_folder.mkdir()
         (host.folder / "pids.pool").write_text(POOL)
         env = {"PIDS": str(self.pids_folder), "PYTHON": sys.executable}
-        script = HEAD + program.replace("$escape", ESCAPE)
+        script = HEAD + program.replace("$daemon", DAEMON)
         self.link = host.connect()
         self.attempt = self.link.start("/bin/sh", "-c", script, env=env)
         self.running = self.link.wait_status(self.attempt, "running")
@@ -180,7 +183,7 @@ def test_signals_meant_for_others_do_not_end_a_supervisor(host: OneHost, number:
 
 @pytest.mark.parametrize("program", TRACELESS)
 def test_what_a_job_leaves_behind_is_ended_and_counted(host: OneHost, program: str) -> None:
-    victim = Victim(host, TRACELESS[program].replace("sleep 1000", "exit 7", 1))
+    victim = Victim(host, TRACELESS[program].replace("ready; sleep 1000", f"{ALL_NOTED}; ready; exit 7"))
     ended = victim.link.wait_status(victim.attempt, "ended")
     assert ended["final"]["exit"]["code"] == 7
     assert ended["final"]["exit"]["leftovers"] == 1
