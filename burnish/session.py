@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from burnish.coordinator import Coordinator, Outcome, Plan
 from burnish.core import events, merge, verbs
+from burnish.core.command import as_shown
 from burnish.core.events import Fact
 from burnish.core.hosts import Host, select
 from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
@@ -269,7 +270,7 @@ class Session:
             return
         gpu = {"CUDA_VISIBLE_DEVICES": slot.gpu} if slot.gpu else {}
         extra = "".join(f"{name}={shlex.quote(value)} " for name, value in {**gpu, **(made.env or {})}.items())
-        yield printable(f"{job.id} on {slot.host}, slot {slot.index}: {extra}{shlex.join(made.argv)}", 4000)
+        yield printable(f"{job.id} on {slot.host}, slot {slot.index}: {extra}{as_shown(made.argv)}", 4000)
 
 
 def _slots(host: Host, workers: int | None) -> tuple[Slot, ...]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from burnish.core.command import as_shown
 from burnish.core.jobs import Attempt, Job, JobId, Word
 from burnish.errors import UsageError, printable
 from burnish.session import Session
@@ -132,7 +133,7 @@ def describe(job: Job, attempt: Attempt) -> Iterator[str]:
     verdict = attempt.verdict
     yield f"job       {job.id} ({job.word}{': ' + printable(job.reason) if job.reason else ''})"
     yield f"attempt   {attempt.id}"
-    yield f"command   {printable(shlex.join(attempt.argv), 10_000)}"
+    yield f"command   {printable(as_shown(attempt.argv), 10_000)}"
     yield f"host      {attempt.host}"
     if attempt.gpus:
         yield f"gpus      {', '.join(attempt.gpus)}"

@@ -103,6 +103,14 @@ class Template:
         return tuple(argv)
 
 
+def as_shown(argv: Sequence[str]) -> str:
+    """`argv` as a person would type it. Where the job's host chooses between `python` and `python3`, that is `python`."""
+    import shlex  # runner files import this module, and most of them show nothing
+
+    chosen = tuple(argv[: len(PYTHON_ON_PATH)]) == PYTHON_ON_PATH
+    return shlex.join(["python", *argv[len(PYTHON_ON_PATH) :]] if chosen else argv)
+
+
 def arguments(columns: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
     """`KEY VALUE …` in column order, without JOB_ID, STATE and control columns.
 

@@ -19,6 +19,7 @@ SHARES = {
     Word.NOT_RUNNING: 5,
     Word.COMPLETE: 3,
 }  # rows of each then shown, in this order
+UNREMARKABLE = "exit 0"  # what COMPLETE says already, and says alone: the column is left to reasons worth reading
 ORDER = (Word.RUNNING, Word.ERROR, Word.NOT_RUNNING, Word.HOLD, Word.COMPLETE)
 
 _SGR = {Word.RUNNING: "36", Word.ERROR: "31", Word.HOLD: "33", Word.COMPLETE: "32"}
@@ -137,7 +138,7 @@ def _table(snapshot: Snapshot, rows: Sequence[JobRow]) -> Table:
         [
             str(row.id),
             row.word.value,
-            row.reason,
+            "" if row.reason == UNREMARKABLE else row.reason,
             row.host,
             ",".join(row.gpus),
             str(row.attempt or ""),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.core.command import MAX_ARGUMENT, PYTHON_ON_PATH, Template, check_limits, for_python_file
+from burnish.core.command import MAX_ARGUMENT, PYTHON_ON_PATH, Template, as_shown, check_limits, for_python_file
 from burnish.errors import UsageError
 
 
@@ -114,3 +114,15 @@ def test_what_linux_cannot_start(argv: list[str], env: dict[str, str] | None, sa
 
 def test_what_linux_can_start() -> None:
     assert check_limits(["run", "x" * MAX_ARGUMENT, "\udcff", ""], {"A": ""}) is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        ((*PYTHON_ON_PATH, "train.py", "--name", "a b"), "python train.py --name 'a b'"),
+        (("python3", "train.py"), "python3 train.py"),
+        (("/bin/sh", "-c", "exit 1"), "/bin/sh -c 'exit 1'"),
+    ],
+)
+def test_a_command_is_shown_as_a_person_would_type_it(argv: tuple[str, ...], shown: str) -> None:
+    assert as_shown(argv) == shown

@@ -37,7 +37,7 @@ def test_small_table_is_shown_whole() -> None:
         "Drained: gpu09 (fan)",
         "",
         "JOB_ID  STATE        REASON  HOST   GPU  ATTEMPT   TIME  --lr  PRIORITY",
-        "     0  COMPLETE     exit 0  gpu01  0        0.1  1m00s  0.1   5",
+        "     0  COMPLETE             gpu01  0        0.1  1m00s  0.1   5",
         "     1  ERROR        exit 1  gpu02  1        1.1  1h01m  0.2",
         "     2  RUNNING              gpu02  1        2.1  1m15s  0.3",
         "     3  NOT_RUNNING                                      0.4",
