@@ -478,7 +478,7 @@ def test_cancel_never_signals_a_process_that_only_has_the_pid(
     innocent = subprocess.Popen(["sleep", "1000"])
     try:
         start = host.record(attempt, "start.json")
-        start["go"]["supervisor"]["pid"] = innocent.pid
+        start["go"]["supervisor"] = {"pid": innocent.pid, "starttime": 1}
         (host.folder_of(attempt) / "start.json").write_text(json.dumps(start))
         if supervised:
             link.ask("cancel", "status", attempt=attempt, grace=1, by="alice")
