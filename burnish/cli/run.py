@@ -9,6 +9,7 @@ import click
 
 from burnish.cli import options
 from burnish.cli.options import Context
+from burnish.cli.parameters import Whole
 from burnish.errors import UsageError
 
 
@@ -23,11 +24,11 @@ from burnish.errors import UsageError
 )
 @click.option(
     "--num_workers",
-    type=click.IntRange(1, 100_000),
+    type=Whole(1, 100_000),
     metavar="N",
     help="Jobs at a time [default: 1; with --hosts, as many as there are slots].",
 )
-@click.option("--num_jobs", type=click.IntRange(0), metavar="N", help="Start at most this many, then end.")
+@click.option("--num_jobs", type=Whole(), metavar="N", help="Start at most this many, then end.")
 @options.job_ids()
 @click.option("--where", multiple=True, metavar="--KEY=VALUE", help="Only jobs with this cell; may be repeated.")
 @click.option("-n", "--dry_run", is_flag=True, help="Print what the first jobs would run, and start nothing.")

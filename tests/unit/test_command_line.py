@@ -30,6 +30,10 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("view 0 --attempt 0", '--attempt "0": expected a whole number, 1 or more. Nothing was done.'),
         ("view 0 --tail -1", '"-1": expected a whole number, 0 or more. Nothing was done.'),
         (f"view {'9' * 5000}", "expected a whole number, 0 or more. Nothing was done."),
+        (
+            "run --num_workers 0 --command true",
+            '--num_workers "0": expected a whole number, 1 to 100000. Nothing was done.',
+        ),
         ("create", "create needs one of --yaml, --csv and --func; given: none. Nothing was written."),
         ("create --yaml a --csv b", "given: --yaml and --csv. Nothing was written."),
         ("create --max_jobs 0 --yaml a", '--max_jobs "0": expected a whole number, 1 or more. Nothing was done.'),
