@@ -169,7 +169,8 @@ class AttemptExited:
 
     `duration` in s, `max_rss` in KiB, `result` the JSON object that the job reported, or None. `cancelled` and `time_limit`:
     its supervisor ended it, asked by a person or by the clock; `oom`: the kernel did, for want of memory. `leftovers` counts
-    processes it left behind, which were ended. `error`: why its program could not be executed, or its result not be read.
+    processes it left behind, which were ended. `not_started`: why its program could not be executed. `error`: why its result
+    could not be read.
     """
 
     attempt: AttemptId
@@ -184,6 +185,7 @@ class AttemptExited:
     oom: bool = False
     leftovers: int = 0
     result: dict[str, Any] | None = None
+    not_started: str = ""
     error: str = ""
 
 

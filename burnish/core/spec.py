@@ -11,6 +11,7 @@ from burnish.core.events import Fact
 from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, AttemptId
 
+LONGEST_WHY = 500  # characters of a sentence from a host
 GRACE = 10.0  # s between TERM and KILL when a job is cancelled
 LATEST = 1e12  # s: no time or duration is as large
 
@@ -27,7 +28,7 @@ def spec(
 ) -> dict[str, Any]:
     """What the agent is asked to start. `logs`: the paths of `out` and `err` if the job writes them in place, else nothing.
 
-    `environment`: what the host's entry and slot add. What the command itself sets wins over it, burnish's own names over both.
+    `environment`: what the host's entry and slot add. What the command itself sets wins.
     """
     own = {
         "BURNISH_JOB_ID": str(attempt.id.job),
@@ -41,11 +42,16 @@ def spec(
     return {
         "argv": list(command.argv),
         "cwd": command.cwd or attempt.entry["workdir"],
-        "env": {**environment, **(command.env or {}), **own},
+        "env": {**environment, **own, **(command.env or {})},
         "setup": host.setup,
         "grace": GRACE,
         **logs,
     }
+
+
+def _brief(text: object) -> str:
+    """What a host says in words, as far as a reason needs it."""
+    return str(text)[:LONGEST_WHY]
 
 
 def started(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
@@ -57,7 +63,7 @@ def started(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
 def voided(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
     """The fact that a start.json with `void` proves. Raises KeyError, TypeError or ValueError for anything else."""
     void = _record(start["void"])
-    return events.AttemptVoided(attempt, str(void["why"]), bool(void.get("refused")), bool(void.get("trouble")))
+    return events.AttemptVoided(attempt, _brief(void["why"]), bool(void.get("refused")), bool(void.get("trouble")))
 
 
 def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
@@ -83,7 +89,8 @@ def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
         oom=bool(record.get("oom")),
         leftovers=_whole(record.get("leftovers", 0)),
         result=result if isinstance(result, dict) else None,
-        error=str(record.get("exec_error") or record.get("result_error") or ""),
+        not_started=_brief(record.get("exec_error") or ""),
+        error=_brief(record.get("result_error") or ""),
     )
 
 

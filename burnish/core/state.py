@@ -394,6 +394,8 @@ def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
         return Word.ERROR, "CANCELLED"
     if fact.time_limit:
         return Word.ERROR, "TIME_LIMIT"
+    if fact.not_started:
+        return Word.ERROR, f"not started: {fact.not_started}"
     if fact.oom:
         return Word.ERROR, "OOM"
     if fact.signal is not None:

@@ -11,7 +11,8 @@ from support import facts
 
 from burnish.core import events
 from burnish.core.command import Command
-from burnish.core.jobs import AttemptId, JobId
+from burnish.core.hosts import Host
+from burnish.core.jobs import AttemptId, HostName, JobId
 from burnish.core.spec import ended, spec, started, voided
 
 ATTEMPT = AttemptId(JobId(0), 1)
@@ -24,12 +25,17 @@ def claimed() -> Any:
     return state.open[ATTEMPT]
 
 
+HOST = Host(HostName("gpu01"), setup="source env")
+PLACE: dict[str, Any] = {"table": "/home/ann/burnish.db", "log_dir": "/home/ann/logs", "logs": {"out": "/o"}}
+
+
 def test_the_order_holds_what_the_job_may_read_of_itself() -> None:
-    order = spec(claimed(), Command(("python", "train.py")), "/home/ann/burnish.db", "/home/ann/logs", {"out": "/o"})
+    order = spec(claimed(), Command(("python", "train.py")), HOST, **PLACE, environment={"WANDB_MODE": "offline"})
     assert order == {
         "argv": ["python", "train.py"],
         "cwd": "/home/ann",
         "env": {
+            "WANDB_MODE": "offline",
             "BURNISH_JOB_ID": "0",
             "BURNISH_ATTEMPT": "1",
             "BURNISH_DB": "/home/ann/burnish.db",
@@ -38,13 +44,15 @@ def test_the_order_holds_what_the_job_may_read_of_itself() -> None:
             "BURNISH_GPUS": "0",
             "BURNISH_LOG_DIR": "/home/ann/logs",
         },
+        "setup": "source env",
         "grace": 10.0,
         "out": "/o",
     }
 
 
 def test_the_commands_own_folder_and_environment_win() -> None:
-    order = spec(claimed(), Command(("true",), env={"A": "b", "BURNISH_SLOT": "mine"}, cwd="/there"), "", "", {})
+    command = Command(("true",), env={"A": "b", "BURNISH_SLOT": "mine"}, cwd="/there")
+    order = spec(claimed(), command, HOST, **PLACE, environment={"A": "of the host"})
     assert order["cwd"] == "/there"
     assert (order["env"]["A"], order["env"]["BURNISH_SLOT"]) == ("b", "mine")
 
@@ -73,7 +81,7 @@ def test_a_final_record_is_an_exit_or_lost() -> None:
         ({"leftovers": 3}, {"leftovers": 3}),
         ({"result": {"acc": 0.5}}, {"result": {"acc": 0.5}}),
         ({"result": [1]}, {}),
-        ({"exec_error": "no interpreter"}, {"error": "no interpreter"}),
+        ({"exec_error": "no interpreter"}, {"not_started": "no interpreter"}),
         ({"result_error": "is no JSON"}, {"error": "is no JSON"}),
         ({"sizes": {"out": 1, "err": 0}, "of a newer agent": 1}, {}),
     ],
