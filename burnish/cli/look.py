@@ -1,4 +1,4 @@
-"""Commands that show: status, view, results, wait."""
+"""Commands that show: status, view, explain, results, wait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from burnish.cli import options
 from burnish.cli.options import Context
 from burnish.cli.parameters import State, Whole
-from burnish.core.jobs import Word
+from burnish.core.jobs import JobId, Word
 from burnish.errors import UsageError
 
 
@@ -27,14 +27,23 @@ from burnish.errors import UsageError
 @options.job_ids()
 @click.option("--json", "as_json", is_flag=True, help="For programs; see docs/status-json.md.")
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option("--hosts", "inventory", metavar="FILE", help="Ask the hosts of this inventory, too, and show each.")
 @options.common
-def status(context: Context, every: bool, words: tuple[Word, ...], ids: Any, as_json: bool, watch: bool) -> None:
+def status(
+    context: Context,
+    every: bool,
+    words: tuple[Word, ...],
+    ids: Any,
+    as_json: bool,
+    watch: bool,
+    inventory: str | None,
+) -> None:
     """Show how many jobs are in which state, then the jobs.
 
     \b
     Example: burnish status --state ERROR
     """
-    from burnish import session
+    from burnish import session, whereabouts
     from burnish.views import snapshot
     from burnish.views import watch as watching
     from burnish.views.status import StatusView
@@ -42,9 +51,11 @@ def status(context: Context, every: bool, words: tuple[Word, ...], ids: Any, as_
     opened = session.look(context.paths, context.out.say)
     opened.jobs(ids)
     chosen = frozenset(words) or None
+    asked = None if inventory is None else session.lab(inventory, None)
 
     def shown() -> StatusView:
-        return StatusView(snapshot.take(opened.state, time.time()), every, chosen, ids)
+        standings = None if asked is None else whereabouts.standings(asked, opened.state)
+        return StatusView(snapshot.take(opened.state, time.time()), every, chosen, ids, standings)
 
     def again() -> StatusView:
         opened.sync(wait=False)
@@ -85,6 +96,29 @@ def view(context: Context, job: int | None, job_id: int | None, errors: bool, **
     if len(wanted) != 1:
         raise UsageError("view needs one job: burnish view 3, or burnish view --errors.")
     viewing.view(opened, context.out, wanted.pop(), **how)
+
+
+@click.command(context_settings=options.SETTINGS)
+@click.argument("job", required=False, type=Whole())
+@click.option("--job_id", "job_id", type=Whole(), metavar="N", help="Which job; the same as JOB.")
+@options.common
+def explain(context: Context, job: int | None, job_id: int | None) -> None:
+    """Say why a job is running, or not.
+
+    \b
+    Example: burnish explain 3
+    """
+    from burnish import session
+    from burnish.core import explain as explaining
+
+    wanted = {number for number in (job, job_id) if number is not None}
+    if len(wanted) != 1:
+        raise UsageError("explain needs one job: burnish explain 3.")
+    opened = session.look(context.paths, context.out.say)
+    [asked] = opened.jobs(frozenset({JobId(wanted.pop())}))
+    projection = opened.projection
+    around = explaining.Surroundings(projection.skipped, projection.readable, opened.presence.others())
+    context.out.lines(explaining.explain(opened.state, asked, around))
 
 
 @click.command(context_settings=options.SETTINGS)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 import burnish
-from burnish.cli import create, look, options, run, steer
+from burnish.cli import create, hosts, look, options, run, steer
 from burnish.errors import BurnishError, printable
 
 
@@ -55,12 +55,17 @@ for _command in (
     run.run,
     look.status,
     look.view,
+    look.explain,
     look.results,
     steer.reset,
     steer.cancel,
     steer.hold,
     steer.release,
     look.wait,
+    hosts.hosts,
+    hosts.drain,
+    hosts.undrain,
+    hosts.forget,
     steer.clean,
 ):
     cli.add_command(_command)

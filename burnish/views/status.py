@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from burnish.core.jobs import JobId, Word
+from burnish.core.standing import Standing
 from burnish.errors import printable
 from burnish.views import durations, tables
+from burnish.views.hosts import HostsView
 from burnish.views.snapshot import JobRow, Snapshot
 from burnish.views.tables import Column, Table
 
@@ -39,15 +41,19 @@ class StatusView:
     """What `burnish status` shows of a snapshot.
 
     `words` and `ids` narrow it (None: all); whoever narrows, or sets `every`, sees all rows that remain. Counts are of the whole
-    table always.
+    table always. `hosts`: how the hosts stand that were asked, shown above the table.
     """
 
     snapshot: Snapshot
     every: bool = False
     words: Collection[Word] | None = None
     ids: Collection[JobId] | None = None
+    hosts: Sequence[Standing] | None = None
 
     def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
+        if self.hosts is not None:
+            yield from HostsView(self.hosts).text(width, colour)
+            yield ""
         yield summary(self.snapshot.counts)
         for host, reason in self.snapshot.drained.items():
             line = printable(f"Drained: {host}{f' ({reason})' if reason else ''}")
@@ -72,6 +78,7 @@ class StatusView:
             "columns": list(snapshot.columns),
             "drained": {str(host): reason for host, reason in snapshot.drained.items()},
             "jobs": [job_json(snapshot, row) for row in self._selected()],
+            **({} if self.hosts is None else {"hosts": HostsView(self.hosts).json()}),
         }
 
     def _selected(self) -> Sequence[JobRow]:

@@ -1,0 +1,138 @@
+"""Why a job is in its state, and what has to happen before it runs: sentences from what the journal knows. Pure.
+
+What only a run knows (which slots are free at this moment, which hosts answer) is not guessed at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId
+from burnish.core.placement import Selection, WaitingQueue, priority
+from burnish.core.state import MAX_LOST, Phase, State, phase
+from burnish.errors import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is known beside the state: jobs whose row cannot be read, whether the table can, which runs are going."""
+
+    skipped: Collection[JobId] = ()
+    readable: bool = True
+    runs: Sequence[CoordinatorId] = ()
+
+
+def explain(state: State, job: Job, around: Surroundings) -> Iterator[str]:
+    """Sentences, the most important first."""
+    yield f"Job {job.id} is {job.word}{_because(job)}."
+    if job.removed:
+        yield "Its row was deleted from the table, so it is not started again."
+    match phase(job):
+        case Phase.WAITING:
+            yield from _waiting(state, job, around)
+        case Phase.HELD:
+            yield f"It is kept out until somebody lets it go: burnish release --job_id {job.id}"
+        case Phase.CLAIMED | Phase.RUNNING:
+            yield from _open(state, job, around)
+        case Phase.COMPLETE:
+            yield f"It is not run again unless it is asked for: burnish reset --job_id {job.id}"
+        case Phase.ERROR:
+            yield from _failed(job)
+    yield from _past(job)
+
+
+def _waiting(state: State, job: Job, around: Surroundings) -> Iterator[str]:
+    if job.removed:
+        return
+    if job.id in around.skipped:
+        yield "Its row in the table cannot be read, so it is passed over until the row is mended; burnish status names the row."
+    if not around.readable:
+        yield "The table cannot be read as a whole, and until it can, nothing new is started."
+    if not around.runs:
+        yield "No burnish run is going, and nothing starts without one."
+    else:
+        yield f"{_runs(around.runs)} going; the job comes in its turn, unless the run was narrowed to others."
+    yield from _turn(state, job, around)
+    yield from _drained(state)
+
+
+def _turn(state: State, job: Job, around: Surroundings) -> Iterator[str]:
+    """Its place in the queue, and what occupies slots meanwhile."""
+    ahead = _ahead(state, job, around)
+    if ahead:
+        own = priority(job, state)
+        why = f" (its PRIORITY is {own:g})" if "PRIORITY" in state.columns else ""
+        yield f"{len(ahead)} waiting job{'s' * (len(ahead) > 1)} {'start' if len(ahead) > 1 else 'starts'} before it{why}."
+    else:
+        yield "It is the next to start."
+    if state.open:
+        hosts = Counter(str(attempt.host) for attempt in state.open.values())
+        where = ", ".join(f"{count} on {host}" for host, count in hosts.items())
+        yield f"Slots are taken by this table's own jobs: {where}."
+
+
+def _ahead(state: State, job: Job, around: Surroundings) -> list[JobId]:
+    everyone = Selection()
+    queue = WaitingQueue(lambda other, now: other.id not in around.skipped and everyone.admits(other, now))
+    queue.update(state.jobs, state)
+    before: list[JobId] = []
+    while (following := queue.pop()) is not None and following != job.id:
+        before.append(following)
+    return before
+
+
+def _drained(state: State) -> Iterator[str]:
+    for host, why in state.drained.items():
+        yield f"{host} takes no new jobs: it is drained{f' ({printable(why)})' if why else ''}."
+
+
+def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
+    attempt = job.open_attempt
+    assert attempt is not None
+    where = str(attempt.host) + (f", GPU {', '.join(attempt.gpus)}" if attempt.gpus else "")
+    if attempt.started_at is None:
+        yield f"Attempt {attempt.id} was given to {where}, which has not said yet that it started."
+    else:
+        pid = f", pid {attempt.pid}" if attempt.pid else ""
+        yield f"Attempt {attempt.id} runs on {where}{pid}."
+    if attempt.cancelled_by is not None:
+        yield f"It is being cancelled: {attempt.host} ends it, or will when it answers again."
+    if job.hold_next:
+        yield "Somebody held it: if this attempt does not start after all, the job becomes HOLD."
+    if attempt.by not in around.runs:
+        yield "The run that started it is gone. The next burnish run takes it back; so do burnish wait and burnish cancel."
+
+
+def _failed(job: Job) -> Iterator[str]:
+    if job.lost > MAX_LOST:
+        yield f"It died {job.lost} times without a verdict, and is not started again by itself."
+    yield f"To see what it said: burnish view {job.id} --stderr. To run it again: burnish reset --job_id {job.id}"
+
+
+def _past(job: Job) -> Iterator[str]:
+    """What became of attempts before the one that counts now."""
+    for attempt in job.attempts:
+        if attempt.open or (attempt is job.attempts[-1] and job.word.final):
+            continue
+        yield f"Earlier, attempt {attempt.id}{_place(attempt)} {_end(attempt)}."
+
+
+def _place(attempt: Attempt) -> str:
+    return f" on {attempt.host}" if attempt.host else ""
+
+
+def _end(attempt: Attempt) -> str:
+    if attempt.voided is not None:
+        return f"never started ({printable(attempt.voided)})"
+    assert attempt.verdict is not None
+    return f"ended as {attempt.verdict.word} ({printable(attempt.verdict.reason)})"
+
+
+def _because(job: Job) -> str:
+    return f" ({printable(job.reason)})" if job.reason else ""
+
+
+def _runs(runs: Sequence[CoordinatorId]) -> str:
+    return f"{len(runs)} burnish runs are" if len(runs) > 1 else f"A burnish run ({runs[0]}) is"

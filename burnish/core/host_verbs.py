@@ -1,0 +1,88 @@
+"""What people ask of hosts by command: drain, undrain, forget. Pure functions from the state to facts and sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from burnish.core import events
+from burnish.core.columns import did_you_mean
+from burnish.core.events import Fact
+from burnish.core.host_values import HOST
+from burnish.core.jobs import Attempt, HostName
+from burnish.core.state import State
+from burnish.core.verbs import name_ids
+from burnish.errors import UsageError, printable
+
+
+@dataclass(slots=True)
+class HostWish:
+    """The facts to commit, and what to tell the user."""
+
+    facts: list[Fact] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+
+def known(state: State) -> tuple[HostName, ...]:
+    """Names of the hosts that the table has used, those of the newest attempts last."""
+    names = (attempt.host for job in state.jobs.values() for attempt in job.attempts if attempt.host)
+    return tuple(dict.fromkeys([*names, *state.drained]))
+
+
+def drain(state: State, host: str, reason: str, by: str) -> HostWish:
+    """No new job goes to `host`; what runs there runs on. Raises UsageError for what cannot be a host's name."""
+    if not HOST.fullmatch(host):
+        raise UsageError(f'"{printable(host)}" cannot be the name of a host. Nothing was changed.')
+    name = HostName(host)
+    running = _open_on(state, name)
+    wish = HostWish([events.HostDrained(host, reason, by)])
+    wish.said.append(f"{host} takes no new jobs of this table. burnish undrain {host} lets it again.")
+    if running:
+        wish.said.append(f"{_jobs(running)} on it and is left to end; burnish cancel stops a job.")
+    elif name not in known(state):
+        wish.said.append(f"No job of this table has been on {host} so far{did_you_mean(host, known(state)) or '.'}")
+    return wish
+
+
+def undrain(state: State, host: str, by: str) -> HostWish:
+    """Jobs may go to `host` again."""
+    if HostName(host) in state.drained:
+        return HostWish([events.HostUndrained(host, by)], [f"{host} takes jobs again."])
+    drained = ", ".join(state.drained) or "none"
+    return HostWish([], [f"{printable(host)} is not drained; these are: {drained}. Nothing was changed."])
+
+
+def consequences(state: State, host: str) -> str:
+    """What `forget` breaks, in plain words. Raises UsageError if there is nothing to forget."""
+    attempts = _open_on(state, HostName(host))
+    if not attempts:
+        where = ", ".join(dict.fromkeys(attempt.host for attempt in state.open.values()))
+        elsewhere = f"; those that are, are on {where}" if where else ""
+        raise UsageError(f"No job of this table is open on {printable(host)}{elsewhere}. Nothing was changed.")
+    ids = name_ids([attempt.id.job for attempt in attempts])
+    several = len(attempts) > 1
+    return (
+        f"{host} is given up without its word: job{'s' * several} {ids} {'become' if several else 'becomes'} ERROR, LOST.\n"
+        f"If {'they still run' if several else 'it still runs'} there, nobody will see the end: {'their' if several else 'its'} "
+        "results and the rest of the logs stay on that host, the GPUs stay taken,\n"
+        "and a reset starts a second copy, which may write to the same files at the same time.\n"
+        "Nothing of this is needed for a host that will answer again: its jobs are taken back then."
+    )
+
+
+def forget(state: State, host: str, by: str) -> HostWish:
+    """Give up the open attempts of `host`, whichever machine went by that name."""
+    attempts = _open_on(state, HostName(host))
+    identities = dict.fromkeys(attempt.state_id for attempt in attempts)
+    facts: list[Fact] = [events.HostForgotten(host, state_id, by) for state_id in identities]
+    ids = name_ids([attempt.id.job for attempt in attempts])
+    again = ids.replace(" ", "")
+    return HostWish(facts, [f"{host} is forgotten. To run again: burnish reset --job_id {again}"] if attempts else [])
+
+
+def _open_on(state: State, host: HostName) -> list[Attempt]:
+    return [attempt for attempt in state.open.values() if attempt.host == host]
+
+
+def _jobs(attempts: list[Attempt]) -> str:
+    ids = name_ids([attempt.id.job for attempt in attempts])
+    return f"Job {ids} runs" if len(attempts) == 1 else f"Each of the jobs {ids} runs"

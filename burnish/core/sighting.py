@@ -1,0 +1,120 @@
+"""What a host was seen to have: its load, disk, work folder, Python and GPUs, read from an agent's `seen`. Pure.
+
+A host may be of another version of burnish, or broken: what is missing or cannot be read is None, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process on a GPU: `user` is empty and `memory` (MiB) None where the host cannot tell."""
+
+    pid: int | None
+    user: str
+    memory: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSeen:
+    """One GPU. Memory in MiB, `util` in percent; `held`: a burnish job, of whatever table, holds it or a share of it."""
+
+    index: int | None
+    uuid: str
+    name: str
+    memory_total: int | None
+    memory_used: int | None
+    util: int | None
+    processes: tuple[GpuProcess, ...]
+    held: bool | None
+
+    def called(self, gpu: str) -> bool:
+        """True if a slot of the inventory means this GPU by `gpu`, an index or a UUID."""
+        return gpu in (str(self.index), self.uuid)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A host at one moment. `now` is its own clock, `disk_free` in bytes (where it keeps attempts), `age` of the GPUs in s.
+
+    `gpus` None: unknown, and `gpu_error` may say why. `workdir_exists` None: it was not asked. `held`: how many of its CPU
+    slots burnish jobs hold.
+    """
+
+    now: float | None = None
+    load: float | None = None
+    cpus: int | None = None
+    disk_free: int | None = None
+    python: str = ""
+    driver: str = ""
+    workdir_exists: bool | None = None
+    workdir_writable: bool | None = None
+    gpus: tuple[GpuSeen, ...] | None = None
+    gpu_error: str = ""
+    age: float | None = None
+    held: int | None = None
+
+
+def read(welcome: Mapping[str, Any], seen: Mapping[str, Any]) -> Sighting:
+    """What the frames `welcome` and `seen` of one agent say; `seen` may be empty."""
+    gpus = seen.get("gpus")
+    loads, held = seen.get("load"), seen.get("held")
+    workdir = _mapping(seen.get("workdir"))
+    return Sighting(
+        now=_number(seen.get("now", welcome.get("now"))),
+        load=_number(loads[0]) if isinstance(loads, list) and loads else _number(loads),
+        cpus=_whole(seen.get("cpus")),
+        disk_free=_whole(seen.get("disk_free")),
+        python=_text(seen.get("python") or welcome.get("python")),
+        driver=_text(seen.get("driver")),
+        workdir_exists=_flag(workdir.get("exists")),
+        workdir_writable=_flag(workdir.get("writable")),
+        gpus=tuple(_gpu(_mapping(gpu)) for gpu in gpus) if isinstance(gpus, list) else None,
+        gpu_error=_text(seen.get("gpu_error")),
+        age=_number(seen.get("age")),
+        held=len(held) if isinstance(held, list) else None,
+    )
+
+
+def _gpu(gpu: Mapping[str, Any]) -> GpuSeen:
+    processes = gpu.get("processes")
+    return GpuSeen(
+        index=_whole(gpu.get("index")),
+        uuid=_text(gpu.get("uuid")),
+        name=_text(gpu.get("name")),
+        memory_total=_whole(gpu.get("memory_total")),
+        memory_used=_whole(gpu.get("memory_used")),
+        util=_whole(gpu.get("util")),
+        processes=tuple(_process(_mapping(one)) for one in processes) if isinstance(processes, list) else (),
+        held=_flag(gpu.get("held")),
+    )
+
+
+def _process(process: Mapping[str, Any]) -> GpuProcess:
+    return GpuProcess(_whole(process.get("pid")), _text(process.get("user")), _whole(process.get("memory")))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known and abs(value) < 1e15 else None  # type: ignore[arg-type]
+
+
+def _whole(value: object) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,82 @@
+"""How a host stands in the eyes of one table: what was seen of it, what of this table runs there, what is free. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from burnish.core.hosts import Host
+from burnish.core.jobs import Attempt
+from burnish.core.sighting import GpuSeen, Sighting
+from burnish.core.slots import named_gpus, slots_of
+from burnish.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`seen` is None when the host was not reached, and `trouble` a sentence then; `hint`: what to do about it.
+
+    `drained`: why it takes no new jobs, None if it does. `attempts`: open attempts of the table there. `described`: the
+    inventory says what may run on it; a claim only says how to reach it.
+    """
+
+    host: Host
+    seen: Sighting | None = None
+    trouble: str = ""
+    hint: str = ""
+    drained: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    described: bool = True
+
+    @property
+    def slots(self) -> int | None:
+        """How many jobs it takes at a time; None where that is not known, or depends on GPUs that were not seen."""
+        if not self.described:
+            return None
+        gpus = None if self.seen is None else self.seen.gpus
+        if gpus is None and self.host.gpus == "auto":
+            return self.host.slots
+        return len(slots_of(self.host, [str(gpu.index) for gpu in gpus or ()]))
+
+    def on(self, gpu: GpuSeen) -> tuple[Attempt, ...]:
+        """The attempts of the table that use `gpu`."""
+        return tuple(attempt for attempt in self.attempts if any(gpu.called(name) for name in attempt.gpus))
+
+    def is_free(self, gpu: GpuSeen) -> bool:
+        """True if a job of this table could start on `gpu` now, as far as can be seen."""
+        if self.drained is not None or not self._offers(gpu):
+            return False
+        jobs = max(len(self.on(gpu)), int(gpu.held or False))
+        return jobs < self.host.slots_per_gpu if jobs else not self.is_busy(gpu)
+
+    def is_busy(self, gpu: GpuSeen) -> bool:
+        """True if somebody beside burnish uses `gpu` now, by the measure of the inventory."""
+        rule = self.host.busy
+        if rule is None or gpu.held or self.on(gpu):
+            return False
+        used = (gpu.memory_used or 0) > rule.max_mem_mib or (gpu.util or 0) > rule.max_util
+        return used or bool(gpu.processes)
+
+    @property
+    def free_workers(self) -> int:
+        """How many jobs without a GPU could start now, as far as can be seen."""
+        if self.seen is None or self.drained is not None or self.slots is None:
+            return 0
+        workers = sum(slot.gpu is None for slot in slots_of(self.host, self._found()))
+        here = sum(not attempt.gpus for attempt in self.attempts)
+        return max(0, workers - max(here, self.seen.held or 0))
+
+    def _offers(self, gpu: GpuSeen) -> bool:
+        return any(gpu.called(name) for name in named_gpus(self.host, self._found()))
+
+    def _found(self) -> list[str]:
+        return [str(gpu.index) for gpu in (self.seen.gpus if self.seen else None) or ()]
+
+
+def attempts_on(state: State, host: Host, state_id: str) -> tuple[Attempt, ...]:
+    """Open attempts of the table on the host of this identity; while that is not known, on the host of this name."""
+    return tuple(_on(state.open.values(), host, state_id))
+
+
+def _on(attempts: Iterable[Attempt], host: Host, state_id: str) -> Iterable[Attempt]:
+    return (a for a in attempts if (a.state_id == state_id if state_id else a.host == host.name))

@@ -1,0 +1,249 @@
+"""What is shown of hosts: every GPU and who is on it (`burnish hosts`), a line per host (`status --hosts`), the inventory.
+
+Unknown is shown as `?`, and a host that does not answer by the sentence why, so that no gap looks like a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from burnish.core.hosts import Host
+from burnish.core.jobs import Attempt
+from burnish.core.sighting import GpuSeen, Sighting
+from burnish.core.standing import Standing
+from burnish.errors import printable
+from burnish.views import tables
+from burnish.views.tables import Column, Table
+
+SCHEMA = 1
+MIB = 1 << 10  # MiB in a GiB
+STALE = 60.0  # s: older readings of GPUs are named as such
+
+_GPUS = (
+    Column("HOST", least=8, keep_empty=True),
+    Column("GPU", right=True),
+    Column("MODEL", least=8, optional=True),
+    Column("MEMORY", right=True),
+    Column("UTIL", right=True),
+    Column("USED BY", least=8),
+    Column("JOB"),
+    Column("WORKERS", right=True),
+    Column("LOAD", right=True, optional=True),
+    Column("NOTE", least=10),
+)
+_HOSTS = (
+    Column("HOST", least=8, keep_empty=True),
+    Column("IS", keep_empty=True),
+    Column("SLOTS", right=True, keep_empty=True),
+    Column("LOAD", right=True),
+    Column("GPUS", least=8),
+    Column("NOTE", least=10),
+)
+
+
+@dataclass(frozen=True)
+class FleetView:
+    """`burnish hosts`: a row per GPU, and per host that has none. `only_free`: only where a job could start now."""
+
+    now: float
+    standings: Sequence[Standing]
+    only_free: bool = False
+
+    def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
+        yield _summary(self.standings)
+        rows = [row for standing in self.standings for row in self._rows(standing)]
+        if rows:
+            yield ""
+            yield from tables.lines(Table(_GPUS, rows), width, colour)
+        elif self.only_free:
+            yield "Nothing is free."
+        yield from _hints(self.standings)
+
+    def json(self) -> object:
+        return {"schema": SCHEMA, "now": self.now, "hosts": [self._json(standing) for standing in self.standings]}
+
+    def _json(self, standing: Standing) -> dict[str, object]:
+        shown = host_json(standing)
+        if self.only_free and standing.seen is not None:
+            free = [gpu_json(standing, gpu) for gpu in standing.seen.gpus or () if standing.is_free(gpu)]
+            shown["gpus"] = free
+        return shown
+
+    def _rows(self, standing: Standing) -> Iterator[list[str]]:
+        seen = standing.seen
+        gpus = (seen.gpus if seen else None) or ()
+        shown = [gpu for gpu in gpus if not self.only_free or standing.is_free(gpu)]
+        workers = standing.free_workers
+        if shown:
+            for number, gpu in enumerate(shown):
+                yield [*_gpu_cells(standing, gpu), *(["", _load(seen), note(standing)] if number == 0 else [""] * 3)]
+        if workers if self.only_free else not gpus:
+            jobs = _names(attempt for attempt in standing.attempts if not attempt.gpus or not gpus)
+            offered = f"{workers} free" if standing.slots and not shown else ""
+            yield [standing.host.name, "", "", "", "", "", jobs, offered, _load(seen), note(standing)]
+
+
+@dataclass(frozen=True)
+class HostsView:
+    """`status --hosts`: a row per host."""
+
+    standings: Sequence[Standing]
+
+    def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
+        yield from tables.lines(Table(_HOSTS, [self._row(standing) for standing in self.standings]), width, colour)
+        yield from _hints(self.standings)
+
+    def json(self) -> object:
+        return [host_json(standing) for standing in self.standings]
+
+    def _row(self, standing: Standing) -> list[str]:
+        gpus = (standing.seen.gpus if standing.seen else None) or ()
+        return [
+            standing.host.name,
+            word(standing),
+            f"{len(standing.attempts)}/{'?' if standing.slots is None else standing.slots}",
+            _load(standing.seen),
+            ", ".join(_brief(standing, gpu) for gpu in gpus),
+            note(standing),
+        ]
+
+
+@dataclass(frozen=True)
+class InventoryView:
+    """`burnish hosts --list`: what an inventory says of each host, once defaults and groups are in; nobody is asked."""
+
+    hosts: Sequence[Host]
+
+    def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
+        for host in self.hosts:
+            groups = f"  ({', '.join(host.groups)})" if host.groups else ""
+            yield f"{host.name}{groups}"
+            for key, value in settled(host).items():
+                line = f"    {key}: {printable(str(value), 500)}"
+                yield line if width is None else tables.cut(line, width)
+
+    def json(self) -> object:
+        return {
+            "schema": SCHEMA,
+            "hosts": [{"name": h.name, "groups": list(h.groups), **settled(h)} for h in self.hosts],
+        }
+
+
+def settled(host: Host) -> dict[str, object]:
+    """The values of a host that are set, by their key in the inventory."""
+    values = asdict(host)
+    del values["name"], values["groups"]
+    values["env"], values["sbatch"] = dict(host.env), dict(host.sbatch)
+    values["gpus"] = "none" if host.gpus == () else list(host.gpus) if isinstance(host.gpus, tuple) else host.gpus
+    values["busy"] = "share" if host.busy is None else asdict(host.busy)
+    return {key: value for key, value in values.items() if value not in (None, "", {})}
+
+
+def host_json(standing: Standing) -> dict[str, object]:
+    """One host of docs/status-json.md."""
+    seen = standing.seen or Sighting()
+    return {
+        "name": standing.host.name,
+        "reached": standing.seen is not None,
+        "trouble": standing.trouble or None,
+        "hint": standing.hint or None,
+        "drained": standing.drained,
+        "slots": standing.slots,
+        "jobs": [int(attempt.id.job) for attempt in standing.attempts],
+        "load": seen.load,
+        "cpus": seen.cpus,
+        "disk_free": seen.disk_free,
+        "python": seen.python or None,
+        "gpu_error": seen.gpu_error or None,
+        "gpus": None if seen.gpus is None else [gpu_json(standing, gpu) for gpu in seen.gpus],
+    }
+
+
+def gpu_json(standing: Standing, gpu: GpuSeen) -> dict[str, object]:
+    """One GPU of docs/status-json.md."""
+    jobs = [int(attempt.id.job) for attempt in standing.on(gpu)]
+    return {**asdict(gpu), "jobs": jobs, "free": standing.is_free(gpu)}
+
+
+def word(standing: Standing) -> str:
+    """`up`, `drained`, or `away` for a host that was not reached."""
+    if standing.seen is None:
+        return "away"
+    return "up" if standing.drained is None else "drained"
+
+
+def note(standing: Standing) -> str:
+    """What else is to be known of a host, in a few words; empty when all is well."""
+    notes = [standing.trouble] if standing.trouble else []
+    if standing.drained is not None:
+        notes.append(f"drained ({standing.drained})" if standing.drained else "drained")
+    if (seen := standing.seen) is not None:
+        notes += [seen.gpu_error] if seen.gpu_error else []
+        if seen.gpus and (seen.age or 0.0) > STALE:
+            notes.append(f"its GPUs were seen {seen.age:.0f} s ago")
+    return "; ".join(notes)
+
+
+def _summary(standings: Sequence[Standing]) -> str:
+    reached = [standing for standing in standings if standing.seen is not None]
+    gpus = [standing.is_free(gpu) for standing in reached for gpu in standing.seen.gpus or ()]  # type: ignore[union-attr]
+    hosts = f"{len(standings)} host{'s' * (len(standings) != 1)}"
+    silent = len(standings) - len(reached)
+    parts = [f"{hosts}, {silent} of them not reached" if silent else hosts]
+    if gpus:
+        parts.append(f"{len(gpus)} GPU{'s' * (len(gpus) != 1)}, {sum(gpus)} free")
+    return ": ".join(parts)
+
+
+def _hints(standings: Sequence[Standing]) -> Iterator[str]:
+    for standing in standings:
+        if standing.hint:
+            yield f"hint for {standing.host.name}: {printable(standing.hint, 500)}"
+
+
+def _gpu_cells(standing: Standing, gpu: GpuSeen) -> list[str]:
+    return [
+        standing.host.name,
+        "?" if gpu.index is None else str(gpu.index),
+        gpu.name,
+        f"{_memory(gpu)} GiB",
+        "?" if gpu.util is None else f"{gpu.util}%",
+        users(standing, gpu),
+        _names(standing.on(gpu)),
+    ]
+
+
+def users(standing: Standing, gpu: GpuSeen) -> str:
+    """Who has processes on a GPU, with their memory; `burnish` where only its lock is held, `busy` where nobody is to be seen."""
+    memory: dict[str, int] = {}
+    for process in gpu.processes:
+        who = process.user or "?"
+        memory[who] = memory.get(who, 0) + (process.memory or 0)
+    if memory:
+        return ", ".join(f"{who} ({amount / MIB:.1f} GiB)" if amount else who for who, amount in memory.items())
+    if gpu.held and not standing.on(gpu):
+        return "burnish, another table"
+    return "busy" if standing.is_busy(gpu) else ""
+
+
+def _brief(standing: Standing, gpu: GpuSeen) -> str:
+    util = "?" if gpu.util is None else f"{gpu.util}%"
+    jobs = _names(standing.on(gpu))
+    return f"{'?' if gpu.index is None else gpu.index}: {util} {_memory(gpu)} GiB" + (f" job {jobs}" if jobs else "")
+
+
+def _memory(gpu: GpuSeen) -> str:
+    used = "?" if gpu.memory_used is None else f"{gpu.memory_used / MIB:.1f}"
+    return f"{used}/{'?' if gpu.memory_total is None else f'{gpu.memory_total / MIB:.0f}'}"
+
+
+def _load(seen: Sighting | None) -> str:
+    if seen is None:
+        return ""
+    load = "?" if seen.load is None else f"{seen.load:.1f}"
+    return f"{load}/{'?' if seen.cpus is None else seen.cpus}"
+
+
+def _names(attempts: Sequence[Attempt] | Iterator[Attempt]) -> str:
+    return ", ".join(str(attempt.id.job) for attempt in attempts)

@@ -1,0 +1,73 @@
+"""The hosts that a command is about: those of an inventory, or those that a table's claims name; and how they stand.
+
+Claims keep what it takes to reach a host, so no command needs an inventory for what the table has used already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from burnish import survey
+from burnish.core.hosts import Host
+from burnish.core.jobs import HostName
+from burnish.core.standing import Standing, attempts_on
+from burnish.core.state import State
+from burnish.errors import UsageError
+from burnish.session import lab
+
+
+def hosts_of(state: State) -> tuple[Host, ...]:
+    """The hosts of all attempts of the table, as the newest claim on each describes them."""
+    found: dict[HostName, Host] = {}
+    for job in state.jobs.values():
+        for attempt in job.attempts:
+            if attempt.host and attempt.entry:
+                found[attempt.host] = Host.from_entry({**attempt.entry, "name": attempt.host})
+    return tuple(found.values())
+
+
+def asked_for(inventory: str | None, limit: str | None, state: State, shown: str) -> tuple[Host, ...]:
+    """The hosts of the file `inventory`, or without one those of the table. Raises InputError, UsageError."""
+    if inventory is not None:
+        return lab(inventory, limit)
+    if not (hosts := hosts_of(state)):
+        raise UsageError(
+            f"Which hosts? {shown} has used none so far, and no inventory was named.",
+            hint="burnish hosts hosts/lab.yaml",
+        )
+    return hosts
+
+
+def standings(
+    hosts: Sequence[Host], state: State, *, described: bool = True, limit: float = survey.LIMIT
+) -> list[Standing]:
+    """How each host stands now. A host that does not answer within `limit` s is among them, with the reason.
+
+    `described`: the hosts are from an inventory.
+    """
+    answers = survey.survey(hosts, limit=limit)
+    second = twins(answers)
+    return [_standing(answer, second.get(answer.host.name), state, described) for answer in answers]
+
+
+def _standing(answer: survey.Answer, twin: HostName | None, state: State, described: bool) -> Standing:
+    host = answer.host
+    return Standing(
+        host,
+        answer.seen,
+        answer.trouble if twin is None else f"the same host as {twin}; jobs start under that name only",
+        answer.hint,
+        state.drained.get(host.name),
+        attempts_on(state, host, answer.state_id),
+        described,
+    )
+
+
+def twins(answers: Sequence[survey.Answer]) -> dict[HostName, HostName]:
+    """Second names of hosts: name -> the name that came first. Two names with one state folder are one host."""
+    first: dict[str, HostName] = {}
+    found = {}
+    for answer in answers:
+        if answer.state_id and (name := first.setdefault(answer.state_id, answer.host.name)) != answer.host.name:
+            found[answer.host.name] = name
+    return found
