@@ -1,11 +1,13 @@
 """`burnish clean`: remove logs, journal and table, in an order that a crash anywhere leaves tidy.
 
-The journal is closed by a fact first, so that a coordinator which is just coming stops before it writes; then it is renamed away,
-and only what was renamed is deleted. The hosts forget their tombstones last.
+The journal is closed by a fact first, so that a coordinator which is just coming stops before it writes. Then the hosts forget
+their tombstones and the logs go, while the journal still tells which; then it is renamed away, and only what was renamed is
+deleted. Until the rename a second `clean` repeats all of it; what a crash left after that, it sweeps up.
 """
 
 from __future__ import annotations
 
+import glob
 import secrets
 import shutil
 import time
@@ -14,77 +16,109 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.core import events
-from burnish.core.jobs import AttemptId, Job
+from burnish.core.events import Fact
+from burnish.core.jobs import AttemptId
 from burnish.core.state import State
 from burnish.errors import StoreError, UsageError
-from burnish.session import Session, jobs
+from burnish.session import Say, Session, jobs
+from burnish.store import refusals
+from burnish.store.paths import Paths
+
+AWAY = ".gone-"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is about to go, as a question, and which files."""
+    """What is about to go, as a question, and which files. `unreachable`: attempts that are given up with it."""
 
     question: str
     logs: tuple[Path, ...]
     only_logs: bool
     keep_db: bool
+    unreachable: Sequence[AttemptId]
+
+
+def opened(paths: Paths, say: Say) -> Session:
+    """The table to clean, be it one that an interrupted `clean` has closed. Raises UsageError if there is none."""
+    if paths.root.parent.is_dir():
+        _sweep(paths)
+    return Session.open(paths, say, closed_too=True)
 
 
 def plan(session: Session, *, keep_db: bool, older_than: float | None, unreachable: Sequence[AttemptId]) -> Plan:
     """What would be removed. Raises UsageError while jobs run, but for those on hosts that could not be reached."""
-    alive = [attempt.job for attempt in session.state.open if attempt not in unreachable]
-    if alive and older_than is None:
-        raise UsageError(
-            f"{jobs(alive)} running. Nothing was removed.",
-            hint="burnish clean --force cancels them first, or wait: burnish wait",
-        )
+    if older_than is None:
+        _refuse_alive(session.state, unreachable)
     logs = tuple(path for path in _logs(session) if older_than is None or _age(path) > older_than)
     if older_than is not None:
-        return Plan(f"Remove {len(logs)} log files of jobs that ended long ago?", logs, True, True)
+        return Plan(f"Remove {len(logs)} log files of jobs that ended long ago?", logs, True, True, unreachable)
     what = f"{len(logs)} log files and the journal" + ("" if keep_db else f" and {session.paths.shown}")
-    return Plan(f"Remove {what} ({sum(1 for _ in session.state.listed())} jobs)?", logs, False, keep_db)
+    return Plan(f"Remove {what} ({sum(1 for _ in session.state.listed())} jobs)?", logs, False, keep_db, unreachable)
 
 
 def carry_out(session: Session, plan: Plan) -> str:
     """Remove it; what was done, as a sentence."""
     try:
         if not plan.only_logs:
-            _remove_journal(session, plan.keep_db)
+            _close(session, plan.unreachable)
         for path in plan.logs:
             path.unlink(missing_ok=True)
+        if not plan.only_logs:
+            _remove_journal(session.paths, plan.keep_db)
         for folder in (session.paths.log_dir, session.paths.log_dir.parent):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
     except OSError as error:
         raise StoreError(
-            f"{error.filename}: {error.strerror}. The rest is still there; burnish clean goes on."
+            f"{error.filename}: {refusals.why(error)}. The rest is still there; burnish clean goes on."
         ) from None
     kept = "The table is kept." if plan.keep_db else f"{session.paths.shown} is gone."
     return f"Removed {len(plan.logs)} log files. {kept}"
 
 
-def _remove_journal(session: Session, keep_db: bool) -> None:
+def _refuse_alive(state: State, unreachable: Sequence[AttemptId]) -> None:
+    alive = [attempt.job for attempt in state.open if attempt not in unreachable]
+    if alive and state.closed_by is None:
+        raise UsageError(
+            f"{jobs(alive)} running. Nothing was removed.",
+            hint="burnish clean --force cancels them first, or wait: burnish wait",
+        )
+
+
+def _close(session: Session, unreachable: Sequence[AttemptId]) -> None:
+    """Nothing is committed after this; a job that was started since the question was asked keeps it from happening."""
+
+    def decide(state: State) -> list[Fact]:
+        _refuse_alive(state, unreachable)
+        return [events.TableClosed(session.me)]
+
+    if session.state.closed_by is None:
+        session.journal.commit(decide)
     session.forget_on_hosts()
-    session.journal.commit(lambda state: [events.TableClosed(session.me)])
-    away = session.paths.root.with_name(f".gone-{secrets.token_hex(4)}")
-    session.paths.root.rename(away)
+
+
+def _remove_journal(paths: Paths, keep_db: bool) -> None:
+    away = paths.root.with_name(f"{AWAY}{paths.root.name}-{secrets.token_hex(4)}")
+    paths.root.rename(away)
     if not keep_db:
-        session.paths.db.unlink(missing_ok=True)
-    shutil.rmtree(away, ignore_errors=True)
-    home = session.paths.root.parent
-    if home.is_dir() and not any(home.iterdir()):
+        paths.db.unlink(missing_ok=True)
+    _sweep(paths)
+
+
+def _sweep(paths: Paths) -> None:
+    """Delete what was renamed away, now or by a `clean` that was interrupted, and burnish's folder if nothing is left in it."""
+    home = paths.root.parent
+    for away in home.glob(f"{AWAY}{glob.escape(paths.root.name)}-*"):
+        shutil.rmtree(away, ignore_errors=True)
+    if not any(home.iterdir()):
         home.rmdir()
 
 
 def _logs(session: Session) -> list[Path]:
     """The log files of this table's closed attempts that are there."""
-    closed = (attempt for job in _all_jobs(session.state) for attempt in job.attempts if not attempt.open)
+    closed = (attempt for job in session.state.jobs.values() for attempt in job.attempts if not attempt.open)
     paths = (session.paths.log(attempt.log, stream) for attempt in closed for stream in ("out", "err"))
     return [path for path in paths if path.exists()]
-
-
-def _all_jobs(state: State) -> list[Job]:
-    return list(state.jobs.values())
 
 
 def _age(path: Path) -> float:

@@ -128,7 +128,8 @@ class Coordinator:
             self._begin()
             while not self._finished():
                 self.turn(TURN)
-            self._projection.render()
+            for notice in self._projection.finish():
+                self._say(notice)
             self._journal.checkpoint()
         finally:
             self._preparation.close()

@@ -12,10 +12,11 @@ from pathlib import Path
 from burnish.core import events, sweep
 from burnish.core.command import arguments
 from burnish.core.events import Fact
+from burnish.core.state import State
 from burnish.core.sweep import Grid
-from burnish.core.verbs import name_ids
 from burnish.errors import StoreError, UsageError, printable
-from burnish.session import Say, Session
+from burnish.session import Say, Session, jobs
+from burnish.store import refusals
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
 
@@ -56,9 +57,9 @@ def create(paths: Paths, say: Say, grid: Grid, *, append: bool, force: bool) -> 
     session = Session.bare(paths, say)
     paths.make()
     numbered = tuple((number, *row) for number, row in enumerate(grid.rows))
-    session.journal.create(
-        [events.TableOpened(secrets.token_hex(8), grid.columns, time.time()), events.JobsAdded(grid.columns, numbered)]
-    )
+    opened = events.TableOpened(secrets.token_hex(8), grid.columns, time.time())
+    if not session.journal.create([opened, events.JobsAdded(grid.columns, numbered)]):
+        raise UsageError(f"{paths.shown}: another burnish made this table a moment ago. Nothing was written.")
     session.settle()
     lines = [f"{len(grid.rows):,} jobs in {paths.shown}."]
     if grid.rows:
@@ -68,15 +69,15 @@ def create(paths: Paths, say: Say, grid: Grid, *, append: bool, force: bool) -> 
 
 def _append(session: Session, grid: Grid) -> list[str]:
     """Add the combinations that are not there yet."""
-    state = session.state
-    added = sweep.append(state.columns, (job.cells for job in state.listed()), grid)
+    added = sweep.Appended((), (), 0)
 
-    def facts(state: object) -> list[Fact]:
-        first = session.state.next_id
-        numbered = tuple((first + number, *row) for number, row in enumerate(added.rows))
+    def decide(state: State) -> list[Fact]:
+        nonlocal added
+        added = sweep.append(state.columns, (job.cells for job in state.listed()), grid)
+        numbered = tuple((state.next_id + number, *row) for number, row in enumerate(added.rows))
         return [events.JobsAdded(added.columns, numbered)] if numbered else []
 
-    session.journal.commit(facts)
+    session.journal.commit(decide)
     session.settle()
     return [f"{len(added.rows):,} new, {added.present:,} already present."]
 
@@ -98,15 +99,27 @@ def _make_room(paths: Paths, say: Say, force: bool) -> None:
 
 
 def _close_journal(paths: Paths, say: Say) -> None:
+    """Close the journal of the older table and put it aside, unless somebody works on that."""
     session = Session.bare(paths, say)
     session.journal.open()
-    alive = session.alive()
-    if alive or session.presence.others():
-        what = f"jobs {name_ids(alive)} are running" if alive else "a burnish run is going"
-        raise UsageError(f"{paths.shown}: {what}. The table was not replaced.", hint="burnish cancel --all stops them")
+
+    def close(state: State) -> list[Fact]:
+        alive = session.alive()
+        if alive or session.presence.others():
+            what = f"{jobs(alive)} running" if alive else "a burnish run is going"
+            raise UsageError(
+                f"{paths.shown}: {what}. The table was not replaced.", hint="burnish cancel --all stops them"
+            )
+        return [events.TableClosed(session.me)]
+
+    if session.state.closed_by is None:
+        session.journal.commit(close)
     session.forget_on_hosts()
-    session.journal.commit(lambda state: [events.TableClosed(session.me)])
-    paths.root.rename(paths.root.with_name(f"{paths.root.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak"))
+    backup = paths.root.with_name(f"{paths.root.name}.{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}.bak")
+    try:
+        paths.root.rename(backup)
+    except OSError as error:
+        raise StoreError(f"{backup}: {refusals.why(error)}. The table was not replaced.") from None
 
 
 def _keep_old(paths: Paths) -> None:
@@ -114,7 +127,7 @@ def _keep_old(paths: Paths) -> None:
     try:
         os.replace(paths.db, backup)
     except OSError as error:
-        raise StoreError(f"{backup}: {error.strerror}. The table was not replaced.") from None
+        raise StoreError(f"{backup}: {refusals.why(error)}. The table was not replaced.") from None
 
 
 def _arguments(columns: tuple[str, ...], cells: tuple[str, ...]) -> str:

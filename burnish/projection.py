@@ -13,21 +13,24 @@ import time
 from collections.abc import Iterable, Mapping
 
 from burnish.core import events
+from burnish.core.bases import Base, Choice
 from burnish.core.events import Fact
 from burnish.core.jobs import JobId
 from burnish.core.merge import Merged, merge
 from burnish.core.render import render
 from burnish.core.state import State
 from burnish.core.table import Table
-from burnish.errors import BurnishError, InputError, StoreError
+from burnish.errors import InputError, StoreError, TableClosed
 from burnish.store.base_texts import BaseTexts
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
-from burnish.store.table_file import TableFile, TableMissing
+from burnish.store.table_file import AWAY, TableFile, TableMissing
 from burnish.store.version import Seen
 
 SHORTEST = 1.0  # s between two texts put in place
 SHARE = 0.05  # of the run's time at most goes into writing the table
+AGAIN = 10.0  # s after a refusal of the disk
+PAUSE = 0.05  # s between two tries of the last writing
 MAX_NOTICES = 20
 
 
@@ -39,12 +42,14 @@ class Projection:
         self._journal = journal
         self._file = TableFile(paths.db, paths.root, paths.shown)
         self._texts = BaseTexts(paths.bases)
-        self._seen: Seen | None = None
+        self._seen: Seen | None = None  # what stands there, as far as we know; None: nothing
+        self._table: Table | None = None  # what the next text is made from, and the ids of its rows that have none
         self._ids: Mapping[int, JobId] = {}
         self._dirty: set[JobId] | None = None  # None: any job may differ from the text in place
         self._due = 0.0
         self._said: set[str] = set()
         self._trouble: str | None = None
+        self._refusal: list[str] = []
         self._recovered = False
 
     # -- what the coordinator asks -----------------------------------------------------------------------------------
@@ -57,12 +62,12 @@ class Projection:
     @property
     def skipped(self) -> frozenset[JobId]:
         """Jobs whose row cannot be read: not started until it is mended."""
-        return self._seen.table.skipped if self._seen is not None else frozenset()
+        return self._table.skipped if self._table is not None else frozenset()
 
     @property
     def skipped_rows(self) -> int:
         """How many rows cannot be read."""
-        return len(self._seen.table.problems) if self._seen is not None else 0
+        return len(self._table.problems) if self._table is not None else 0
 
     def mark(self, changed: Iterable[JobId]) -> None:
         """These jobs may read differently now."""
@@ -74,139 +79,192 @@ class Projection:
     def read_alone(self) -> Table:
         """The table as it stands, without a journal. Raises InputError, StoreError, TableMissing."""
         self._seen = self._file.read()
-        return self._seen.table
+        self._table = self._seen.table
+        return self._table
 
-    def begin(self, found: Table, ids: Mapping[int, JobId]) -> None:
-        """The journal was just made of `found`, whose rows without an id got `ids`."""
+    def begin(self, found: Table, ids: Mapping[int, JobId]) -> Fact:
+        """The journal is about to be made of `found`, whose rows without an id get `ids`: the fact that names this text."""
         self._ids = ids
-        self._remember(found, ids, follows=None)
+        self._texts.keep(found, time.time(), ids=ids, follows=None, saved=False)
+        return _named(found, ids)
 
     def look(self, *, wait: bool = False) -> list[str]:
-        """Merge what was saved since the last look; sentences for the user. `wait`: until what stands there stands still."""
-        self._recover()
-        notices: list[str] = []
+        """Merge what was saved since the last look; sentences for the user. `wait`: until what stands there stands still.
+
+        Raises TableClosed when the journal is gone; what else the disk refuses is among the sentences.
+        """
+        said: list[str] = []
         try:
-            seen = self._file.read() if wait else self._file.look(time.monotonic())
-            self._end_trouble(notices)
-            if seen is not None and seen is not self._seen:
-                notices += self._take_in(seen)
-            notices += self._take_in_displaced()
-        except (InputError, TableMissing) as error:
-            self._begin_trouble(error, notices)
+            self._recover()
+            said += self._look_at_table(wait)
+            said += self._look_at_displaced()
+        except TableClosed:
+            raise
         except StoreError as error:
-            notices.append(str(error))
-        return self._once(notices)
+            said.append(str(error))
+        refusal, self._refusal = self._refusal, []
+        return self._once(refusal + said)
 
     def _recover(self) -> None:
         if not self._recovered:
             self._file.recover(time.monotonic())
             self._recovered = True
 
+    def _look_at_table(self, wait: bool) -> list[str]:
+        try:
+            seen = self._file.read() if wait else self._file.look(time.monotonic())
+        except TableMissing:
+            self._seen, self._dirty = None, None
+            return self._begin_trouble(f"{self._paths.shown}: the file is gone. It is written again from the journal.")
+        except (InputError, StoreError) as error:
+            return self._begin_trouble(f"{error}\nNothing new is started until this is mended; running jobs go on.")
+        said = self._end_trouble()
+        if seen is not None and seen is not self._seen:
+            said += self._take_in(seen)
+        return said
+
     def _take_in(self, seen: Seen) -> list[str]:
+        self._journal.catch_up()  # whoever put it there has named it first
         self._seen, self._dirty = seen, None
         newest = next(reversed(self._journal.state.rendered), None)
         if seen.sha256 == newest:
-            self._ids = _job_ids(self._journal.state, newest)
-            self._dirty = None
+            self._table, self._ids = seen.table, _job_ids(self._journal.state, newest)
             return _problems(seen.table)
-        merged = self._merge(seen.table)
-        self._ids = merged.ids
+        merged, base = self._merge(seen.table)
         if merged.refused:
-            self._seen = None
+            self._table, self._ids = base.table, base.ids
+        else:
+            self._table, self._ids = seen.table, merged.ids
         return merged.notices + _problems(seen.table)
 
-    def _take_in_displaced(self) -> list[str]:
+    def _look_at_displaced(self) -> list[str]:
         """A save that went into an inode which burnish had just replaced."""
         if not self._file.watching:
             return []
-        table = self._file.displaced(time.monotonic(), self._journal.state.rendered)
+        try:
+            table = self._file.displaced(time.monotonic(), self._journal.state.rendered)
+        except InputError as error:
+            return [f"{error}\n{error.hint}"]
         if table is None:
             return []
         self._dirty = None
-        return self._merge(table).notices
+        return self._merge(table)[0].notices
 
-    def _merge(self, theirs: Table) -> Merged:
-        """Commit what a save calls for, once, whoever else sees it too."""
-        merged = Merged([], [], {})
+    def _merge(self, theirs: Table) -> tuple[Merged, Base]:
+        """Commit what a save calls for, once, whoever else sees it too. Gives the base it was merged against as well."""
+        merged, base = Merged([], [], {}), Base.of(theirs, time.time())
 
         def decide(state: State) -> list[Fact]:
-            nonlocal merged
-            choice = self._texts.choose(theirs, state.rendered)
-            if choice is None:
-                raise StoreError(
-                    f"{self._paths.bases}: the texts that edits are merged against are gone. Nothing was merged."
-                )
-            merged = merge(choice.base, theirs, state.jobs, state.columns, state.next_id, choice.ambiguous)
+            nonlocal merged, base
+            choice = self._texts.choose(theirs, state.rendered) or self._all_in_doubt(state)
+            base = choice.base
+            merged = merge(base, theirs, state.jobs, state.columns, state.next_id, choice.ambiguous)
             known = theirs.sha256 in state.rendered
             if merged.refused or (known and not merged.facts):
                 return []
-            ids = {str(row): int(job) for row, job in merged.ids.items()}
-            return [*merged.facts, events.TableRendered(theirs.sha256, ids, time.time())]
+            return [*merged.facts, _named(theirs, merged.ids)]
 
         follows = next(reversed(self._journal.state.rendered), None)
         self._journal.commit(decide)
         if not merged.refused:
             self._texts.keep(theirs, time.time(), ids=merged.ids, follows=follows, saved=True)
-        return merged
+        return merged, base
+
+    def _all_in_doubt(self, state: State) -> Choice:
+        """The kept texts are gone (somebody removed them): edits are told from the state as it is, results stay."""
+        text = render(None, state.jobs, state.columns, name=self._paths.shown)
+        return Choice(Base.of(text, time.time()), frozenset(state.jobs))
 
     # -- states go out ---------------------------------------------------------------------------------------------
 
     def render_if_due(self) -> None:
-        """Write the table if it is out of date and the last time was long enough ago."""
-        if self._dirty != set() and time.monotonic() >= self._due:
-            self.render()
+        """Write the table if it is out of date and the last time was long enough ago.
 
-    def render(self) -> None:
-        """Write the table if it does not say what the journal says. If somebody is in the way, the next call does it."""
-        if self._dirty == set() or not self._may_write():
+        What the disk refuses is said by the next `look`; it is tried again a while later. Raises TableClosed as `look` does.
+        """
+        if self._dirty == set() or time.monotonic() < self._due:
             return
+        try:
+            self.render()
+        except TableClosed:
+            raise
+        except StoreError as error:
+            self._refusal.append(str(error))
+            self._due = time.monotonic() + AGAIN
+
+    def finish(self, within: float = 2 * AWAY) -> list[str]:
+        """Write the table for the last time; sentences about what was saved meanwhile.
+
+        Gives up after `within` s if somebody is always in the way. Raises StoreError when the disk refuses.
+        """
+        said: list[str] = []
+        end = time.monotonic() + within
+        while not self.render() and time.monotonic() < end:
+            time.sleep(PAUSE)
+            said += self.look()
+        return said
+
+    def render(self) -> bool:
+        """Write the table if it does not say what the journal says. False if somebody was in the way: look, and try again.
+
+        A text that cannot be read is left for its author to mend; a missing one is made again. Raises StoreError.
+        """
+        if self._dirty == set() or (self._trouble is not None and self._seen is not None):
+            return True
         began = time.monotonic()
         state = self._journal.state
-        table = None if self._seen is None else self._seen.table
-        following = render(table, state.jobs, state.columns, self._ids, self._dirty, self._paths.shown)
+        following = render(self._table, state.jobs, state.columns, self._ids, self._dirty, self._paths.shown)
         if (self._seen is None or following.sha256 != self._seen.sha256) and not self._put(following):
-            return
+            return False
         self._dirty = set()
         self._due = time.monotonic() + max(SHORTEST, (time.monotonic() - began) / SHARE)
-
-    def _may_write(self) -> bool:
-        """A text that cannot be read is left for its author to mend; a missing one is made again."""
-        return self._trouble is None or not self._paths.db.exists()
+        return True
 
     def _put(self, following: Table) -> bool:
         from filelock import FileLock, Timeout
 
-        follows = None if self._seen is None else self._seen.sha256
+        if self._paths.db.exists() if self._seen is None else self._file.changed():
+            return False  # no text is named in the journal that cannot be put in place
+        self._journal.catch_up()  # not into a folder that `clean` has taken away: a lock would make it anew
+        lock = FileLock(self._paths.lock, timeout=0)
         try:
-            with FileLock(self._paths.lock, timeout=0):
-                self._remember(following, {}, follows)
-                seen = self._file.create(following) if self._seen is None else self._file.replace(following, self._seen)
+            lock.acquire()
         except Timeout:
-            return False  # another process is writing it; correctness does not rest on this
+            return False  # another process is writing it
+        except (OSError, NotImplementedError):
+            pass  # a file system without locks: correctness does not rest on this one
+        try:
+            return self._put_in_place(following)
+        finally:
+            lock.release()
+
+    def _put_in_place(self, following: Table) -> bool:
+        """Keep a text that is about to stand there, name it in the journal, and only then swap it in."""
+        follows = None if self._seen is None else self._seen.sha256
+        self._texts.keep(following, time.time(), ids={}, follows=follows, saved=False)
+        self._journal.commit(lambda state: [_named(following, {})])
+        seen = self._file.create(following) if self._seen is None else self._file.replace(following, self._seen)
         if seen is None:
             return False
-        self._seen, self._ids, self._trouble = seen, {}, None
+        self._seen, self._table, self._ids, self._trouble = seen, following, {}, None
         return True
-
-    def _remember(self, text: Table, ids: Mapping[int, JobId], follows: str | None) -> None:
-        """Keep a text that is about to stand there, and name it in the journal."""
-        self._texts.keep(text, time.time(), ids=ids, follows=follows, saved=False)
-        named = {str(row): int(job) for row, job in ids.items()}
-        self._journal.commit(lambda state: [events.TableRendered(text.sha256, named, time.time())])
 
     # -- what is said ----------------------------------------------------------------------------------------------
 
-    def _begin_trouble(self, error: BurnishError, notices: list[str]) -> None:
-        if isinstance(error, TableMissing):
-            self._seen = None
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            notices.append(f"{error}\nNothing new is started until this is mended; running jobs go on.")
+    def _begin_trouble(self, sentence: str) -> list[str]:
+        """Once, until it is over: then the same may be said again."""
+        said = [] if sentence == self._trouble else [sentence]
+        self._trouble = sentence
+        self._said.difference_update(said)
+        return said
 
-    def _end_trouble(self, notices: list[str]) -> None:
-        if self._trouble is not None and self._file.bad is None and self._file.seen is not None:
-            self._trouble = None
-            notices.append(f"{self._paths.shown} can be read again.")
+    def _end_trouble(self) -> list[str]:
+        if self._trouble is None or self._file.bad is not None or self._file.changed():
+            return []
+        self._trouble = None
+        sentence = f"{self._paths.shown} can be read again."
+        self._said.discard(sentence)
+        return [sentence]
 
     def _once(self, notices: list[str]) -> list[str]:
         fresh = [notice for notice in dict.fromkeys(notices) if notice not in self._said]
@@ -214,6 +272,11 @@ class Projection:
         if len(fresh) > MAX_NOTICES:
             fresh = [*fresh[:MAX_NOTICES], f"... and {len(fresh) - MAX_NOTICES} more notices like these."]
         return fresh
+
+
+def _named(text: Table, ids: Mapping[int, JobId]) -> Fact:
+    """The fact that names a text of the table."""
+    return events.TableRendered(text.sha256, {str(row): int(job) for row, job in ids.items()}, time.time())
 
 
 def _problems(table: Table) -> list[str]:

@@ -25,7 +25,7 @@ from burnish.core.reports import Report
 from burnish.core.slots import slots_of
 from burnish.core.state import Phase, State, phase
 from burnish.core.verbs import Wish, name_ids
-from burnish.errors import BurnishError, UsageError, printable
+from burnish.errors import BurnishError, TableClosed, UsageError, printable
 from burnish.projection import Projection
 from burnish.remote import conversation
 from burnish.remote.link import Link
@@ -62,21 +62,22 @@ class Session:
     # -- opening ---------------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, paths: Paths, say: Say) -> Session:
+    def open(cls, paths: Paths, say: Say, *, closed_too: bool = False) -> Session:
         """Open the table with its journal, or take over a table without one. Takes in the user's edits.
 
+        `closed_too`: open a table that an interrupted `clean` has closed, to finish that; nothing can be written to it.
         Raises UsageError if there is no table, InputError or StoreError if it cannot be used.
         """
         session = cls.bare(paths, say)
-        if Journal.exists(paths.root):
-            session.journal.open()
+        if not Journal.exists(paths.root) and session._take_over():
+            return session
+        session.journal.open()
+        if session.state.closed_by is None:
             session.sync()
-        elif os.path.lexists(paths.db):
-            session._take_over()
-        else:
-            raise UsageError(
-                f"There is no table {paths.shown} here. Nothing was done.",
-                hint="burnish create --yaml grid.yaml makes one",
+        elif not closed_too:
+            raise TableClosed(
+                f"{paths.shown}: burnish clean was interrupted here. Nothing was done.",
+                hint="burnish clean finishes it",
             )
         return session
 
@@ -87,17 +88,23 @@ class Session:
         journal = Journal(paths.root, paths.shown, me, time.time)
         return cls(paths, journal, Projection(paths, journal), me, say)
 
-    def _take_over(self) -> None:
-        """Make the journal of a table that has none."""
+    def _take_over(self) -> bool:
+        """Make the journal of a table that has none. False if another process was faster."""
+        if not os.path.lexists(self.paths.db):
+            raise UsageError(
+                f"There is no table {self.paths.shown} here. Nothing was done.",
+                hint="burnish create --yaml grid.yaml makes one",
+            )
         found = self.projection.read_alone()
         self.paths.make()
         adopted = merge.adopt(found)
         opened = events.TableOpened(secrets.token_hex(8), found.columns, time.time())
-        self.journal.create([opened, *adopted.facts])
-        self.projection.begin(found, adopted.ids)
+        if not self.journal.create([opened, *adopted.facts, self.projection.begin(found, adopted.ids)]):
+            return False
         for notice in adopted.notices:
             self.say(notice)
         self.settle()
+        return True
 
     def sync(self, *, wait: bool = True) -> None:
         """Read what others committed and what the user edited; `wait` until nobody is just writing."""
@@ -110,7 +117,8 @@ class Session:
         if self.presence.others():
             return
         self.projection.mark(self.state.take_touched())
-        self.projection.render()
+        for notice in self.projection.finish():
+            self.say(notice)
         self.journal.checkpoint()
 
     # -- verbs -----------------------------------------------------------------------------------------------------

@@ -107,10 +107,10 @@ def clean(context: Context, keep_db: bool, older_than: float | None, force: bool
     \b
     Example: burnish clean --keep_db
     """
-    from burnish import cleaning, session
+    from burnish import cleaning
 
-    opened = session.Session.open(context.paths, context.out.say)
-    left = opened.cancel(None, GRACE) if force and opened.alive() else []
+    opened = cleaning.opened(context.paths, context.out.say)
+    left = opened.cancel(None, GRACE) if force and opened.alive() and opened.state.closed_by is None else []
     plan = cleaning.plan(opened, keep_db=keep_db, older_than=older_than, unreachable=left)
     if not context.confirm(f"{plan.question} Go on?", yes):
         context.out.say("Nothing was removed.")

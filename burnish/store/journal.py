@@ -62,17 +62,17 @@ class Journal:
         """True if a table was ever opened here."""
         return (root / _commit_name(1)).exists()
 
-    def create(self, facts: Sequence[Fact]) -> None:
-        """Publish the first commit. Raises StoreError if somebody else made the table in the meantime."""
+    def create(self, facts: Sequence[Fact]) -> bool:
+        """Publish the first commit. False if somebody else has made a journal here: open it. Raises StoreError."""
         try:
             (self.root / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
             self._home = _open_folder(self.root)
             os.fsync(self._home)
         except OSError as error:
             raise self._refused("", error) from None
-        if not self._publish(1, facts):
-            raise StoreError(f"{self.shown}: another burnish made this table a moment ago. Nothing was changed.")
-        self._apply(1, facts)
+        if published := self._publish(1, facts):
+            self._apply(1, facts)
+        return published
 
     def open(self) -> None:
         """Load the newest checkpoint that is whole, then catch up. A journal that `clean` has closed is opened, too.

@@ -1,0 +1,203 @@
+"""Edits during a run, with two processes that keep one table: every edit is taken in once, no result is undone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.kept_table import SAVES, TEXT, KeptTable, kept_table
+
+Save = Callable[[Path, str], None]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[KeptTable]:
+    with kept_table(tmp_path) as kept:
+        yield kept
+
+
+every_save = pytest.mark.parametrize("save", SAVES, ids=lambda save: save.__name__)
+
+
+@every_save
+def test_an_edit_is_taken_in_by_all_and_committed_once(table: KeptTable, save: Save) -> None:
+    before = table.at_rest()[0]["commits"]
+    save(table.path, TEXT.replace("3,NOT_RUNNING,0.3", "3,HOLD,1e-4").replace("5,NOT_RUNNING", "5,RESET"))
+    table.until(lambda reports: all(r["jobs"]["3"] == ["HOLD", "1e-4", "as typed"] for r in reports))
+    after = table.at_rest()
+    assert table.row(3) == "3,HOLD,1e-4,as typed"
+    assert table.row(5) == "5,NOT_RUNNING,0.5,as typed"
+    assert [r["skipped"] for r in after] == [[], []]
+    assert after[0]["commits"] <= before + 3  # the save, and the text that answers it, which two may have begun
+
+
+def test_results_show_in_the_table_and_untouched_rows_stay_byte_for_byte(tmp_path: Path) -> None:
+    odd = TEXT.replace("2,NOT_RUNNING,0.2,as typed\n", '2 , "not_running",  0.2,"as ""typed"""\r\n')
+    with kept_table(tmp_path, text=odd) as table:
+        table.ask(0, "run 0")
+        table.ask(1, "turn")
+        table.ask(1, "run 4")
+        table.until_text("0,COMPLETE,0.0,as typed\n", "4,COMPLETE,0.4,as typed\n")
+        assert table.path.read_bytes().decode() == odd.replace("0,NOT_RUNNING", "0,COMPLETE").replace(
+            "4,NOT_RUNNING", "4,COMPLETE"
+        )
+
+
+@every_save
+def test_a_stale_buffer_undoes_no_result_and_its_edit_survives(table: KeptTable, save: Save) -> None:
+    buffer = table.text
+    for job in range(3):
+        table.turn()
+        table.ask(job % 2, f"run {job}")
+        table.until_text(f"{job},COMPLETE")
+    save(table.path, buffer.replace("1,NOT_RUNNING,0.1,as typed", "1,NOT_RUNNING,0.1,edited late"))
+    table.until_text("1,COMPLETE,0.1,edited late")
+    table.at_rest()
+    assert [table.row(job) for job in range(3)] == [
+        "0,COMPLETE,0.0,as typed",
+        "1,COMPLETE,0.1,edited late",
+        "2,COMPLETE,0.2,as typed",
+    ]
+
+
+@every_save
+def test_a_row_without_an_id_becomes_one_job_however_often_its_buffer_is_saved(table: KeptTable, save: Save) -> None:
+    buffer = TEXT + ",,7,new\n"
+    save(table.path, buffer)
+    table.until_text("6,NOT_RUNNING,7,new")
+    table.ask(0, "turn")
+    table.ask(0, "run 6")
+    table.until_text("6,COMPLETE,7,new")
+    save(table.path, buffer)
+    table.until_text("6,COMPLETE,7,new")
+    assert list(table.at_rest()[0]["jobs"]) == [str(job) for job in range(7)]
+
+
+def test_a_save_into_the_file_that_was_just_replaced_is_taken_in(table: KeptTable) -> None:
+    with table.path.open("r+") as editor:
+        table.ask(0, "run 0")
+        table.until_text("0,COMPLETE")
+        editor.truncate(0)
+        editor.write(TEXT.replace("2,NOT_RUNNING,0.2,as typed", "2,NOT_RUNNING,0.2,into nowhere"))
+    table.until_text("0,COMPLETE,0.0,as typed", "2,NOT_RUNNING,0.2,into nowhere")
+
+
+# -- a table that is gone or cannot be read --------------------------------------------------------------------------
+
+
+def test_a_table_that_was_deleted_is_written_again(table: KeptTable) -> None:
+    table.ask(0, "run 0")
+    table.until_text("0,COMPLETE")
+    table.path.unlink()
+    table.turn()
+    table.ask(0, "run 1")
+    table.until_text("0,COMPLETE", "1,COMPLETE")
+    assert table.text == TEXT.replace("0,NOT_RUNNING", "0,COMPLETE").replace("1,NOT_RUNNING", "1,COMPLETE")
+    sentence = f"{table.path}: the file is gone. It is written again from the journal."
+    assert sentence in [*table.said[0], *table.said[1]]
+    assert all(r["readable"] for r in table.at_rest())
+
+
+def test_a_table_that_was_deleted_stands_there_at_the_end_of_a_run(tmp_path: Path) -> None:
+    with kept_table(tmp_path, processes=1) as table:
+        table.path.unlink()
+        table.ask(0, "run 1")
+        table.ask(0, "finish")
+        assert "1,COMPLETE" in table.text
+
+
+BROKEN = TEXT.replace("0.2,as typed", '0.2,"as typed')
+
+
+@pytest.mark.parametrize("save", SAVES[:2], ids=lambda save: save.__name__)
+def test_a_table_that_cannot_be_read_stops_new_starts_and_is_left_alone(table: KeptTable, save: Save) -> None:
+    for job in range(2):  # it is said again when it happens again
+        said = [len(said) for said in table.said]
+        save(table.path, BROKEN)
+        table.until(lambda reports: not any(r["readable"] for r in reports))
+        table.ask(0, "turn")
+        table.ask(0, f"run {job}")
+        for _ in range(5):
+            table.turn()
+        table.ask(0, "finish")
+        assert table.text == BROKEN
+        for keeper, before in enumerate(said):
+            new = table.said[keeper][before:]
+            assert len(new) == 1
+            assert new[0].startswith(f"{table.path}:4")
+            assert new[0].endswith("\nNothing new is started until this is mended; running jobs go on.")
+        save(table.path, TEXT)
+        table.until_text(f"{job},COMPLETE")
+        assert all(r["readable"] for r in table.at_rest())
+        assert all(f"{table.path} can be read again." in said[-2:] for said in table.said)
+
+
+def test_a_row_that_cannot_be_read_is_skipped_until_it_is_mended(table: KeptTable) -> None:
+    table.path.write_text(TEXT.replace("3,NOT_RUNNING,0.3,as typed", "3,NOT_RUNNING,0.3,as,typed"))
+    table.until(lambda reports: all(r["skipped"] == [3] for r in reports))
+    for said in table.said:
+        assert said[-1].startswith(f"{table.path}:5: ") and said[-1].endswith("This row is skipped; 5 others run.")
+    table.ask(0, "run 0")
+    table.until_text("0,COMPLETE")
+    assert "3,NOT_RUNNING,0.3,as,typed" in table.text
+    table.path.write_text(table.text.replace("as,typed", "mended"))
+    reports = table.until(lambda reports: all(r["skipped"] == [] for r in reports))
+    assert [r["jobs"]["3"] for r in reports] == [["NOT_RUNNING", "0.3", "mended"]] * 2
+    assert table.row(0) == "0,COMPLETE,0.0,as typed"
+
+
+def test_a_save_that_breaks_off_takes_nothing_away_and_the_table_is_written_again(table: KeptTable) -> None:
+    odd = TEXT.replace("0,NOT_RUNNING", "0,hold")  # the person's spelling stays
+    table.path.write_text(odd)
+    table.until(lambda reports: all(r["jobs"]["0"][0] == "HOLD" for r in reports))
+    standing = table.at_rest() and table.text
+    table.path.write_text(standing[:-40])
+    table.until(lambda _: table.text == standing)
+    assert len(table.at_rest()[0]["jobs"]) == 6
+    assert any("breaks off in the middle of this row" in sentence for said in table.said for sentence in said)
+
+
+def test_edits_survive_even_where_the_kept_texts_were_removed(table: KeptTable) -> None:
+    table.ask(0, "run 0")
+    table.until_text("0,COMPLETE")
+    for path in (table.path.parent / ".burnish" / "burnish.db" / "bases").iterdir():
+        path.unlink()
+    table.path.write_text(TEXT.replace("1,NOT_RUNNING,0.1", "1,HOLD,edited"))
+    table.until_text("0,COMPLETE,0.0,as typed", "1,HOLD,edited,as typed")
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_run_takes_in_what_was_just_saved_and_shows_the_results(table: KeptTable) -> None:
+    table.ask(0, "run 0")
+    table.path.write_text(TEXT.replace("2,NOT_RUNNING,0.2", "2,HOLD,0.2"))
+    table.ask(0, "finish")
+    assert (table.row(0), table.row(2)) == ("0,COMPLETE,0.0,as typed", "2,HOLD,0.2,as typed")
+
+
+def test_what_the_disk_refuses_is_said_and_the_run_goes_on(tmp_path: Path) -> None:
+    with kept_table(tmp_path, processes=1) as table:
+        bases = tmp_path / ".burnish" / "burnish.db" / "bases"
+        os.rename(bases, tmp_path / "bases")
+        table.ask(0, "run 0")
+        table.until(lambda _: table.said[0])
+        (sentence,) = table.said[0]
+        assert "burnish's own files: there is no such file or folder. The table stays as it was." in sentence
+        assert table.text == TEXT
+        os.rename(tmp_path / "bases", bases)
+        table.ask(0, "finish")
+        assert table.row(0) == "0,COMPLETE,0.0,as typed"
+
+
+def test_a_table_that_was_cleaned_is_not_made_anew(table: KeptTable) -> None:
+    table.ask(0, "run 0")
+    shutil.rmtree(table.path.parent / ".burnish")
+    table.path.unlink()
+    for _ in range(3):
+        assert table.ask(0, "turn")["refused"].endswith("Nothing more is written.")
+        assert table.ask(1, "finish")["refused"].endswith("Nothing more is written.")
+    assert list(table.path.parent.iterdir()) == []
