@@ -81,7 +81,7 @@ def middle_of_a_sweep() -> str:
         burnish(folder, "create", "--yaml", "grid.yaml")
         command = [sys.executable, "-m", "burnish", "run", "-q", "--num_workers", "3", "--python_file", "train.py"]
         command += ["--python", sys.executable]
-        run = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        run = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_for_the_moment(folder)
             return on_a_terminal(folder, "status")
