@@ -5,6 +5,7 @@ Claims keep what it takes to reach a host, so no command needs an inventory for 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from burnish import survey
@@ -13,7 +14,13 @@ from burnish.core.jobs import HostName
 from burnish.core.standing import Standing, attempts_on
 from burnish.core.state import State
 from burnish.errors import UsageError
-from burnish.session import lab
+from burnish.session import Say, Session, lab, look
+from burnish.store.paths import Paths
+
+
+def table_if_any(paths: Paths, say: Say) -> Session | None:
+    """The table, to look at; None where there is none, which is no mistake of whoever asks about hosts."""
+    return look(paths, say) if os.path.lexists(paths.db) or paths.root.exists() else None
 
 
 def hosts_of(state: State) -> tuple[Host, ...]:

@@ -38,8 +38,9 @@ RANKS = {
     "steering": 9,
     "viewing": 9,
     "whereabouts": 9,
-    "cli": 10,
-    "__main__": 11,
+    "checkup": 10,
+    "cli": 11,
+    "__main__": 12,
 }
 # What user code imports; `burnish/__init__.py` gives the two names that runner files need.
 RANKS["util"] = RANKS[""] = 2

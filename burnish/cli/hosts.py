@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from burnish.cli.options import Context
 from burnish.errors import UsageError
 
 if TYPE_CHECKING:
-    from burnish.session import Session
     from burnish.views.hosts import FleetView
 
 
@@ -54,7 +52,7 @@ def hosts(
     if listed:
         context.out.show(InventoryView(session.lab(str(inventory), limit)))
         return
-    opened = table_if_any(context)
+    opened = whereabouts.table_if_any(context.paths, context.out.say)
     state = State() if opened is None else opened.state
     asked = whereabouts.asked_for(inventory, limit, state, context.paths.shown)
 
@@ -67,6 +65,35 @@ def hosts(
         watching.watch(look, context.out)
     else:
         context.out.show(look())
+
+
+@click.command(context_settings=options.SETTINGS)
+@click.argument("inventory", required=False, metavar="[FILE]")
+@click.option("--limit", metavar="HOST_OR_GROUP", help="Only these hosts of the inventory.")
+@click.option("--yaml", "sweep", metavar="FILE", help="A sweep to look over as well.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@options.common
+def check(context: Context, inventory: str | None, limit: str | None, sweep: str | None, as_json: bool) -> int:
+    """Look over the table and the hosts: what would keep a job from running, and what to do about it.
+
+    Connects to each host, starts a tiny job there, hangs up, and sees whether the job lives on. Without FILE, the hosts that
+    this table has used. Ends with 3 if a host is unusable, with 2 if a file is.
+
+    \b
+    Example: burnish check hosts/lab.yaml
+    """
+    from burnish import checkup
+    from burnish.core.health import Grade, worst
+    from burnish.views.checkup import CheckView
+
+    files, opened = checkup.look_over(context.paths, context.out.say, inventory, sweep)
+    checked = checkup.check(checkup.to_visit(inventory, limit, opened, bool(files), context.paths.shown))
+    for note in dict.fromkeys(note for host in checked for note in host.notes):
+        context.out.say(note)
+    context.out.show(CheckView([*files, *((str(host.host.name), host.findings) for host in checked)]))
+    if any(host.grade is Grade.UNUSABLE for host in checked):
+        return 3
+    return 2 if any(worst(found) is Grade.UNUSABLE for _, found in files) else 0
 
 
 @click.command(context_settings=options.SETTINGS)
@@ -121,12 +148,3 @@ def forget(context: Context, host: str, yes: bool) -> None:
         steering.forget(opened, host)
     else:
         context.out.say("Nothing was changed.")
-
-
-def table_if_any(context: Context) -> Session | None:
-    """The table, to look at; None where there is none, which is no mistake of whoever asks about hosts."""
-    from burnish import session
-
-    if not os.path.lexists(context.paths.db) and not context.paths.root.exists():
-        return None
-    return session.look(context.paths, context.out.say)

@@ -63,6 +63,7 @@ for _command in (
     steer.release,
     look.wait,
     hosts.hosts,
+    hosts.check,
     hosts.drain,
     hosts.undrain,
     hosts.forget,

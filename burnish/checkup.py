@@ -1,0 +1,185 @@
+"""`burnish check`: visits every host as a run would, starts a tiny job there, hangs up, and looks whether the job lives.
+
+The rules are `core.health`. A visit leaves nothing behind but an empty mark where its scratch table was, and the tiny job ends by
+itself should the second connection fail.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from burnish import creation, survey
+from burnish.core import health, sighting
+from burnish.core.health import Finding, Grade, Probe, Visit
+from burnish.core.hosts import Host
+from burnish.core.state import State
+from burnish.errors import BurnishError, HostUnreachable
+from burnish.remote.conversation import Conversation
+from burnish.remote.reach import transport
+from burnish.session import Session
+from burnish.store.paths import Paths
+from burnish.whereabouts import asked_for, hosts_of, table_if_any, twins
+
+LIMIT = 75.0  # s for all hosts together: two connections, each through its jumps
+AFTER_LOGOUT = 2.0  # s that a login manager is given to end what the session started
+MAX_JOBS = 100_000  # of a sweep, as in `create`
+LIFE = 60  # s after which the tiny job ends by itself
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A host and what was found; `notes` are sentences from the way there."""
+
+    host: Host
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def grade(self) -> Grade:
+        return health.worst(self.findings)
+
+
+def check(hosts: Sequence[Host], limit: float = LIMIT) -> list[Checked]:
+    """Visit all hosts at once; what was found of each, in their order, after `limit` s at the latest."""
+    visits: dict[str, Visit] = {}
+
+    def visited(host: Host) -> survey.Answer:
+        answer, visits[host.name] = visit(host)
+        return answer
+
+    answers = survey.survey(hosts, visited, limit)
+    second = twins(answers)
+    found = []
+    for answer in answers:
+        name = answer.host.name
+        if answer.seen is None or name not in visits:
+            found.append(Checked(answer.host, (Finding(answer.trouble, Grade.UNUSABLE, answer.hint),), answer.notes))
+            continue
+        visited_once = replace(visits[name], twin=str(second.get(name, "")))
+        found.append(Checked(answer.host, health.findings(answer.host, visited_once), answer.notes))
+    return found
+
+
+def visit(host: Host) -> tuple[survey.Answer, Visit]:
+    """Connect, look, start a tiny job, hang up, connect again, look after it. Raises HostRefused or HostUnreachable."""
+    notes: list[str] = []
+    table, attempt = f"check-{secrets.token_hex(8)}", f"0.1-{secrets.token_hex(4)}"
+    way = transport(host, notes.append)
+    with Conversation(way, table, host.state_dir) as conversation:
+        welcome = conversation.welcome
+        skew = float(welcome["now"]) - time.time()
+        seen = _looked(conversation, host)
+        trouble = _start(conversation, attempt)
+    if not trouble and host.connection != "local":
+        time.sleep(AFTER_LOGOUT)
+    with Conversation(way, table, host.state_dir) as conversation:
+        survived = conversation.ask({"type": "status", "attempt": attempt}, "status")["status"] == "running"
+        _remove(conversation, attempt)
+    user, jumps = _way_to(host)
+    answer = survey.Answer(host, seen, welcome["state_id"], notes=tuple(notes))
+    return answer, Visit(seen, Probe(trouble, survived), user, jumps, skew)
+
+
+def _looked(conversation: Conversation, host: Host) -> sighting.Sighting:
+    try:
+        seen = conversation.ask({"type": "look", "workdir": host.workdir}, "seen")
+    except HostUnreachable:
+        seen = {}
+    return sighting.read(conversation.welcome, seen)
+
+
+def _start(conversation: Conversation, attempt: str) -> str:
+    """Start the tiny job; why it did not, or nothing."""
+    spec = {"argv": ["sleep", str(LIFE)], "cwd": "/", "env": {}, "setup": "", "grace": 1.0}
+    identity = {key: conversation.welcome[key] for key in ("incarnation", "state_id")}
+    try:
+        answer = conversation.ask({"type": "start", "attempt": attempt, "spec": spec, **identity}, "status")
+    except HostUnreachable as error:
+        return str(error)
+    if answer["status"] == "void":
+        return str(answer["start"]["void"]["why"])
+    return ""
+
+
+def _remove(conversation: Conversation, attempt: str) -> None:
+    """End the tiny job and take away what there is of it."""
+    answer = conversation.ask({"type": "cancel", "attempt": attempt, "grace": 0.0, "by": "burnish check"}, "status")
+    while answer["status"] in ("starting", "running"):
+        answer = conversation.hear("status", about="cancel")
+    conversation.ask({"type": "clean"}, "cleaned")
+
+
+def _way_to(host: Host) -> tuple[str, tuple[str, ...]]:
+    """The user we are there, and the names of the jump hosts, in the order in which they are passed."""
+    if host.connection == "local":
+        return getpass.getuser(), ()
+    from burnish.remote.ssh_config import resolve
+
+    endpoint = resolve(host)
+    jumps: list[str] = []
+    jump = endpoint.jump
+    while jump is not None:
+        jumps.insert(0, jump.name)
+        jump = jump.jump
+    return endpoint.user, tuple(jumps)
+
+
+def to_visit(
+    inventory: str | None, limit: str | None, session: Session | None, alone: bool, shown: str
+) -> tuple[Host, ...]:
+    """The hosts to check: those of the inventory, or of the table. With none, a UsageError, unless files can do `alone`."""
+    state = State() if session is None else session.state
+    if inventory is None and alone and not hosts_of(state):
+        return ()
+    return asked_for(inventory, limit, state, shown)
+
+
+def look_over(
+    paths: Paths, say: Callable[[str], None], inventory: str | None, sweep: str | None
+) -> tuple[list[tuple[str, tuple[Finding, ...]]], Session | None]:
+    """What is found of each file, by its name, and the table if it can be used. Raises InputError for the sweep."""
+    found: list[tuple[str, tuple[Finding, ...]]] = []
+    session = None
+    try:
+        session = table_if_any(paths, say)
+    except BurnishError as error:
+        found.append((paths.shown, (Finding(str(error), Grade.UNUSABLE, error.hint or ""),)))
+    if session is not None:
+        found.append((paths.shown, tuple(_of_table(session))))
+    if sweep is not None:
+        grid, _ = creation.read("yaml", sweep, MAX_JOBS)
+        found.append((sweep, (Finding(f"{len(grid.rows):,} jobs"),)))
+    if inventory is not None and (warning := strangers_may_write(inventory)):
+        found.append((inventory, (Finding(warning, Grade.ODD, f"chmod go-w {inventory}"),)))
+    return found, session
+
+
+def _of_table(session: Session) -> Iterator[Finding]:
+    yield Finding(f"{sum(1 for _ in session.state.listed()):,} jobs")
+    if not session.projection.readable:
+        yield Finding(
+            "it cannot be read, as said above", Grade.UNUSABLE, "mend the file; nothing new starts until then"
+        )
+    elif skipped := session.projection.skipped_rows:
+        yield Finding(f"{skipped} rows cannot be read, as said above", Grade.ODD, "mend these rows; the others run")
+
+
+def strangers_may_write(path: str) -> str | None:
+    """A warning if somebody else can change what an inventory says, and so run commands as us; None if not, or not known."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    mode = stat.S_IMODE(status.st_mode)
+    who = "belongs to another user" if status.st_uid not in (os.geteuid(), 0) else ""
+    group = mode & stat.S_IWGRP and status.st_gid != os.getegid()  # one's own group is often oneself alone
+    if group or mode & stat.S_IWOTH:
+        others = "anyone" if mode & stat.S_IWOTH else "its group"
+        who = f"{who} and " * bool(who) + f"may be changed by {others} (mode {mode:04o})"
+    return f"{path}: this file {who}. Whoever can write to it can run commands as you." if who else None

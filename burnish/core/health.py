@@ -1,0 +1,174 @@
+"""The doctor's rules: from what was found on a host to what is well, what is odd, and what keeps it from being used. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from burnish.core.hosts import Host
+from burnish.core.sighting import GpuSeen, Sighting
+from burnish.core.slots import named_gpus, slots_of
+from burnish.errors import printable
+
+GIB = 1 << 30
+LOW_DISK = 1 * GIB  # bytes free where attempts are kept; less may not hold their logs
+LARGE_SKEW = 5.0  # s: times in status and logs mislead from here on
+
+
+class Grade(Enum):
+    """How bad a finding is: the worst of a host's grades is the host's."""
+
+    FINE = 0
+    ODD = 1
+    UNUSABLE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A few words on one thing that was looked at; with `remedy`, what a person can do about it."""
+
+    text: str
+    grade: Grade = Grade.FINE
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A tiny job that was started there: `trouble` is why it never ran, `survived` whether it outlived its connection."""
+
+    trouble: str = ""
+    survived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """All that a visit to a host found. `way` are the names of the jump hosts; `skew` in s, theirs minus ours."""
+
+    seen: Sighting
+    probe: Probe
+    user: str = ""
+    way: tuple[str, ...] = ()
+    skew: float | None = None
+    twin: str = ""
+
+
+def findings(host: Host, visit: Visit) -> tuple[Finding, ...]:
+    """What a visit says of a host, in the order in which a person would look."""
+    seen = visit.seen
+    return (
+        *_identity(host, visit),
+        *_workdir(host, seen),
+        *_gpus(host, seen),
+        *_disk(seen),
+        *_clock(visit.skew),
+        *_jobs(host, visit),
+    )
+
+
+def worst(found: tuple[Finding, ...]) -> Grade:
+    """The grade of a host with these findings."""
+    return max((finding.grade for finding in found), key=lambda grade: grade.value, default=Grade.FINE)
+
+
+def _identity(host: Host, visit: Visit) -> Iterator[Finding]:
+    if visit.twin:
+        yield Finding(
+            f"the same host as {visit.twin}: both have one state folder",
+            Grade.UNUSABLE,
+            f"take one of them out of the inventory, or give {host.name} another state_dir",
+        )
+    if host.connection == "local":
+        yield Finding("this machine")
+    else:
+        yield Finding(f"reached via {', '.join(visit.way)}" if visit.way else "reached")
+        yield Finding("host key known")
+    if visit.seen.python:
+        yield Finding(f"Python {visit.seen.python}")
+
+
+def _workdir(host: Host, seen: Sighting) -> Iterator[Finding]:
+    folder = printable(host.workdir or "")
+    if seen.workdir_exists is False:
+        remedy = f"make or mount it on {host.name}, or name another with `workdir:` in the inventory"
+        yield Finding(f"its work folder {folder} does not exist", Grade.UNUSABLE, remedy)
+    elif seen.workdir_writable is False:
+        remedy = f"jobs that write there will fail; see `ls -ld {folder}` on {host.name}"
+        yield Finding(f"its work folder {folder} cannot be written to", Grade.ODD, remedy)
+    elif seen.workdir_exists:
+        yield Finding(f"work folder {folder}")
+
+
+def _gpus(host: Host, seen: Sighting) -> Iterator[Finding]:
+    if seen.gpu_error:
+        yield Finding(printable(seen.gpu_error), Grade.ODD, f"see `nvidia-smi` on {host.name}")
+    listed = () if host.gpus == "auto" else named_gpus(host)
+    there = seen.gpus or ()
+    if listed and not there:
+        yield Finding(
+            f"its {len(listed)} listed GPUs are taken at their word",
+            Grade.ODD,
+            f"no nvidia-smi answers on {host.name}; without one, nobody else's jobs on the GPUs are noticed",
+        )
+    elif there:
+        yield Finding(_models(there) + (f", driver {printable(seen.driver)}" if seen.driver else ""))
+        yield from _absent(host, listed, there)
+    elif seen.gpus is not None and not seen.gpu_error and host.gpus == "auto":
+        yield Finding("no GPU")
+    if seen.gpus is not None and not slots_of(host, [str(gpu.index) for gpu in there]):
+        yield Finding("it offers no slot", Grade.UNUSABLE, "give it `slots:` or `gpus:` in the inventory")
+
+
+def _absent(host: Host, listed: tuple[str, ...], there: tuple[GpuSeen, ...]) -> Iterator[Finding]:
+    absent = [name for name in listed if not any(gpu.called(name) or name.startswith("MIG-") for gpu in there)]
+    if not absent:
+        return
+    real = ", ".join(str(gpu.index) for gpu in there)
+    useless = len(absent) == len(listed) and not host.slots
+    yield Finding(
+        f"GPU {', '.join(map(printable, absent))} is not there; it has {real}",
+        Grade.UNUSABLE if useless else Grade.ODD,
+        f"correct `gpus:` of {host.name} in the inventory",
+    )
+
+
+def _models(gpus: tuple[GpuSeen, ...]) -> str:
+    """`4 × NVIDIA A100, 1 × NVIDIA T4`."""
+    counts: dict[str, int] = {}
+    for gpu in gpus:
+        counts[gpu.name or "GPU"] = counts.get(gpu.name or "GPU", 0) + 1
+    return ", ".join(f"{count} × {printable(name)}" for name, count in counts.items())
+
+
+def _disk(seen: Sighting) -> Iterator[Finding]:
+    if seen.disk_free is None:
+        return
+    text = f"{seen.disk_free / GIB:.1f} GiB free"
+    if seen.disk_free < LOW_DISK:
+        yield Finding(text, Grade.ODD, "make room where attempts are kept, or name another `state_dir:`")
+    else:
+        yield Finding(text)
+
+
+def _clock(skew: float | None) -> Iterator[Finding]:
+    if skew is None:
+        return
+    if abs(skew) >= LARGE_SKEW:
+        way = "ahead" if skew > 0 else "behind"
+        remedy = "times in status and logs mislead; let it keep time by NTP (timedatectl set-ntp true)"
+        yield Finding(f"its clock is {abs(skew):.0f} s {way}", Grade.ODD, remedy)
+    else:
+        yield Finding("clock right")
+
+
+def _jobs(host: Host, visit: Visit) -> Iterator[Finding]:
+    if visit.probe.trouble:
+        yield Finding(f"no job starts there: {printable(visit.probe.trouble, 500)}", Grade.UNUSABLE)
+    elif not visit.probe.survived:
+        yield Finding(
+            "jobs end with the connection",
+            Grade.UNUSABLE,
+            f"on {host.name}: `loginctl enable-linger {visit.user}`, or have KillUserProcesses=no set in logind.conf",
+        )
+    else:
+        yield Finding("jobs survive logout")
