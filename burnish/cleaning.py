@@ -63,11 +63,11 @@ def carry_out(session: Session, plan: Plan) -> str:
             _close(session, plan.unreachable)
         for path in plan.logs:
             path.unlink(missing_ok=True)
-        if not plan.only_logs:
-            _remove_journal(session.paths, plan.keep_db)
         for folder in (session.paths.log_dir, session.paths.log_dir.parent):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+        if not plan.only_logs:
+            _remove_journal(session.paths, plan.keep_db)
     except OSError as error:
         raise StoreError(
             f"{error.filename}: {refusals.why(error)}. The rest is still there; burnish clean goes on."

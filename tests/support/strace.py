@@ -51,6 +51,20 @@ def points(command: Sequence[str], syscalls: Sequence[str], begin: str, end: str
     return list(_between(log.read_text(errors="replace").splitlines(), set(syscalls), begin, end))
 
 
+def changes(command: Sequence[str], syscalls: Sequence[str], within: str, log: Path) -> list[Point]:
+    """The calls of `syscalls` by which `command` changes a file in the folder `within`, from its first such change on."""
+    done = run(command, "-y", "-e", f"trace={','.join(syscalls)}", log=str(log))
+    assert done.returncode == 0, done.stdout + done.stderr
+    counted: Counter[str] = Counter()
+    found = []
+    for line in log.read_text(errors="replace").splitlines():
+        if called := re.match(r"(?:\d+ +)?(\w+)\(", line):
+            counted[called[1]] += 1
+            if within in line:
+                found.append(Point(called[1], counted[called[1]]))
+    return found
+
+
 def _between(lines: Sequence[str], syscalls: set[str], begin: str, end: str) -> Iterator[Point]:
     counted: Counter[str] = Counter()
     within = False
