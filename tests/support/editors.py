@@ -1,0 +1,113 @@
+"""Real editors, driven through a terminal of their own (tmux), as a person would type."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .waiting import wait_for
+
+
+class Terminal:
+    """A screen with one program on it."""
+
+    def __init__(self, socket: Path, command: Sequence[str]) -> None:
+        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        environment = {"PATH": os.environ["PATH"], "TERM": "xterm", "HOME": str(socket.parent), "LC_ALL": "C.UTF-8"}
+        size = ["-x", "120", "-y", "30"]
+        subprocess.run([*self._tmux, "new-session", "-d", *size, *command], check=True, env=environment)
+
+    def type(self, *keys: str) -> None:
+        """Keys as tmux names them: text as it is, `Enter`, `Escape`, `C-o`."""
+        for key in keys:
+            subprocess.run([*self._tmux, "send-keys", *([key] if is_key(key) else ["-l", key])], check=True)
+
+    @property
+    def screen(self) -> str:
+        """What it shows now; empty when the program has ended."""
+        return subprocess.run([*self._tmux, "capture-pane", "-p"], capture_output=True, text=True).stdout
+
+    def shows(self, *fragments: str) -> None:
+        """Wait until the screen shows one of these."""
+        wait_for(lambda: any(fragment in self.screen for fragment in fragments), lambda: self.screen)
+
+    def end(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], capture_output=True)
+
+
+def is_key(key: str) -> bool:
+    return key in ("Enter", "Escape") or key.startswith(("C-", "M-"))
+
+
+class Vim:
+    """`how` are settings: by default vim writes a new inode unless that would lose something."""
+
+    def __init__(self, path: Path, socket: Path, *how: str) -> None:
+        settings = [argument for setting in how for argument in ("--cmd", f"set {setting}")]
+        self._terminal = Terminal(socket, ["vim", "-u", "NONE", "-i", "NONE", "-n", *settings, str(path)])
+        self._terminal.shows("JOB_ID,STATE")
+
+    def replace(self, old: str, new: str) -> None:
+        self._terminal.type(f":%s/{old}/{new}/e", "Enter")
+        self._terminal.shows(new)
+
+    def save(self) -> None:
+        """Write; yes, although the file has changed since it was read."""
+        self._terminal.type(":w!", "Enter")
+        self._terminal.shows("written", "(y/n)")
+        if "(y/n)" in self._terminal.screen:
+            self._terminal.type("y")
+            self._terminal.shows("written")
+        self._terminal.type("Enter")
+
+    def end(self) -> None:
+        self._terminal.end()
+
+
+class Nano:
+    """`how` are options, such as -B for a backup."""
+
+    def __init__(self, path: Path, socket: Path, *how: str) -> None:
+        self._terminal = Terminal(socket, ["nano", "--ignorercfiles", *how, str(path)])
+        self._terminal.shows("JOB_ID,STATE")
+
+    def replace(self, old: str, new: str) -> None:
+        self._terminal.type("M-\\", "C-\\")
+        self._terminal.shows("Search (to replace)")
+        self._terminal.type(old, "Enter")
+        self._terminal.shows("Replace with")
+        self._terminal.type(new, "Enter")
+        self._terminal.shows("Replace this instance?")
+        self._terminal.type("A")
+        self._terminal.shows("Replaced")
+
+    def save(self) -> None:
+        """Write; yes, although the file has changed since it was read."""
+        self._terminal.type("C-o")
+        self._terminal.shows("File Name to Write", "Write to File")
+        self._terminal.type("Enter")
+        self._terminal.shows("Wrote", "File on disk has changed", "was modified")
+        if "Wrote" not in self._terminal.screen:
+            self._terminal.type("Y")
+            self._terminal.shows("Wrote")
+
+    def end(self) -> None:
+        self._terminal.end()
+
+
+Editor = Vim | Nano
+
+
+@contextmanager
+def editing(kind: type[Vim] | type[Nano], path: Path, *how: str) -> Iterator[Editor]:
+    """An editor with `path` open, gone afterwards. vim and nano must be there: a test that needs them fails without."""
+    assert shutil.which("tmux") and shutil.which(kind.__name__.lower())
+    editor = kind(path, path.parent / f"tmux-{kind.__name__}", *how)
+    try:
+        yield editor
+    finally:
+        editor.end()
