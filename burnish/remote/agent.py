@@ -63,6 +63,8 @@ GRACE = 10.0  # s between TERM and KILL, unless asked otherwise
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
 LOOK_INTERVAL = 0.25  # s between looks at attempts whose end the kernel does not announce
 READ_SIZE = 1 << 16  # bytes
+NVIDIA_SMI_LIMIT = 20.0  # s for one reading of the GPUs
+LOOK_PATIENCE = 10.0  # s after which a look is answered without the reading that it waits for
 PICKS_PER_TURN = 16  # requests served before news of attempts goes out
 
 # Left to a terminal, a login or a batch system, these would end a supervisor and so lose a verdict.
@@ -84,6 +86,10 @@ class Refusal(Exception):
 
 class Unstartable(Exception):
     """The command cannot be run as asked, and was not: a clause for a person."""
+
+
+class SlotTaken(Exception):
+    """The slot cannot be had now, through no fault of the command: a clause for a person."""
 
 
 # -- frames --------------------------------------------------------------------------------------------------------
@@ -394,6 +400,446 @@ def lock_state(path: str) -> str:
     return FREE
 
 
+# -- slots ---------------------------------------------------------------------------------------------------------
+#
+# A slot is a share of a GPU, or a CPU worker of an inventory. Whoever uses it holds its flocks, which the job inherits: they are
+# free when the last process of the job is gone, whatever became of its supervisor.
+
+GPU_NAME = re.compile(r"[0-9]{1,3}|(GPU|MIG)-[0-9A-Za-z/-]{1,100}")
+TRIES = 20  # at a lock that somebody may be looking at this instant
+
+
+class Wanted:
+    """A lock that a slot needs: its path, alone or shared, and what it stands for in a sentence."""
+
+    __slots__ = ("alone", "path", "what")
+
+    def __init__(self, path: str, what: str, alone: bool = True) -> None:
+        self.path = path
+        self.what = what
+        self.alone = alone
+
+
+def gpu_lock_folder() -> str:
+    """The local folder of all users' GPU locks. BURNISH_GPU_LOCK_DIR names another one, for tests."""
+    return os.environ.get("BURNISH_GPU_LOCK_DIR") or "/var/tmp/burnish-gpus"
+
+
+def gpu_lock(name: str) -> str:
+    """The lock of the GPU with this UUID, or this index while nobody knows its UUID."""
+    return "%s/%s" % (gpu_lock_folder(), name.replace("/", "_") if name[:1].isalpha() else "index-" + name)
+
+
+def share_lock(gpu: str, share: int) -> str:
+    """The lock of one share of a GPU whose own lock is `gpu`."""
+    return "%s.%d" % (gpu, share)
+
+
+def cpu_lock(state_id: str, index: int) -> str:
+    """The lock of a CPU slot. Another state folder of this account has slots of its own."""
+    return "%s/cpu-%s-%d" % (lock_folder(), state_id, index)
+
+
+def gpu_locks(device: Record) -> List[Wanted]:
+    """What a job needs that uses `device`, as `resolve_gpu` gives it: alone, or as one of `of` sharers."""
+    what = "MIG device %s" % device["gpu"] if device.get("parent") else "GPU %s" % device["gpu"]
+    own = gpu_lock(device["uuid"] or device["gpu"])
+    locks = [Wanted(gpu_lock(device["parent"]), what, alone=False)] if device.get("parent") else []
+    if device["of"] == 1:
+        return [*locks, Wanted(own, what)]
+    share = "share %d of %s" % (device["share"], what)
+    return [*locks, Wanted(own, what, alone=False), Wanted(share_lock(own, device["share"]), share)]
+
+
+def make_common_folder(path: str) -> None:
+    """Make `path` as /tmp is, for all users, or check that what is there is such a folder. Raises OSError, Refusal."""
+    mask = os.umask(0)
+    try:
+        os.mkdir(path, 0o1777)
+    except FileExistsError:
+        pass
+    finally:
+        os.umask(mask)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or not found.st_mode & stat.S_ISVTX:
+        raise Refusal("%s is not a folder with the sticky bit, as /tmp is; nothing in it is trusted" % path)
+
+
+def open_common_lock(path: str) -> int:
+    """A descriptor of a lock that any user may take: read-only, no link followed. Made if need be. Raises OSError, Refusal."""
+    reading = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    while True:
+        try:
+            descriptor = os.open(path, reading)
+            break
+        except FileNotFoundError:
+            pass
+        mask = os.umask(0)
+        try:
+            # Not O_CREAT alone: in a sticky folder the kernel refuses that for another user's file.
+            descriptor = os.open(path, reading | os.O_CREAT | os.O_EXCL, 0o444)
+            break
+        except FileExistsError:
+            pass
+        finally:
+            os.umask(mask)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Refusal("%s is no regular file" % path)
+    return descriptor
+
+
+def hold(wanted: Wanted) -> int:
+    """Take a slot's lock. Returns the descriptor; raises SlotTaken, OSError, Refusal."""
+    for _ in range(TRIES):
+        descriptor = open_common_lock(wanted.path)
+        if _try_lock(descriptor, wanted.alone) and _identity(wanted.path) == _identity(descriptor):
+            return descriptor
+        os.close(descriptor)
+        time.sleep(0.005)
+    raise SlotTaken("%s is taken by another burnish job" % wanted.what)
+
+
+def is_held(path: str, alone_only: bool = False) -> bool:
+    """True if somebody holds this slot lock; with `alone_only`, not if it is only shared."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return not any(_try_lock(descriptor, alone=not alone_only) for _ in range(2))
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int, alone: bool) -> bool:
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def holding(uuid: str) -> Record:
+    """Who of burnish's jobs has a GPU: {"held", "alone", "shares": [those that are taken]}."""
+    own = gpu_lock(uuid)
+    prefix = os.path.basename(own) + "."
+    try:
+        names = os.listdir(os.path.dirname(own))
+    except OSError:
+        names = []
+    shares = [int(name[len(prefix) :]) for name in names if name.startswith(prefix) and name[len(prefix) :].isdigit()]
+    taken = sorted(share for share in shares if is_held(share_lock(own, share)))
+    return {"held": is_held(own), "alone": is_held(own, alone_only=True), "shares": taken}
+
+
+def held_cpu_slots(state_id: str) -> List[str]:
+    """The names of the CPU slot locks of this state folder that somebody holds."""
+    prefix = os.path.basename(cpu_lock(state_id, 0))[:-1]
+    folder = lock_folder()
+    names = sorted(name for name in os.listdir(folder) if name.startswith(prefix))
+    return [name for name in names if is_held("%s/%s" % (folder, name))]
+
+
+def problem_of_slots(slots: Any) -> str:
+    """Why these slots of a spec cannot be understood, or ""."""
+    if slots is None:
+        return ""
+    if not isinstance(slots, dict):
+        return "slots must be an object"
+    cpus, gpus = slots.get("cpu") or [], slots.get("gpus") or []
+    if not isinstance(cpus, list) or not all(type(index) is int and index >= 0 for index in cpus):
+        return "slots.cpu must be a list of indices"
+    if not isinstance(gpus, list) or not all(isinstance(gpu, dict) for gpu in gpus):
+        return "slots.gpus must be a list of objects"
+    for gpu in gpus:
+        names = [gpu.get("gpu"), gpu.get("uuid") or "0"]
+        if not all(isinstance(name, str) and GPU_NAME.fullmatch(name) for name in names):
+            return "%r is no GPU" % (gpu.get("gpu"),)
+        share, of = gpu.get("share", 0), gpu.get("of", 1)
+        if type(share) is not int or type(of) is not int or not 0 <= share < of:
+            return "share %r of %r is no share of a GPU" % (share, of)
+    return ""
+
+
+# -- GPUs, as nvidia-smi tells of them -----------------------------------------------------------------------------
+
+GPU_QUERY = "index,uuid,pci.bus_id,name,memory.total,memory.used,utilization.gpu,driver_version"
+PROCESS_QUERY = "gpu_uuid,pid,used_memory"
+ALSO_IN = ("/usr/bin", "/usr/lib/wsl/lib", "/run/opengl-driver/bin", "/opt/bin")
+# What its exit status means: the section on return values of its manual page.
+NVIDIA_SMI_SAYS = {
+    4: "this user has no permission to ask",
+    6: "a query to find an object was unsuccessful",
+    8: "a GPU's external power cables are not properly attached",
+    9: "the NVIDIA driver is not loaded",
+    10: "the NVIDIA kernel module detected an interrupt issue with a GPU",
+    12: "the NVML shared library cannot be found or loaded",
+    13: "the NVML library does not implement what is asked",
+    14: "the infoROM of a GPU is corrupted",
+    15: "a GPU has fallen off the bus or has otherwise become inaccessible",
+}
+_MIG_LINE = re.compile(r"\s+MIG (.*?)\s+Device\s+\d+:\s+\(UUID: (MIG-[0-9A-Za-z/-]+)\)")
+_GPU_LINE = re.compile(r"GPU \d+: .*\(UUID: (GPU-[0-9A-Za-z-]+)\)")
+
+
+def find_nvidia_smi() -> Optional[str]:
+    """Its path, or None on a host without it."""
+    folders = [*os.environ.get("PATH", os.defpath).split(":"), *ALSO_IN]
+    paths = (os.path.join(folder, "nvidia-smi") for folder in folders if folder)
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
+
+
+def parse_rows(text: str, key: str) -> List[Dict[str, str]]:
+    """The rows of a CSV answer by the names in its header, the line that has `key`. Lines that are no such row are left out."""
+    names: List[str] = []
+    found = []
+    for line in text.splitlines():
+        row = [cell.strip() for cell in line.split(",")]
+        if not names:
+            header = [name.partition(" [")[0] for name in row]
+            names = header if key in header else []
+        elif len(row) == len(names):
+            found.append({name: row[place] for place, name in enumerate(names)})
+    return found
+
+
+def parse_gpus(text: str) -> List[Record]:
+    """The GPUs of an answer to GPU_QUERY in PCI order, which is what CUDA counts in when it is asked to.
+
+    Numbers that are `N/A`, `[Not Supported]`, `[Unknown Error]` or absent are None.
+    """
+    rows = [row for row in parse_rows(text, "uuid") if row["uuid"].startswith("GPU-")]
+    rows.sort(key=lambda row: (_pci_order(row.get("pci.bus_id", "")), _whole(row.get("index")) or 0))
+    return [
+        {
+            "index": index,
+            "uuid": row["uuid"],
+            "pci": row.get("pci.bus_id", ""),
+            "name": row.get("name", ""),
+            "memory_total": _whole(row.get("memory.total")),
+            "memory_used": _whole(row.get("memory.used")),
+            "util": _whole(row.get("utilization.gpu")),
+            "driver": row.get("driver_version", ""),
+            "processes": [],
+            "migs": [],
+        }
+        for index, row in enumerate(rows)
+    ]
+
+
+def parse_processes(text: str) -> List[Tuple[str, Record]]:
+    """(UUID of the GPU, {"pid", "memory" in MiB}) of each process in an answer to PROCESS_QUERY."""
+    found = []
+    for row in parse_rows(text, "pid"):
+        pid, memory = _whole(row["pid"]), row.get("used_gpu_memory", row.get("used_memory"))
+        if pid is not None:
+            found.append((row.get("gpu_uuid", ""), {"pid": pid, "memory": _whole(memory)}))
+    return found
+
+
+def parse_migs(text: str) -> Dict[str, List[Record]]:
+    """UUID of a GPU -> its MIG devices, {"uuid", "name"}, from the answer to `nvidia-smi -L`."""
+    found: Dict[str, List[Record]] = {}
+    gpu = ""
+    for line in text.splitlines():
+        whole, part = _GPU_LINE.match(line), _MIG_LINE.match(line)
+        if whole:
+            gpu = whole.group(1)
+        elif part:
+            found.setdefault(gpu, []).append({"uuid": part.group(2), "name": part.group(1).strip()})
+    return found
+
+
+def _pci_order(bus_id: str) -> Tuple[int, ...]:
+    parts = re.split("[:.]", bus_id)
+    try:
+        return tuple(int(part, 16) for part in parts)
+    except ValueError:
+        return ()
+
+
+def _whole(text: Optional[str]) -> Optional[int]:
+    found = re.match(r"\d+", text or "")
+    return int(found.group()) if found else None
+
+
+def resolve_gpu(slot: Record, gpus: Optional[Sequence[Record]]) -> Record:
+    """Which device a slot means: {"gpu", "index", "uuid", "share", "of"}, and "parent", the UUID of its GPU, for a MIG device.
+
+    `gpus` are those of the last reading; with None, because nvidia-smi does not answer, or there is none, the slot is taken at
+    its word. Raises SlotTaken when the host has no such device, or another one than the coordinator saw.
+    """
+    name, expected = slot["gpu"], slot.get("uuid")
+    device: Record = {"gpu": name, "share": slot.get("share", 0), "of": slot.get("of", 1)}
+    if gpus is None:
+        return dict(device, index=int(name) if name.isdigit() else None, uuid=name if name[0].isalpha() else expected)
+    for gpu in gpus:
+        if name in (gpu["uuid"], str(gpu["index"])):
+            if expected and expected != gpu["uuid"]:
+                raise SlotTaken("GPU %s was %s, is now %s" % (name, expected, gpu["uuid"]))
+            return dict(device, index=gpu["index"], uuid=gpu["uuid"])
+        if any(name == mig["uuid"] for mig in gpu["migs"]):
+            return dict(device, index=gpu["index"], uuid=name, parent=gpu["uuid"])
+    there = ", ".join("%d (%s)" % (gpu["index"], gpu["uuid"]) for gpu in gpus)
+    raise SlotTaken("there is no GPU %s; this host has %s" % (name, there or "none"))
+
+
+def gpu_environment(devices: Sequence[Record]) -> Dict[bytes, bytes]:
+    """What CUDA may see: indices in PCI order, UUIDs only for MIG devices and where no index is known. Nothing for no devices."""
+    if any(device.get("parent") or device["index"] is None for device in devices):
+        names = [device["uuid"] for device in devices]
+    else:
+        names = [str(device["index"]) for device in devices]
+    return {b"CUDA_DEVICE_ORDER": b"PCI_BUS_ID", b"CUDA_VISIBLE_DEVICES": ",".join(names).encode("ascii")}
+
+
+class GpuReading:
+    """What nvidia-smi said last, and the process that is asking it just now.
+
+    It may hang for ever in the kernel. So it runs in a process of its own, and one at a time on a host: it inherits a lock that
+    whoever asks takes first. The agent only waits for a pipe.
+    """
+
+    def __init__(self) -> None:
+        self.gpus: Optional[List[Record]] = None  # None until it was known
+        self.error: Optional[str] = None
+        self.exit: Optional[int] = None  # the status that nvidia-smi ended with, when it was not 0
+        self.at = 0.0  # when the GPUs were read, monotonic
+        self.began = 0.0
+        self.done = False  # there has been an answer, or none will come
+        self.pipe: Optional[int] = None
+        self._text = b""
+
+    @property
+    def under_way(self) -> bool:
+        """True while the answer is not there yet."""
+        return self.pipe is not None
+
+    def begin(self, fork: Callable[[Callable[[], None]], None]) -> None:
+        """Ask, unless somebody of ours is asking already. On a host without nvidia-smi the answer is there at once."""
+        program = find_nvidia_smi()
+        if program is None:
+            self.gpus, self.error, self.exit, self.at, self.done = [], None, None, time.monotonic(), True
+        elif self.pipe is None:
+            self.began = time.monotonic()
+            self.pipe, end = os.pipe()
+            try:
+                fork(lambda: _write_all(end, _encode_json(read_gpus(program)).encode("ascii")))
+            finally:
+                os.close(end)
+
+    def take(self) -> bool:
+        """Read from `pipe`, which is readable. True when the answer is whole; `pipe` is then to be forgotten, and closed here."""
+        assert self.pipe is not None
+        data = os.read(self.pipe, READ_SIZE)
+        self._text += data
+        if data:
+            return False
+        os.close(self.pipe)
+        text, self._text, self.pipe, self.done = self._text, b"", None, True
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = {"gpus": None, "error": "who asked nvidia-smi was killed", "exit": None}
+        self.error, self.exit = answer["error"], answer["exit"]
+        if answer["gpus"] is not None:
+            self.gpus, self.at = answer["gpus"], time.monotonic()
+        return True
+
+
+def read_gpus(program: str) -> Record:
+    """{"gpus", "error", "exit"}: what nvidia-smi, asked by this process, tells in time. `gpus` is None if it does not."""
+    deadline = time.monotonic() + float(os.environ.get("BURNISH_NVIDIA_SMI_LIMIT") or NVIDIA_SMI_LIMIT)
+    try:
+        make_common_folder(gpu_lock_folder())
+        lock = _lock_by(gpu_lock_folder() + "/nvidia-smi", deadline)
+    except (OSError, Refusal) as error:
+        return {"gpus": None, "error": "nvidia-smi was not asked: %s" % _clause(error), "exit": None}
+    if lock is None:
+        return {"gpus": None, "error": "an nvidia-smi that was started earlier hangs", "exit": None}
+    held_before = _held_gpu_locks()
+    try:
+        code, text = _ask(program, ["--query-gpu=" + GPU_QUERY, "--format=csv,nounits"], lock, deadline)
+        gpus = parse_gpus(text) if code in (0, 14) else None
+        for gpu in gpus or ():
+            gpu["was_held"] = os.path.basename(gpu_lock(gpu["uuid"])) in held_before
+        if gpus:
+            _add_details(gpus, program, lock, deadline)
+    except (OSError, TimeoutError) as error:
+        return {"gpus": None, "error": _clause(error), "exit": None}
+    if code == 0:
+        return {"gpus": gpus, "error": None, "exit": None}
+    said = printable(" ".join(text.split()))[-300:]
+    clause = NVIDIA_SMI_SAYS.get(code, "it failed")
+    return {
+        "gpus": gpus,
+        "error": "nvidia-smi: %s (exit %d%s)" % (clause, code, ": " + said if said else ""),
+        "exit": code,
+    }
+
+
+def _held_gpu_locks() -> List[str]:
+    folder = gpu_lock_folder()
+    return [name for name in os.listdir(folder) if is_held("%s/%s" % (folder, name))]
+
+
+def _add_details(gpus: List[Record], program: str, lock: int, deadline: float) -> None:
+    """Add the processes on `gpus`, with their users, and their MIG devices."""
+    by_uuid = {gpu["uuid"]: gpu for gpu in gpus}
+    apps = _ask(program, ["--query-compute-apps=" + PROCESS_QUERY, "--format=csv,nounits"], lock, deadline)[1]
+    for uuid, process in parse_processes(apps):
+        if uuid in by_uuid:
+            by_uuid[uuid]["processes"].append(dict(process, user=_user_of(process["pid"])))
+    for uuid, migs in parse_migs(_ask(program, ["-L"], lock, deadline)[1]).items():
+        if uuid in by_uuid:
+            by_uuid[uuid]["migs"] = migs
+
+
+def _user_of(pid: int) -> Optional[str]:
+    """The user of a process; None if it cannot be seen from here, as from a container."""
+    import pwd
+
+    try:
+        uid = os.stat("/proc/%d" % pid).st_uid
+    except OSError:
+        return None
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _lock_by(path: str, deadline: float) -> Optional[int]:
+    """Hold the common lock `path`; None if it cannot be had by `deadline` (monotonic)."""
+    descriptor = open_common_lock(path)
+    while not _try_lock(descriptor, alone=True):
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(0.05)
+    return descriptor
+
+
+def _ask(program: str, arguments: List[str], lock: int, deadline: float) -> Tuple[int, str]:
+    """Exit status and words of nvidia-smi, which inherits `lock`. Raises TimeoutError; one that hangs keeps the lock."""
+    import subprocess
+
+    process = subprocess.Popen(
+        [program, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(os.environ, LC_ALL="C"),
+        pass_fds=(lock,),
+    )
+    try:
+        text = process.communicate(timeout=max(0.1, deadline - time.monotonic()))[0]
+    except subprocess.TimeoutExpired:
+        process.kill()  # but not waited for: in the kernel's hands, it may outlast everything
+        raise TimeoutError("nvidia-smi hangs: it did not answer within its limit") from None
+    return process.returncode, text.decode("utf-8", "replace")
+
+
 # -- processes -----------------------------------------------------------------------------------------------------
 
 
@@ -585,7 +1031,8 @@ def _status_after_start(place: Place, start: Record, here: str) -> Standing:
 def void(place: Place, why: str, **kind: bool) -> bool:
     """Make `start.json` say that the command never ran and never will. False if it says something already. Raises OSError.
 
-    `kind`: refused=True if the command cannot be run as asked, trouble=True if the host is not fit to run anything now.
+    `kind`: refused=True if the command cannot be run as asked, trouble=True if the host is not fit to run anything now,
+    busy=True if the slot cannot be had.
     """
     brief = {"void": dict(kind, why="the disk is full")}
     return write_once(place.file("start.json"), {"void": dict(kind, why=why)}, brief)
@@ -645,6 +1092,7 @@ class Supervisor:
         self._oom_kills = oom_kills  # on this host, before the job
         self._notices = notices
         self._final = self._lock = self._out = self._err = -1
+        self._slot_locks: List[int] = []
         self._job = 0
         self._started = self._began = 0.0
         self._ended: Optional[Tuple[int, float, float, int]] = None  # wait status, unix time, monotonic, max RSS
@@ -660,8 +1108,10 @@ class Supervisor:
         if self._launch():
             self._tell()
             self._attend()
+            self._free_slots()  # no process of the job is left to use them
             self._record()
         else:
+            self._free_slots()
             _unlink(self._place.file("final.tmp"))
         self._place.unlock()
         os.close(self._runner)
@@ -678,6 +1128,9 @@ class Supervisor:
         except Unstartable as error:
             void(self._place, str(error), refused=True)
             return False
+        except SlotTaken as error:
+            void(self._place, str(error), busy=True)
+            return False
         except Exception as error:  # whatever it is, the coordinator must hear of it
             void(self._place, _clause(error), trouble=True)
             return False
@@ -691,15 +1144,25 @@ class Supervisor:
         spec, place = self._spec, self._place
         _write_file(place.file("spec.json"), _encode_json(spec).encode("ascii"))
         self._final = reserve(place.file("final.tmp"))
-        lock = make_lock(place.job)
-        # High, where a script's own `exec 3>` does not hit it, and not closed at exec: who holds it is alive.
-        self._lock = fcntl.fcntl(lock, fcntl.F_DUPFD, 100)
-        os.close(lock)
+        self._lock = _for_the_job(make_lock(place.job))
+        self._hold_slots()
         self._out, self._err = self._open_log("out"), self._open_log("err")
         environment = job_environment(spec, place)
         enter(spec["cwd"])
         argv = wrapped_argv(spec)
         return find_program(argv[0], environment), argv, environment
+
+    def _hold_slots(self) -> None:
+        """Take the locks of the slots, which the job inherits. Raises SlotTaken, OSError, Refusal."""
+        locks = self._spec.get("locks") or []
+        if any(lock["path"].startswith(gpu_lock_folder() + "/") for lock in locks):
+            make_common_folder(gpu_lock_folder())
+        for lock in locks:
+            self._slot_locks.append(_for_the_job(hold(Wanted(lock["path"], lock["what"], lock["alone"]))))
+
+    def _free_slots(self) -> None:
+        while self._slot_locks:
+            os.close(self._slot_locks.pop())
 
     def _go(self) -> Record:
         me = read_process(os.getpid())
@@ -711,6 +1174,8 @@ class Supervisor:
             "host": os.uname().nodename,
             "argv0": self._spec["argv"][0],
         }
+        if self._spec.get("devices"):
+            go["gpus"] = self._spec["devices"]
         go.update((stream, self._spec[stream]) for stream in ("out", "err") if self._spec.get(stream))
         return go
 
@@ -870,6 +1335,13 @@ class Supervisor:
                 pass  # gone, or not reading: whoever asks next reads the folder
 
 
+def _for_the_job(lock: int) -> int:
+    """The same lock, high, where a script's own `exec 3>` does not hit it, and not closed at exec: who holds it is alive."""
+    inherited = fcntl.fcntl(lock, fcntl.F_DUPFD, 100)
+    os.close(lock)
+    return inherited
+
+
 def reserve(path: str) -> int:
     """Make a file whose first bytes can be written even when the disk is full by then. Returns its descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -928,12 +1400,15 @@ def enter(folder: str) -> None:
 
 
 def job_environment(spec: Record, place: Place) -> Dict[bytes, bytes]:
-    """The agent's own environment, the spec's `env`, and burnish's: as execve takes it."""
+    """The agent's own environment, what the slot shows of the GPUs, the spec's `env`, and burnish's: as execve takes it."""
     environment = dict(os.environb)
     environment.setdefault(b"PYTHONUNBUFFERED", b"1")
+    if spec.get("slots") and (spec.get("devices") or find_nvidia_smi()):
+        environment.update(gpu_environment(spec.get("devices") or ()))
     environment.update((_bytes(name), _bytes(value)) for name, value in (spec.get("env") or {}).items())
     environment[b"BURNISH_RESULT"] = _bytes(place.file("result.json"))
-    environment.pop(b"BURNISH_LOCK_DIR", None)
+    for name in (b"BURNISH_LOCK_DIR", b"BURNISH_GPU_LOCK_DIR", b"BURNISH_NVIDIA_SMI_LIMIT"):
+        environment.pop(name, None)
     return environment
 
 
@@ -1008,7 +1483,7 @@ def problem_of_spec(spec: Any) -> str:
     numbers = [spec.get(key) for key in ("grace", "time_limit")]
     if not all(value is None or (isinstance(value, (int, float)) and value >= 0) for value in numbers):
         return "grace and time_limit must be seconds"
-    return ""
+    return problem_of_slots(spec.get("slots"))
 
 
 def undertake(place: Place, cancel: Record, notices: int) -> None:
@@ -1048,6 +1523,16 @@ class Watch:
         self.undertaken = False
 
 
+class Look:
+    """A `look` that waits for the GPUs: until when (monotonic), and which folder it asks about."""
+
+    __slots__ = ("until", "workdir")
+
+    def __init__(self, workdir: Any) -> None:
+        self.until = time.monotonic() + LOOK_PATIENCE
+        self.workdir = workdir
+
+
 class Agent:
     """Serves one link: reads requests from descriptor 0, writes answers and news to descriptor 1, ends when either does."""
 
@@ -1073,6 +1558,9 @@ class Agent:
         self._state_id = ""
         self._looked = 0.0  # when attempts whose end is not announced were looked at, monotonic
         self._oom_kills = (0.0, 0)  # when they were counted, monotonic, and how many
+        self._gpus = GpuReading()
+        self._looks: List[Look] = []
+        self._waiting_starts: List[Header] = []  # for the first reading of the GPUs
         self._over = False
 
     def serve(self) -> None:
@@ -1098,6 +1586,9 @@ class Agent:
             if name in self._watches:
                 self._look(self._watches[name])
         self._collect_children()
+        if self._gpus.pipe in ready:
+            self._take_gpus()
+        self._answer_looks()
         if 0 in ready and not self._requests:
             data = os.read(0, READ_SIZE)
             self._over = not data
@@ -1108,7 +1599,7 @@ class Agent:
         if self._requests:
             return 0
         blind = any(watch.pidfd is None for watch in self._watches.values())
-        return LOOK_INTERVAL * 1000 if blind else None
+        return LOOK_INTERVAL * 1000 if blind or self._looks else None
 
     def _collect_children(self) -> None:
         try:
@@ -1206,6 +1697,67 @@ class Agent:
     def _on_ping(self, request: Header) -> None:
         self._send("pong", id=request.get("id"))
 
+    # What the host has.
+
+    def _on_look(self, request: Header) -> None:
+        """Answered when the GPUs have been read, or refuse to be."""
+        self._looks.append(Look(request.get("workdir")))
+        self._read_gpus()
+        self._answer_looks()
+
+    def _read_gpus(self) -> None:
+        self._gpus.begin(self._fork)
+        if self._gpus.pipe is not None:
+            self._poll.register(self._gpus.pipe, select.POLLIN | select.POLLHUP)
+
+    def _take_gpus(self) -> None:
+        pipe = self._gpus.pipe
+        if pipe is not None and self._gpus.take():
+            self._poll.unregister(pipe)
+            starts, self._waiting_starts = self._waiting_starts, []
+            for request in starts:
+                self._serve_request(request)
+
+    def _answer_looks(self) -> None:
+        for look in list(self._looks):
+            if not self._gpus.under_way or time.monotonic() >= look.until:
+                self._looks.remove(look)
+                self._send("seen", **self._seen(look.workdir))
+
+    def _seen(self, workdir: Any) -> Record:
+        """What there is, and how much of it is in use."""
+        import pwd
+
+        disk = os.statvfs(self._home)
+        reading, error = self._gpus, self._gpus.error
+        if reading.under_way:
+            error = "nvidia-smi has not answered for %.0f s" % (time.monotonic() - reading.began)
+        try:
+            user = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            user = str(os.getuid())
+        gpus = None if reading.gpus is None else [self._with_holders(gpu) for gpu in reading.gpus]
+        return {
+            "now": time.time(),
+            "load": list(os.getloadavg()),
+            "cpus": os.cpu_count(),
+            "disk_free": disk.f_bavail * disk.f_frsize,
+            "workdir": _look_at_folder(workdir) if isinstance(workdir, str) else None,
+            "python": sys.version.split()[0],
+            "user": user,
+            "driver": next((gpu["driver"] for gpu in gpus or ()), ""),
+            "gpus": gpus,
+            "gpu_error": error,
+            "gpu_exit": None if reading.under_way else reading.exit,
+            "age": time.monotonic() - reading.at if gpus else None,
+            "held": held_cpu_slots(self._state_id),
+        }
+
+    def _with_holders(self, gpu: Record) -> Record:
+        """A GPU as it was read, and which of burnish's jobs have it now."""
+        migs = [dict(mig, **holding(mig["uuid"])) for mig in gpu["migs"]]
+        return dict(gpu, migs=migs, **holding(gpu["uuid"]))
+
     # Requests about an attempt.
 
     def _place(self, request: Header) -> Place:
@@ -1219,17 +1771,25 @@ class Agent:
         moved = self._moved(request)
         if moved:
             raise Refusal("not started, because since it was claimed %s" % moved)
+        problem = problem_of_spec(spec)
+        if not problem and (spec.get("slots") or {}).get("gpus") and not self._gpus.done:
+            self._read_gpus()
+            if not self._gpus.done:
+                self._waiting_starts.append(request)
+                return
         if not self._make_folder(place):
             self._watches.setdefault(place.attempt, Watch(place)).started_here = True
             self._answer(place)
             return
-        problem = problem_of_spec(spec)
         if problem:
             void(place, problem, refused=True)
             self._answer(place)
             return
         try:
-            self._fork_supervisor(place, spec)
+            self._fork_supervisor(place, self._with_devices(spec))
+        except SlotTaken as error:
+            void(place, str(error), busy=True)
+            self._answer(place)
         except (OSError, Refusal) as error:
             void(place, "no supervisor can be started: %s" % _clause(error), trouble=True)
             self._answer(place)
@@ -1237,6 +1797,16 @@ class Agent:
             self._watches[place.attempt] = Watch(
                 place, started_here=True
             )  # told when the job runs, or at the next look
+
+    def _with_devices(self, spec: Record) -> Record:
+        """`spec`, and what its slots are on this host: `devices`, and the `locks` to hold. Raises SlotTaken."""
+        slots = spec.get("slots") or {}
+        seen = self._gpus.gpus if find_nvidia_smi() else None
+        devices = [resolve_gpu(gpu, seen) for gpu in slots.get("gpus") or ()]
+        locks = [lock for device in devices for lock in gpu_locks(device)]
+        locks += [Wanted(cpu_lock(self._state_id, index), "CPU slot %d" % index) for index in slots.get("cpu") or ()]
+        described = [{"path": lock.path, "what": lock.what, "alone": lock.alone} for lock in locks]
+        return dict(spec, devices=devices, locks=described)
 
     def _fork_supervisor(self, place: Place, spec: Record) -> None:
         """The lock is taken before the fork, and inherited: there is no moment when the attempt looks abandoned."""
@@ -1307,6 +1877,8 @@ class Agent:
     def _on_cancel(self, request: Header) -> None:
         place = self._place(request)
         by, grace = str(request.get("by") or "unknown"), float(request.get("grace", GRACE))
+        if any(start["attempt"] == place.attempt for start in self._waiting_starts):
+            self._make_folder(place)  # as if it had not waited
         standing = settle(place, self._incarnation)
         if standing.status in (UNSTARTED, STARTING):
             void(place, "cancelled by %s before it started" % by)
@@ -1501,7 +2073,12 @@ def source_path(home: str, source: bytes) -> str:
     return "%s/agent-%s.py" % (home, hashlib.sha256(source).hexdigest()[:16])
 
 
-def _identity(path: str) -> Tuple[int, int]:
+def _look_at_folder(path: str) -> Record:
+    name = _bytes(os.path.expanduser(path))
+    return {"path": path, "exists": os.path.isdir(name), "writable": os.access(name, os.W_OK | os.X_OK)}
+
+
+def _identity(path: "str | int") -> Tuple[int, int]:
     try:
         found = os.stat(path)
     except OSError:
