@@ -1,9 +1,9 @@
 """What burnish runs on a host: the agent that serves one link, and the supervisor that owns one attempt.
 
 An attempt is a folder. `start.json` and `final.json` are made once each, by an exclusive link, and whoever reads the folder
-knows what happened; frames, pipes and processes may be lost at any time. The agent is stateless and dies with its link. It
-forks a supervisor per attempt, which leaves the link's session, makes `start.json`, and only if that was new runs the job;
-waits for it, ends what it left behind, and makes `final.json`.
+knows what happened; frames, pipes and processes may be lost at any time. The agent is stateless and dies with its link. A
+supervisor owns one attempt: it has left the link's session, makes `start.json`, and only if that was new runs the job; waits
+for it, ends what it left behind, and makes `final.json`. While its agent lives it takes one attempt after the other.
 
 Two locks on the local disk say who is alive: the *runner* lock is held by the supervisor, the *job* lock by the job and
 whatever inherits it. The kernel frees them at death, so nothing is guessed from pids; where they are gone (a cleaned
@@ -26,6 +26,7 @@ import re
 import resource  # noqa: F401 - os.wait4 would import it, in every supervisor again
 import select
 import signal
+import socket
 import stat
 import struct
 import sys
@@ -34,7 +35,7 @@ import zlib
 
 TYPE_CHECKING = False  # typing itself would be a millisecond and half a megabyte in every supervisor
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
     Header = Dict[str, Any]
     Record = Dict[str, Any]
@@ -58,6 +59,10 @@ ENDED = "ended"
 HELD = "held"
 FREE = "free"
 MISSING = "missing"
+
+ORDER_LIMIT = 64 << 10  # bytes of an order to a supervisor that is there; a larger one gets a supervisor of its own
+IDLE_CREWS = 16  # supervisors kept for the next attempts
+DONE = "!"  # ends a notice: its supervisor is done with the attempt
 
 GRACE = 10.0  # s between TERM and KILL, unless asked otherwise
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
@@ -1114,8 +1119,10 @@ class Supervisor:
             self._free_slots()
             _unlink(self._place.file("final.tmp"))
         self._place.unlock()
-        os.close(self._runner)
-        self._tell()
+        for descriptor in (self._runner, self._lock, self._final, self._out, self._err):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._tell(done=True)
 
     # Launching.
 
@@ -1326,11 +1333,11 @@ class Supervisor:
         verdict.update(read_result(self._place.file("result.json")))
         return verdict
 
-    def _tell(self) -> None:
-        """Tell the agent that forked us, if it is still there, to look at the folder."""
+    def _tell(self, done: bool = False) -> None:
+        """Tell the agent that forked us, if it is still there, to look at the folder; and whether we are done with it."""
         if self._notices is not None:
             try:
-                os.write(self._notices, self._place.attempt.encode("ascii") + b"\n")
+                os.write(self._notices, ("%s%s\n" % (self._place.attempt, DONE if done else "")).encode("ascii"))
             except OSError:
                 pass  # gone, or not reading: whoever asks next reads the folder
 
@@ -1513,7 +1520,7 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
 class Watch:
     """An attempt whose changes the link wants to hear of."""
 
-    __slots__ = ("pidfd", "place", "started_here", "told", "undertaken")
+    __slots__ = ("ours", "pidfd", "place", "started_here", "told", "undertaken")
 
     def __init__(self, place: Place, started_here: bool = False) -> None:
         self.place = place
@@ -1521,6 +1528,39 @@ class Watch:
         self.told: Any = None
         self.pidfd: Optional[int] = None
         self.undertaken = False
+        self.ours = False  # a supervisor of this agent's has it
+
+    @property
+    def announced(self) -> bool:
+        """True if its end is told or seen at once. Another agent's supervisor tells that agent, and lives on."""
+        return self.pidfd is not None and self.ours
+
+
+class Crew:
+    """A supervisor between two attempts, or at one, and our end of the socket on which it gets them.
+
+    Forking costs more than most of what a short job needs, so a supervisor that has recorded an attempt takes the next. It owns
+    one at a time, and ends when the agent is gone.
+    """
+
+    __slots__ = ("attempt", "socket")
+
+    def __init__(self, ours: socket.socket) -> None:
+        self.socket = ours
+        self.attempt = ""
+
+    def give(self, attempt: str, order: bytes, runner: int) -> None:
+        """Hand over an attempt and its runner lock. Raises OSError if the supervisor is gone."""
+        handle = struct.pack("i", runner)
+        self.socket.sendmsg([order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handle)])
+        self.attempt = attempt
+
+
+def next_order(mine: socket.socket) -> Tuple[bytes, int]:
+    """Wait for the next attempt: what was packed by the agent, and the runner lock. Empty when the agent is gone."""
+    # Closed at exec: a job that held the runner lock would pass for its own supervisor.
+    order, ancillary, _, _ = mine.recvmsg(ORDER_LIMIT, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+    return order, struct.unpack("i", ancillary[0][2])[0] if ancillary else -1
 
 
 class Look:
@@ -1558,6 +1598,7 @@ class Agent:
         self._state_id = ""
         self._looked = 0.0  # when attempts whose end is not announced were looked at, monotonic
         self._oom_kills = (0.0, 0)  # when they were counted, monotonic, and how many
+        self._crews: List[Crew] = []
         self._gpus = GpuReading()
         self._looks: List[Look] = []
         self._waiting_starts: List[Header] = []  # for the first reading of the GPUs
@@ -1577,11 +1618,13 @@ class Agent:
         ready = [descriptor for descriptor, _ in self._poll.poll(self._timeout())]
         names = set()
         if self._notices in ready:
-            names = {name.decode("ascii") for name in os.read(self._notices, READ_SIZE).split(b"\n")}
+            told = os.read(self._notices, READ_SIZE).decode("ascii").split("\n")
+            names = {name.rstrip(DONE) for name in told}
+            self._relieve({name.rstrip(DONE) for name in told if name.endswith(DONE)})
         names.update(self._watched[pidfd].place.attempt for pidfd in ready if pidfd in self._watched)
         if time.monotonic() - self._looked >= LOOK_INTERVAL:
             self._looked = time.monotonic()
-            names.update(name for name, watch in self._watches.items() if watch.pidfd is None)
+            names.update(name for name, watch in self._watches.items() if not watch.announced)
         for name in names:
             if name in self._watches:
                 self._look(self._watches[name])
@@ -1594,11 +1637,18 @@ class Agent:
             self._over = not data
             self._requests.extend(header for header, _ in self._reader.feed(data))
 
+    def _relieve(self, done: Set[str]) -> None:
+        """The supervisors of these attempts may take others."""
+        for crew in [crew for crew in self._crews if crew.attempt in done]:
+            crew.attempt = ""
+            if sum(not other.attempt for other in self._crews) > IDLE_CREWS:
+                self._dismiss(crew)
+
     def _timeout(self) -> Optional[float]:
         """In milliseconds."""
         if self._requests:
             return 0
-        blind = any(watch.pidfd is None for watch in self._watches.values())
+        blind = any(not watch.announced for watch in self._watches.values())
         return LOOK_INTERVAL * 1000 if blind or self._looks else None
 
     def _collect_children(self) -> None:
@@ -1786,7 +1836,7 @@ class Agent:
             self._answer(place)
             return
         try:
-            self._fork_supervisor(place, self._with_devices(spec))
+            self._hand_over(place, self._with_devices(spec))
         except SlotTaken as error:
             void(place, str(error), busy=True)
             self._answer(place)
@@ -1794,9 +1844,30 @@ class Agent:
             void(place, "no supervisor can be started: %s" % _clause(error), trouble=True)
             self._answer(place)
         else:
-            self._watches[place.attempt] = Watch(
-                place, started_here=True
-            )  # told when the job runs, or at the next look
+            watch = self._watches[place.attempt] = Watch(place, started_here=True)
+            watch.ours = True  # told when the job runs, or at the next look
+
+    def _hand_over(self, place: Place, spec: Record) -> None:
+        """Give the attempt to a supervisor, and its runner lock with it: there is no moment in which it looks abandoned."""
+        now = time.monotonic()
+        if now - self._oom_kills[0] > 1:
+            self._oom_kills = now, count_oom_kills()
+        order = _encode_json([place.attempt, spec, self._oom_kills[1]]).encode("ascii")
+        if len(order) > ORDER_LIMIT:
+            self._fork_supervisor(place, spec)
+            return
+        while True:
+            # Before the lock is there: a process that is forked now must not inherit it.
+            crew = next((crew for crew in self._crews if not crew.attempt), None) or self._new_crew()
+            runner = make_lock(place.runner)
+            try:
+                crew.give(place.attempt, order, runner)
+                return
+            except OSError:
+                self._dismiss(crew)  # it was killed
+                place.unlock()
+            finally:
+                os.close(runner)
 
     def _with_devices(self, spec: Record) -> Record:
         """`spec`, and what its slots are on this host: `devices`, and the `locks` to hold. Raises SlotTaken."""
@@ -1809,16 +1880,39 @@ class Agent:
         return dict(spec, devices=devices, locks=described)
 
     def _fork_supervisor(self, place: Place, spec: Record) -> None:
-        """The lock is taken before the fork, and inherited: there is no moment when the attempt looks abandoned."""
+        """A supervisor for this attempt alone, whose spec is too large for a message."""
         runner = make_lock(place.runner)
         try:
-            now = time.monotonic()
-            if now - self._oom_kills[0] > 1:
-                self._oom_kills = now, count_oom_kills()
             here, oom_kills, notices = self._incarnation, self._oom_kills[1], self._notices_in
             self._fork(lambda: Supervisor(place, spec, runner, here, oom_kills, notices).run())
         finally:
             os.close(runner)
+
+    def _new_crew(self) -> Crew:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * ORDER_LIMIT)
+        crew = Crew(ours)
+        self._crews.append(crew)
+        try:
+            self._fork(lambda: self._serve_attempts(theirs))
+        finally:
+            theirs.close()
+        return crew
+
+    def _serve_attempts(self, mine: socket.socket) -> None:
+        """The life of a supervisor: one attempt after the other, while there is an agent to give them."""
+        while True:
+            order, runner = next_order(mine)
+            if not order:
+                return
+            attempt, spec, oom_kills = json.loads(order)
+            place = Place(self._attempts, self._table, attempt)
+            Supervisor(place, spec, runner, self._incarnation, oom_kills, self._notices_in).run()
+
+    def _dismiss(self, crew: Crew) -> None:
+        crew.socket.close()
+        self._crews.remove(crew)
 
     def _moved(self, request: Header) -> str:
         """What happened to this host since the request's attempt was claimed, or ""."""
@@ -1856,6 +1950,8 @@ class Agent:
             os.close(self._notices)
             for pidfd in self._watched:
                 os.close(pidfd)
+            for crew in self._crews:
+                crew.socket.close()  # or another supervisor would not notice that the agent is gone
             os.umask(self._umask)
             work()
         finally:
