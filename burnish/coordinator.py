@@ -32,6 +32,7 @@ from burnish.fleet import Connect, Fleet, Member
 from burnish.hearing import Hearing
 from burnish.preparation import Preparation, Ready
 from burnish.projection import Projection
+from burnish.roster import Roster
 from burnish.runners.sources import Call, CommandSource
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
@@ -46,12 +47,13 @@ SILENCE = 60.0  # s between two sentences about the same silent host
 class Plan:
     """What is asked of this run. Without `source` it starts nothing and only looks after what runs.
 
-    `hosts`: where jobs run; with `workers`, only this machine, with so many plain workers of this run's own. `most`: how many
-    run at once. `attend`: attempts to look after whoever claimed them. `until`: end when this holds, instead of when nothing is
-    left to do. `limit`: end after so many s in any case.
+    `hosts`: where jobs run, and `roster` the inventory that they are from; with `workers`, only this machine, with so many plain
+    workers of this run's own. `most`: how many run at once. `attend`: attempts to look after whoever claimed them. `until`: end
+    when this holds, instead of when nothing is left to do. `limit`: end after so many s in any case.
     """
 
     hosts: tuple[Host, ...]
+    roster: Roster | None = None
     workers: int | None = None
     source: CommandSource | None = None
     selection: Selection = field(default_factory=Selection)
@@ -192,6 +194,8 @@ class Coordinator:
             mended, self._skipped = self._skipped ^ skipped, skipped
             self._queue.update(mended & self._journal.state.jobs.keys(), self._journal.state)
         self._presence.beat()
+        if self._plan.roster is not None and self._plan.roster.look(self._fleet, self._say):
+            self.outcome.no_host = self._fleet.hopeless
         self._fleet.watch()
         self._adopt()
         self._name_the_silent()
@@ -210,6 +214,8 @@ class Coordinator:
                 self._refuse(job, why, detail)
             case reports.HostConnected(host):
                 self._silent.pop(host, None)
+                if self._plan.roster is not None:
+                    self._plan.roster.refuse_second_names(self._fleet, self._say)
                 self._resume(host)
             case reports.HostDropped(host, why):
                 if host not in self._silent:
@@ -292,8 +298,9 @@ class Coordinator:
         """All that is news, on the newest state. May be asked again when somebody else committed first."""
         facts = [fact for fact in self._proposals.values() if state.admits(fact)]
         for ready in self._preparation.ready(lambda job_id: state.jobs[job_id].cells):
-            job = state.jobs[ready.job]
-            if phase(job) is Phase.WAITING and not job.removed and self._fleet.welcome(ready.slot.host) is not None:
+            job, host = state.jobs[ready.job], ready.slot.host
+            usable = self._fleet.welcome(host) is not None and self._fleet.takes_jobs(host, state.drained)
+            if usable and phase(job) is Phase.WAITING and not job.removed:
                 facts.append(self._claim(job, ready))
         return facts
 

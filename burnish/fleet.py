@@ -24,7 +24,7 @@ Connect = Callable[[Host, Callable[[Report], None]], Link]
 
 @dataclass(slots=True)
 class Member:
-    """A host and our end of it. `slots` are empty where nothing may start; `refused`: why it is not used in this run."""
+    """A host and our end of it. `refused`: why it is not used in this run. Without `starts`, it is here to collect only."""
 
     host: Host
     link: Link
@@ -32,6 +32,7 @@ class Member:
     logs: LogPull
     refused: str | None = None
     paused_until: float = 0.0
+    starts: bool = True
 
     @property
     def here(self) -> bool:
@@ -51,8 +52,16 @@ class Fleet:
         """Take in a host and begin to connect. Without `starts`, only to collect."""
         link = self._connect(host, self._report)
         chosen = () if not starts else slots_of(host) if slots is None else slots
-        self.members[host.name] = Member(host, link, chosen, LogPull(link.send))
+        self.members[host.name] = Member(host, link, chosen, LogPull(link.send), starts=starts)
         link.start()
+
+    def admit(self, host: Host) -> None:
+        """Let jobs start on a host as it is described now, whether or not it is here already."""
+        member = self.members.get(host.name)
+        if member is None:
+            self.add(host)
+        else:
+            member.host, member.slots, member.starts = host, slots_of(host), True
 
     def close(self) -> None:
         """End all links; what runs on the hosts runs on."""
@@ -78,13 +87,18 @@ class Fleet:
     def ready(self, now: float, drained: Mapping[HostName, str]) -> Iterable[Member]:
         """Members on which something may be started now."""
         for member in self.members.values():
-            if member.slots and member.link.up and member.host.name not in drained and now >= member.paused_until:
+            if self.takes_jobs(member.host.name, drained) and member.link.up and now >= member.paused_until:
                 yield member
+
+    def takes_jobs(self, host: HostName, drained: Mapping[HostName, str]) -> bool:
+        """True if nobody keeps jobs from starting on this host: neither the inventory nor a person."""
+        member = self.members[host]
+        return member.starts and bool(member.slots) and host not in drained
 
     @property
     def hopeless(self) -> bool:
         """True if no host that jobs may start on will become usable by waiting."""
-        starters = [member for member in self.members.values() if member.slots]
+        starters = [member for member in self.members.values() if member.starts and member.slots]
         return all(member.refused is not None for member in starters)
 
     def entry(self, host: HostName) -> dict[str, Any]:

@@ -12,13 +12,12 @@ import shlex
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from burnish.coordinator import Coordinator, Outcome, Plan
 from burnish.core import events, merge, verbs
 from burnish.core.command import as_shown
 from burnish.core.events import Fact
-from burnish.core.hosts import Host, select
+from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.placement import Selection, WaitingQueue
 from burnish.core.reports import Report
@@ -29,7 +28,8 @@ from burnish.errors import BurnishError, TableClosed, UsageError, printable
 from burnish.projection import Projection
 from burnish.remote import conversation
 from burnish.remote.link import Link
-from burnish.remote.transport import LocalTransport, Transport
+from burnish.remote.reach import transport
+from burnish.remote.transport import LocalTransport
 from burnish.runners.refusal import RunnerRefused
 from burnish.runners.sources import CommandSource
 from burnish.store.journal import Journal
@@ -236,14 +236,7 @@ class Session:
         )
 
     def _connect(self, host: Host, report: Callable[[Report], None]) -> Link:
-        return Link(host.name, self._transport(host), self.state.table, host.state_dir, report)
-
-    def _transport(self, host: Host) -> Transport:
-        if host.connection == "local":
-            return LocalTransport()
-        from burnish.remote.ssh import SshTransport
-
-        return SshTransport(host, note=self.say)
+        return Link(host.name, transport(host, self.say), self.state.table, host.state_dir, report)
 
     def forget_on_hosts(self) -> None:
         """Let the hosts of this table remove what they keep of it. Where one does not answer, its tombstones stay, harmlessly."""
@@ -288,17 +281,6 @@ def _slots(host: Host, workers: int | None) -> tuple[Slot, ...]:
 def this_machine() -> Host:
     """The host of a run without an inventory: plain workers, no machine-wide lock, the run's own environment."""
     return Host(LOCAL, connection="local", workdir=os.getcwd(), gpus=())
-
-
-def lab(hosts_file: str, limit: str | None) -> tuple[Host, ...]:
-    """The hosts of an inventory file. Raises InputError for what is wrong with it, UsageError for a limit that names none."""
-    from burnish.core import inventory
-    from burnish.store import yaml_file
-
-    hosts = inventory.read(yaml_file.load(hosts_file)).hosts
-    here = os.getcwd()
-    chosen = select(hosts, limit) if limit is not None else hosts
-    return tuple(host if host.workdir is not None else replace(host, workdir=here) for host in chosen)
 
 
 def selection(state: State, ids: frozenset[JobId] | None, where: Sequence[str]) -> Selection:

@@ -14,7 +14,8 @@ from burnish.core.jobs import HostName
 from burnish.core.standing import Standing, attempts_on
 from burnish.core.state import State
 from burnish.errors import UsageError
-from burnish.session import Say, Session, lab, look
+from burnish.roster import read
+from burnish.session import Say, Session, look
 from burnish.store.paths import Paths
 
 
@@ -36,7 +37,7 @@ def hosts_of(state: State) -> tuple[Host, ...]:
 def asked_for(inventory: str | None, limit: str | None, state: State, shown: str) -> tuple[Host, ...]:
     """The hosts of the file `inventory`, or without one those of the table. Raises InputError, UsageError."""
     if inventory is not None:
-        return lab(inventory, limit)
+        return read(inventory, limit)
     if not (hosts := hosts_of(state)):
         raise UsageError(
             f"Which hosts? {shown} has used none so far, and no inventory was named.",

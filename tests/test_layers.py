@@ -31,6 +31,7 @@ RANKS = {
     "projection": 5,
     "survey": 5,
     "hearing": 6,
+    "roster": 6,
     "coordinator": 7,
     "session": 8,
     "cleaning": 9,

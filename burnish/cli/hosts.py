@@ -39,7 +39,7 @@ def hosts(
     \b
     Example: burnish hosts hosts/lab.yaml --free
     """
-    from burnish import session, whereabouts
+    from burnish import roster, whereabouts
     from burnish.core.state import State
     from burnish.views import watch as watching
     from burnish.views.hosts import FleetView, InventoryView
@@ -50,7 +50,7 @@ def hosts(
             hint="burnish hosts hosts/lab.yaml --list",
         )
     if listed:
-        context.out.show(InventoryView(session.lab(str(inventory), limit)))
+        context.out.show(InventoryView(roster.read(str(inventory), limit)))
         return
     opened = whereabouts.table_if_any(context.paths, context.out.say)
     state = State() if opened is None else opened.state

@@ -43,7 +43,7 @@ def status(
     \b
     Example: burnish status --state ERROR
     """
-    from burnish import session, whereabouts
+    from burnish import roster, session, whereabouts
     from burnish.views import snapshot
     from burnish.views import watch as watching
     from burnish.views.status import StatusView
@@ -51,7 +51,7 @@ def status(
     opened = session.look(context.paths, context.out.say)
     opened.jobs(ids)
     chosen = frozenset(words) or None
-    asked = None if inventory is None else session.lab(inventory, None)
+    asked = None if inventory is None else roster.read(inventory, None)
 
     def shown() -> StatusView:
         standings = None if asked is None else whereabouts.standings(asked, opened.state)

@@ -73,12 +73,14 @@ def run(context: Context, **asked: Any) -> int:
 def _where(hosts: str | None, limit: str | None, num_workers: int | None) -> dict[str, Any]:
     """The hosts of a run and how much of them it may use: fields of a `Plan`. Raises InputError or UsageError."""
     from burnish import session
+    from burnish.roster import Roster
 
     if hosts is None:
         if limit is not None:
             raise UsageError("--limit goes with --hosts only. Nothing was started.")
         return {"hosts": (session.this_machine(),), "workers": num_workers or 1}
-    return {"hosts": session.lab(hosts, limit), "most": num_workers}
+    roster = Roster(hosts, limit)
+    return {"hosts": roster.hosts, "roster": roster, "most": num_workers}
 
 
 def _source(func: str | None, python_file: str | None, template: str | None, python: str | None) -> Any:

@@ -52,6 +52,8 @@ class Voice:
             elif isinstance(fact, events.AttemptStarted) and self._verbose:
                 job = state.jobs[fact.attempt.job]
                 self._say(f"job {job.id} runs on {job.attempts[-1].host}, pid {fact.pid}")
+            elif isinstance(fact, events.HostDrained | events.HostUndrained | events.HostForgotten):
+                self._say(_told_of_host(fact))
         if not self._quiet and self._clock() - self._last >= BEAT:
             self._last = self._clock()
             self._say(progress(state.listed()))
@@ -75,6 +77,16 @@ class Voice:
         elif not self._quiet:
             took = durations.short(self._clock() - self._began)
             self._say(f"{progress(jobs)}, in {took}" if jobs else "Nothing to run: no job is NOT_RUNNING")
+
+
+def _told_of_host(fact: events.HostDrained | events.HostUndrained | events.HostForgotten) -> str:
+    match fact:
+        case events.HostDrained(host, reason):
+            return f"{host} is drained{f' ({reason})' if reason else ''}: it takes no new jobs until burnish undrain {host}"
+        case events.HostUndrained(host):
+            return f"{host} takes jobs again"
+        case events.HostForgotten(host):
+            return f"{host} was forgotten: its jobs are LOST"
 
 
 def progress(jobs: Iterable[Job]) -> str:
