@@ -74,18 +74,18 @@ class Roster:
         return version != self._read_version and self._clock() - self._since >= STILL
 
     def _follow(self, fleet: Fleet, hosts: Sequence[Host], say: Say) -> None:
-        before = {host.name: host for host in self.hosts}
+        before = {host.name for host in self.hosts}
         for host in hosts:
-            known = before.pop(host.name, None)
-            if known is None:
+            member = fleet.members.get(host.name)
+            if member is not None and _way_to(member.host) != _way_to(host):
+                say(f"{self._path}: {host.name} is to be reached in another way; that counts from the next run on.")
+            elif host.name not in before:
                 say(f"{self._path}: {host.name} is new and takes jobs.")
                 fleet.admit(host)
-            elif known != host and known.to_entry() != host.to_entry():
-                say(f"{self._path}: {host.name} is to be reached in another way; that counts from the next run on.")
-            elif known != host:
+            elif member is not None and member.host != host:
                 say(f"{self._path}: {host.name} has changed; jobs that start from now on see it.")
                 fleet.admit(host)
-        for name in before:
+        for name in sorted(before - {host.name for host in hosts}):
             say(f"{self._path}: {name} is gone and takes no new jobs; what runs there is collected.")
             fleet.members[name].starts = False
         self.refuse_second_names(fleet, say)
@@ -97,6 +97,11 @@ def read(path: str, limit: str | None) -> tuple[Host, ...]:
     here = os.getcwd()
     chosen = select(hosts, limit) if limit is not None else hosts
     return tuple(host if host.workdir is not None else replace(host, workdir=here) for host in chosen)
+
+
+def _way_to(host: Host) -> dict[str, object]:
+    """What the link to a host was made with."""
+    return replace(host, workdir=None).to_entry()
 
 
 def _version(path: str) -> Version | None:
