@@ -74,8 +74,8 @@ def drain(root: str, *hosts: str) -> None:
     mark(BEGIN)
     journal = opened(root, "drainer")
     for host in hosts:
-        journal.commit(lambda state, host=host: pair(state, host))  # type: ignore[misc]
-        print(f"committed {host}", flush=True)
+        facts = journal.commit(lambda state, host=host: pair(state, host))  # type: ignore[misc]
+        print(f"{'committed' if facts else 'found'} {host}", flush=True)
         journal.checkpoint()
     mark(END)
 

@@ -42,6 +42,10 @@ class Keeper:
         self.session.journal.commit(lambda state: [claim, ended])
         self._mark()
 
+    def render(self) -> None:
+        """Write the table, without a look at anything before."""
+        self.session.projection.render()
+
     def finish(self) -> None:
         """The end of a run."""
         self.session.journal.catch_up()

@@ -23,19 +23,7 @@ from burnish.session import Session
 from burnish.store.paths import Paths
 
 OLD = "JOB_ID,STATE,--lr\n0,COMPLETE,1\n1,ERROR,2\n2,RUNNING,3\n,,4\n,,4\n"
-CHANGES = (
-    "linkat",
-    "link",
-    "rename",
-    "renameat",
-    "renameat2",
-    "unlink",
-    "unlinkat",
-    "rmdir",
-    "fsync",
-    "mkdir",
-    "mkdirat",
-)
+CHANGES = ("linkat", "link", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat")
 
 
 @pytest.fixture

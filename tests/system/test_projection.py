@@ -120,9 +120,10 @@ def test_a_table_that_cannot_be_read_stops_new_starts_and_is_left_alone(table: K
         table.until(lambda reports: not any(r["readable"] for r in reports))
         table.ask(0, "turn")
         table.ask(0, f"run {job}")
+        commits = table.turn()[0]["commits"]
         for _ in range(5):
             table.turn()
-        table.ask(0, "finish")
+        assert table.ask(0, "finish")["commits"] == commits
         assert table.text == BROKEN
         for keeper, before in enumerate(said):
             new = table.said[keeper][before:]
@@ -191,6 +192,13 @@ def test_what_the_disk_refuses_is_said_and_the_run_goes_on(tmp_path: Path) -> No
         os.rename(tmp_path / "bases", bases)
         table.ask(0, "finish")
         assert table.row(0) == "0,COMPLETE,0.0,as typed"
+
+
+def test_burnishs_own_folder_is_not_made_anew_for_its_lock(table: KeptTable) -> None:
+    table.ask(0, "run 0")
+    shutil.rmtree(table.path.parent / ".burnish")
+    assert table.ask(0, "render")["refused"].endswith("Nothing more is written.")
+    assert os.listdir(table.path.parent) == ["burnish.db"]
 
 
 def test_a_table_that_was_cleaned_is_not_made_anew(table: KeptTable) -> None:
