@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from burnish.core.command import as_shown
+from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, Job, JobId, Word
 from burnish.errors import UsageError, printable
+from burnish.fetching import Fetch
 from burnish.session import Session
 from burnish.views import durations
 from burnish.views.output import Output
@@ -41,17 +44,41 @@ def view(
     if meta:
         out.lines(describe(job, chosen))
         return
-    log = session.paths.log(chosen.log, "out")
-    errors = session.paths.log(chosen.log, "err")
+    with _fetched(session, chosen) as fetch:
+        _show(session, job, chosen, fetch, follow=follow, tail=tail, stderr=stderr)
+
+
+def _fetched(session: Session, attempt: Attempt) -> AbstractContextManager[Fetch | None]:
+    """Brings home the log of an attempt on another machine, when no run is going that does."""
+    here = Host.from_entry({**attempt.entry, "name": attempt.host}).connection == "local"
+    if not attempt.open or here or session.presence.others():
+        return nullcontext()
+    return Fetch(attempt, session.state.table, session.paths, session.say)
+
+
+def _show(
+    session: Session,
+    job: Job,
+    attempt: Attempt,
+    fetch: Fetch | None,
+    *,
+    follow: bool,
+    tail: int | None,
+    stderr: bool,
+) -> None:
+    if fetch is not None:
+        fetch.catch_up()
+    log = session.paths.log(attempt.log, "out")
+    errors = session.paths.log(attempt.log, "err")
     shown = errors if stderr or (not log.exists() and errors.exists()) else log
     if not shown.exists():
-        raise UsageError(f"Job {job.id} has no log {shown}. {_why_no_log(job, chosen)}")
+        raise UsageError(f"Job {job.id} has no log {shown}. {_why_no_log(job, attempt)}")
     if sys.stdout.isatty() and not (follow or stderr) and tail is None:
         _open_viewer(log, errors)
         return
     position = _copy(shown, 0 if tail is None else _start_of_tail(shown, tail))
     if follow:
-        _follow(session, chosen, shown, position)
+        _follow(session, attempt, fetch, shown, position)
 
 
 def _attempt(job: Job, number: int | None) -> Attempt:
@@ -103,14 +130,17 @@ def _copy(path: Path, position: int) -> int:
     return position
 
 
-def _follow(session: Session, attempt: Attempt, path: Path, position: int) -> None:
+def _follow(session: Session, attempt: Attempt, fetch: Fetch | None, path: Path, position: int) -> None:
     while True:
         session.journal.catch_up()
-        ended = attempt.id not in session.state.open
+        ended = attempt.id not in session.state.open or (fetch is not None and fetch.ended)
         position = _copy(path, position)
         if ended:
             return
-        time.sleep(LOOK)
+        if fetch is None:
+            time.sleep(LOOK)
+        else:
+            fetch.turn(LOOK)
 
 
 def _start_of_tail(path: Path, lines: int) -> int:

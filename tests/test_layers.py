@@ -30,6 +30,7 @@ RANKS = {
     "preparation": 5,
     "projection": 5,
     "survey": 5,
+    "fetching": 5,
     "hearing": 6,
     "roster": 6,
     "coordinator": 7,

@@ -21,7 +21,10 @@ class GpuProcess:
 
 @dataclass(frozen=True, slots=True)
 class GpuSeen:
-    """One GPU. Memory in MiB, `util` in percent; `held`: a burnish job, of whatever table, holds it or a share of it."""
+    """One GPU. Memory in MiB, `util` in percent; `migs` the UUIDs of the MIG devices on it.
+
+    `held`: a burnish job, of whatever table, has it or a share of it now; `alone`: all of it; `shares`: how many are taken.
+    """
 
     index: int | None
     uuid: str
@@ -31,10 +34,13 @@ class GpuSeen:
     util: int | None
     processes: tuple[GpuProcess, ...]
     held: bool | None
+    alone: bool | None = None
+    shares: int = 0
+    migs: tuple[str, ...] = ()
 
     def called(self, gpu: str) -> bool:
         """True if a slot of the inventory means this GPU by `gpu`, an index or a UUID."""
-        return gpu in (str(self.index), self.uuid)
+        return gpu in (str(self.index), self.uuid, *self.migs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,6 @@ def read(welcome: Mapping[str, Any], seen: Mapping[str, Any]) -> Sighting:
 
 
 def _gpu(gpu: Mapping[str, Any]) -> GpuSeen:
-    processes = gpu.get("processes")
     return GpuSeen(
         index=_whole(gpu.get("index")),
         uuid=_text(gpu.get("uuid")),
@@ -89,8 +94,11 @@ def _gpu(gpu: Mapping[str, Any]) -> GpuSeen:
         memory_total=_whole(gpu.get("memory_total")),
         memory_used=_whole(gpu.get("memory_used")),
         util=_whole(gpu.get("util")),
-        processes=tuple(_process(_mapping(one)) for one in processes) if isinstance(processes, list) else (),
+        processes=tuple(_process(_mapping(one)) for one in _list(gpu.get("processes"))),
         held=_flag(gpu.get("held")),
+        alone=_flag(gpu.get("alone")),
+        shares=len(_list(gpu.get("shares"))),
+        migs=tuple(_text(_mapping(mig).get("uuid")) for mig in _list(gpu.get("migs"))),
     )
 
 
@@ -100,6 +108,10 @@ def _process(process: Mapping[str, Any]) -> GpuProcess:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _number(value: object) -> float | None:

@@ -46,8 +46,10 @@ class Standing:
         """True if a job of this table could start on `gpu` now, as far as can be seen."""
         if self.drained is not None or not self._offers(gpu):
             return False
-        jobs = max(len(self.on(gpu)), int(gpu.held or False))
-        return jobs < self.host.slots_per_gpu if jobs else not self.is_busy(gpu)
+        jobs = max(len(self.on(gpu)), gpu.shares, int(gpu.held or False))
+        if jobs:
+            return not gpu.alone and jobs < self.host.slots_per_gpu
+        return not self.is_busy(gpu)
 
     def is_busy(self, gpu: GpuSeen) -> bool:
         """True if somebody beside burnish uses `gpu` now, by the measure of the inventory."""
