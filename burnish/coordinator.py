@@ -28,13 +28,14 @@ from burnish.core.reports import Report
 from burnish.core.spec import spec
 from burnish.core.state import Phase, State, phase
 from burnish.core.verbs import name_ids
+from burnish.errors import StoreError, TableClosed
 from burnish.fleet import Connect, Fleet, Member
 from burnish.hearing import Hearing
 from burnish.preparation import Preparation, Ready
 from burnish.projection import Projection
 from burnish.roster import Roster
 from burnish.runners.sources import Call, CommandSource
-from burnish.store.journal import Journal
+from burnish.store.journal import Decide, Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
 
@@ -113,6 +114,7 @@ class Coordinator:
         self._hearing = Hearing(journal.state, self._fleet, paths, self._propose, self._specs, say, clock)
         self._gone: set[CoordinatorId] = set()
         self._silent: dict[HostName, tuple[str, float]] = {}
+        self._refusal = ""
         self._next_look = 0.0
         self._deadline = time.monotonic() + plan.limit
 
@@ -147,9 +149,23 @@ class Coordinator:
             self._look_around()
             self._next_look = time.monotonic() + TURN
         self._place()
-        self._journal.commit(self._decide)
-        self._act()
+        if self._commit(self._decide):
+            self._act()
         self._projection.render_if_due()
+
+    def _commit(self, decide: Decide) -> bool:
+        """Put what is new on disk. False while the disk refuses: nothing is acted on, and the next turn tries again."""
+        try:
+            self._journal.commit(decide)
+        except TableClosed:
+            raise
+        except StoreError as error:
+            if str(error) != self._refusal:
+                self._say(f"{error} Nothing new is started; trying again. Running jobs go on.")
+            self._refusal = str(error)
+            return False
+        self._refusal = ""
+        return True
 
     def _begin(self) -> None:
         state = self._journal.state
@@ -169,6 +185,8 @@ class Coordinator:
             return not self._proposals and self._plan.until(self._journal.state)
         if self._proposals or self._mine():
             return False
+        if not self._projection.readable and not self.outcome.claimed:
+            return True  # nothing runs, and nothing can be started: the user is told to mend the table
         return self._starts_nothing() or not (self._queue or len(self._preparation))
 
     def _starts_nothing(self) -> bool:
@@ -391,7 +409,7 @@ class Coordinator:
             ):
                 self._fleet.add(Host.from_entry({**attempt.entry, "name": attempt.host}), starts=False)
         if self._gone:
-            self._journal.commit(self._adoptions)
+            self._commit(self._adoptions)
 
     def _adoptions(self, state: State) -> list[Fact]:
         orphans = (a for a in state.open.values() if a.by in self._gone and self._may_hold(a))

@@ -61,7 +61,8 @@ def create(paths: Paths, say: Say, grid: Grid, *, append: bool, force: bool) -> 
     if not session.journal.create([opened, events.JobsAdded(grid.columns, numbered)]):
         raise UsageError(f"{paths.shown}: another burnish made this table a moment ago. Nothing was written.")
     session.settle()
-    lines = [f"{len(grid.rows):,} jobs in {paths.shown}."]
+    count = len(grid.rows)
+    lines = [f"{count:,} {'job' if count == 1 else 'jobs'} in {paths.shown}."]
     if grid.rows:
         lines.append(f"The first: {_arguments(grid.columns, grid.rows[0])}")
     return lines

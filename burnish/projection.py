@@ -117,7 +117,7 @@ class Projection:
             self._seen, self._dirty = None, None
             return self._begin_trouble(f"{self._paths.shown}: the file is gone. It is written again from the journal.")
         except (InputError, StoreError) as error:
-            return self._begin_trouble(f"{error}\nNothing new is started until this is mended; running jobs go on.")
+            return self._begin_trouble(str(error))
         said = self._end_trouble()
         if seen is not None and seen is not self._seen:
             said += self._take_in(seen)
@@ -209,7 +209,8 @@ class Projection:
 
         A text that cannot be read is left for its author to mend; a missing one is made again. Raises StoreError.
         """
-        if self._dirty == set() or (self._trouble is not None and self._seen is not None):
+        unreadable = self._trouble is not None and (self._seen is not None or self._paths.db.exists())
+        if self._dirty == set() or unreadable:
             return True
         began = time.monotonic()
         state = self._journal.state
@@ -280,9 +281,8 @@ def _named(text: Table, ids: Mapping[int, JobId]) -> Fact:
 
 
 def _problems(table: Table) -> list[str]:
-    """What is wrong with rows, and that the others run."""
-    good = sum(row.usable for row in table.rows)
-    return [f"{problem} This row is skipped; {good} others run." for problem in table.problems]
+    """What is wrong with rows, and what becomes of the others."""
+    return [str(problem) for problem in table.problems]
 
 
 def _job_ids(state: State, sha256: str | None) -> dict[int, JobId]:

@@ -180,7 +180,7 @@ class Session:
         left = [attempt for attempt in wish.attempts if attempt in self.state.open]
         gone = [attempt.job for attempt in wish.attempts if attempt not in self.state.open]
         if gone:
-            self.say(f"{jobs(gone)} stopped after {time.monotonic() - began:.1f} s; no process of theirs is left.")
+            self.say(f"{jobs(gone)} stopped after {time.monotonic() - began:.1f} s; no process is left.")
         if left:
             hosts = ", ".join(sorted({str(self.state.open[attempt].host) for attempt in left}))
             self.say(
@@ -300,15 +300,23 @@ def selection(state: State, ids: frozenset[JobId] | None, where: Sequence[str]) 
 
 
 def exit_code(session: Session, outcome: Outcome) -> int:
-    """0 every job taken up is COMPLETE or was left alone, 1 one failed or a row was skipped, 130 stopped by a signal."""
+    """0 every job taken up is COMPLETE or was left alone, 1 one failed or a row was skipped, 130 stopped by a signal.
+
+    2 the table or its rows could not be read and so nothing was started, 3 no host could be used.
+    """
     if outcome.stopped_by is not None:
         return 130
     words = [session.state.jobs[job_id].word for job_id in outcome.taken]
-    if session.projection.skipped_rows:
+    if session.projection.skipped_rows or not session.projection.readable:
         return 1 if outcome.claimed else 2
     if Word.ERROR in words:
         return 1
     return 3 if outcome.no_host and Word.NOT_RUNNING in words else 0
+
+
+def named(ids: Sequence[JobId]) -> str:
+    """`1 COMPLETE job (3)`, `5 COMPLETE jobs (3, 5-8)`."""
+    return f"{len(ids)} COMPLETE {'job' if len(ids) == 1 else 'jobs'} ({name_ids(ids)})"
 
 
 def jobs(ids: Sequence[JobId]) -> str:

@@ -33,7 +33,7 @@ def reset(context: Context, ids: Any, errors_only: bool, kill: bool, yes: bool) 
     opened = session.Session.open(context.paths, context.out.say)
     wish = opened.plan_reset(ids, errors_only)
     forgotten = opened.complete_among(wish.done)
-    if forgotten and not context.confirm(f"Forget that {session.jobs(forgotten)} COMPLETE?", yes):
+    if forgotten and not context.confirm(f"Forget the results of {session.named(forgotten)}?", yes):
         context.out.say("Nothing was changed.")
         return 0
     if kill and wish.alive:

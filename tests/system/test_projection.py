@@ -129,7 +129,7 @@ def test_a_table_that_cannot_be_read_stops_new_starts_and_is_left_alone(table: K
             new = table.said[keeper][before:]
             assert len(new) == 1
             assert new[0].startswith(f"{table.path}:4")
-            assert new[0].endswith("\nNothing new is started until this is mended; running jobs go on.")
+            assert new[0].endswith("Nothing new is started until this is fixed; running jobs go on.")
         save(table.path, TEXT)
         table.until_text(f"{job},COMPLETE")
         assert all(r["readable"] for r in table.at_rest())
@@ -140,7 +140,7 @@ def test_a_row_that_cannot_be_read_is_skipped_until_it_is_mended(table: KeptTabl
     table.path.write_text(TEXT.replace("3,NOT_RUNNING,0.3,as typed", "3,NOT_RUNNING,0.3,as,typed"))
     table.until(lambda reports: all(r["skipped"] == [3] for r in reports))
     for said in table.said:
-        assert said[-1].startswith(f"{table.path}:5: ") and said[-1].endswith("This row is skipped; 5 others run.")
+        assert said[-1].startswith(f"{table.path}:5: ") and said[-1].endswith("This row is skipped; 5 others go on.")
     table.ask(0, "run 0")
     table.until_text("0,COMPLETE")
     assert "3,NOT_RUNNING,0.3,as,typed" in table.text
