@@ -1,0 +1,142 @@
+"""A table of jobs that wait behind gates, on hosts of the bench: each runs until the test lets it end.
+
+A gated job says where it is, waits until its file in `gates/` is there, says one thing more and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.hosts import Bench
+from tests.support.waiting import wait_for
+
+JOB = """\
+import os, sys, time
+job = os.environ["BURNISH_JOB_ID"]
+print("job", job, "on", os.uname().nodename, flush=True)
+print("warning of", job, file=sys.stderr, flush=True)
+while not os.path.exists("gates/" + job):
+    time.sleep(0.02)
+print("the end of", job, flush=True)
+"""
+
+
+@dataclass
+class Gated:
+    """A folder with the table and `lab.yaml`; commands as a user types them."""
+
+    bench: Bench
+    folder: Path
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, bench: Bench, jobs: int) -> Gated:
+        """A fresh table. The folder is where the hosts' account may write: pytest's own are closed to others."""
+        made = cls(bench, Path(tempfile.mkdtemp(prefix="burnish-test-")))
+        for name in ("gates", "home"):
+            (made.folder / name).mkdir()
+        made.folder.chmod(0o777)
+        (made.folder / "job.py").write_text(JOB)
+        (made.folder / "jobs.csv").write_text("\n".join(["n", *map(str, range(jobs))]) + "\n")
+        made.burnish("create", "--csv", "jobs.csv")
+        return made
+
+    def inventory(self, *names: str, gpus: str = "none", slots: int = 2) -> None:
+        """Save `lab.yaml` as editors do."""
+        defaults = f"ssh_config: {self.bench.config}, gpus: {gpus}, slots: {slots}, workdir: {self.folder}"
+        fresh = self.folder / "lab.new"
+        fresh.write_text(f"defaults: {{{defaults}}}\nhosts: [{', '.join(names)}]\n")
+        fresh.replace(self.folder / "lab.yaml")
+
+    def burnish(
+        self, *arguments: str, code: int = 0, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, which must be `code`."""
+        done = subprocess.run(
+            [sys.executable, "-m", "burnish", *arguments],
+            cwd=self.folder,
+            env={**self._environment, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, f"burnish {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def start(self, *arguments: str, into: str = "said.txt") -> subprocess.Popen[str]:
+        """Start a command and leave it running; what it says goes to the file `into`."""
+        with (self.folder / into).open("w") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "burnish", *arguments],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                text=True,
+            )
+        self.running.append(process)
+        return process
+
+    def run(self, *options: str) -> subprocess.Popen[str]:
+        """Start `burnish run` over lab.yaml."""
+        return self.start("run", "--hosts", "lab.yaml", "--command", "python3 job.py", *options)
+
+    def orphan(self, jobs: int) -> None:
+        """Let a run start `jobs` jobs, and kill it."""
+        run = self.run("--num_jobs", str(jobs))
+        self.wait_running(jobs)
+        run.kill()
+        run.wait()
+
+    def open(self, *jobs: int) -> None:
+        """Let these jobs end."""
+        for job in jobs:
+            (self.folder / "gates" / str(job)).touch()
+
+    def said(self, file: str = "said.txt") -> str:
+        """What a started command has said so far."""
+        return (self.folder / file).read_text()
+
+    def status(self) -> dict[int, dict[str, Any]]:
+        """`status --json` by job id."""
+        shown = json.loads(self.burnish("status", "--json").stdout)
+        return {job["id"]: job for job in shown["jobs"]}
+
+    def running_jobs(self) -> dict[int, str]:
+        """Job -> host, of those that run."""
+        return {number: job["host"] for number, job in self.status().items() if job["state"] == "RUNNING"}
+
+    def wait_running(self, count: int) -> dict[int, str]:
+        """Wait until `count` jobs run; where."""
+        wait_for(lambda: len(self.running_jobs()) >= count, lambda: f"{self.status()}\n{self.said()}", deadline=40)
+        return self.running_jobs()
+
+    def stop(self) -> None:
+        """End what was started. Hosts and their jobs end with the bench."""
+        for process in self.running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(self.folder)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "HOME": str(self.folder / "home"),
+            "BURNISH_LOCK_DIR": str(self.folder / "locks"),
+            "BURNISH_GPU_LOCK_DIR": str(self.folder / "gpu-locks"),
+        }
