@@ -15,26 +15,25 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
 from burnish.core.hosts import Host
+from burnish.core.ids import name_ids
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
-from burnish.core.placement import Selection, WaitingQueue, free_slots
+from burnish.core.placement import WaitingQueue, free_slots
 from burnish.core.reports import Report
 from burnish.core.spec import spec
 from burnish.core.state import Phase, State, phase
-from burnish.core.verbs import name_ids
 from burnish.errors import StoreError, TableClosed
 from burnish.fleet import Connect, Fleet, Member
 from burnish.hearing import Hearing
+from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation, Ready
 from burnish.projection import Projection
-from burnish.roster import Roster
-from burnish.runners.sources import Call, CommandSource
+from burnish.runners.sources import Call
 from burnish.store.journal import Decide, Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
@@ -42,39 +41,6 @@ from burnish.store.presence import Presence
 TURN = 0.25  # s between two looks at the journal, the table and the clock when nothing is heard
 TROUBLE = 10.0  # s without new starts on a host that could start nothing
 SILENCE = 60.0  # s between two sentences about the same silent host
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is asked of this run. Without `source` it starts nothing and only looks after what runs.
-
-    `hosts`: where jobs run, and `roster` the inventory that they are from; with `workers`, only this machine, with so many plain
-    workers of this run's own. `most`: how many run at once. `attend`: attempts to look after whoever claimed them. `until`: end
-    when this holds, instead of when nothing is left to do. `limit`: end after so many s in any case.
-    """
-
-    hosts: tuple[Host, ...]
-    roster: Roster | None = None
-    workers: int | None = None
-    source: CommandSource | None = None
-    selection: Selection = field(default_factory=Selection)
-    num_jobs: int | None = None
-    most: int | None = None
-    attend: frozenset[AttemptId] = frozenset()
-    until: Callable[[State], bool] | None = None
-    limit: float = float("inf")
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How a run ended: the ids it took up, how many attempts it claimed, the signal that stopped it, if one did, and whether no
-    host could be used.
-    """
-
-    taken: set[JobId] = field(default_factory=set)
-    claimed: int = 0
-    stopped_by: int | None = None
-    no_host: bool = False
 
 
 class Coordinator:

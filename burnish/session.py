@@ -12,29 +12,32 @@ import shlex
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from burnish.coordinator import Coordinator, Outcome, Plan
 from burnish.core import events, merge, verbs
 from burnish.core.command import as_shown
 from burnish.core.events import Fact
 from burnish.core.hosts import Host
+from burnish.core.ids import name_ids
 from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.placement import Selection, WaitingQueue
 from burnish.core.reports import Report
 from burnish.core.slots import slots_of
+from burnish.core.spec import GRACE
 from burnish.core.state import Phase, State, phase
-from burnish.core.verbs import Wish, name_ids
+from burnish.core.verbs import Wish
 from burnish.errors import BurnishError, TableClosed, UsageError, printable
+from burnish.plan import Outcome, Plan
 from burnish.projection import Projection
-from burnish.remote import conversation
-from burnish.remote.link import Link
-from burnish.remote.reach import transport
-from burnish.remote.transport import LocalTransport
 from burnish.runners.refusal import RunnerRefused
-from burnish.runners.sources import CommandSource
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
+
+if TYPE_CHECKING:
+    from burnish.coordinator import Coordinator
+    from burnish.remote.link import Link
+    from burnish.runners.sources import CommandSource
 
 LOCAL = HostName("localhost")
 STATE_DIR = "~/.burnish"
@@ -164,7 +167,7 @@ class Session:
         if ids is not None:
             self._say_ignored(wish)
 
-    def cancel(self, ids: frozenset[JobId] | None, grace: float) -> list[AttemptId]:
+    def cancel(self, ids: frozenset[JobId] | None, grace: float = GRACE) -> list[AttemptId]:
         """Stop running jobs and hold waiting ones; returns the attempts whose end could not be seen in time."""
         wish = self._wish(lambda state: verbs.cancel(state, self.jobs(ids), self.me, grace))
         if wish.done:
@@ -223,6 +226,8 @@ class Session:
         self, plan: Plan, on_news: Callable[[Sequence[Fact], State], None] = lambda facts, state: None
     ) -> Coordinator:
         """A coordinator over this table, ready to run."""
+        from burnish.coordinator import Coordinator
+
         return Coordinator(
             self.me,
             self.journal,
@@ -236,12 +241,18 @@ class Session:
         )
 
     def _connect(self, host: Host, report: Callable[[Report], None]) -> Link:
+        from burnish.remote.link import Link
+        from burnish.remote.reach import transport
+
         return Link(host.name, transport(host, self.say), self.state.table, host.state_dir, report)
 
     def forget_on_hosts(self) -> None:
         """Let the hosts of this table remove what they keep of it. Where one does not answer, its tombstones stay, harmlessly."""
         if any(attempt.host for job in self.state.jobs.values() for attempt in job.attempts):
             try:
+                from burnish.remote import conversation
+                from burnish.remote.transport import LocalTransport
+
                 conversation.ask(LocalTransport(), self.state.table, STATE_DIR, {"type": "clean"}, "cleaned")
             except BurnishError as error:
                 self.say(f"{error} Its tombstones of this table stay.")

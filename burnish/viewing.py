@@ -194,7 +194,7 @@ def errors(session: Session) -> Iterator[str]:
             groups.setdefault(lines[-1] if lines else f"({job.reason})", []).append(job)
     if not groups:
         yield "No job is in ERROR."
-    from burnish.core.verbs import name_ids
+    from burnish.core.ids import name_ids
 
     for last, failed in sorted(groups.items(), key=lambda group: -len(group[1])):
         first = failed[0]

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from burnish.core import durations, verbs
+from burnish.core import durations, ids
 from burnish.core.jobs import Word
 from burnish.errors import UsageError, printable
 
@@ -30,7 +30,7 @@ class Ids(click.ParamType[Any]):
     name = "ids"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if not isinstance(value, str) else verbs.parse_ids(value)
+        return value if not isinstance(value, str) else ids.parse_ids(value)
 
 
 class Duration(click.ParamType[Any]):

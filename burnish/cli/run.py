@@ -44,7 +44,7 @@ def run(context: Context, **asked: Any) -> int:
     Example: burnish run --num_workers 4 --command 'python train.py --lr {--lr}'
     """
     from burnish import session
-    from burnish.coordinator import Plan
+    from burnish.plan import Plan
     from burnish.views import live
 
     source = _source(**{key: asked[key] for key in ("func", "python_file", "template", "python")})

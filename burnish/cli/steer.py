@@ -10,7 +10,6 @@ from click.core import ParameterSource
 from burnish.cli import options
 from burnish.cli.options import Context
 from burnish.cli.parameters import Duration
-from burnish.core.spec import GRACE
 from burnish.errors import UsageError
 
 
@@ -37,7 +36,7 @@ def reset(context: Context, ids: Any, errors_only: bool, kill: bool, yes: bool) 
         context.out.say("Nothing was changed.")
         return 0
     if kill and wish.alive:
-        opened.cancel(frozenset(wish.alive), GRACE)
+        opened.cancel(frozenset(wish.alive))
     opened.reset(ids, errors_only)
     return 0
 
@@ -110,7 +109,7 @@ def clean(context: Context, keep_db: bool, older_than: float | None, force: bool
     from burnish import cleaning
 
     opened = cleaning.opened(context.paths, context.out.say)
-    left = opened.cancel(None, GRACE) if force and opened.alive() and opened.state.closed_by is None else []
+    left = opened.cancel(None) if force and opened.alive() and opened.state.closed_by is None else []
     plan = cleaning.plan(opened, keep_db=keep_db, older_than=older_than, unreachable=left)
     if not context.confirm(f"{plan.question} Go on?", yes):
         context.out.say("Nothing was removed.")

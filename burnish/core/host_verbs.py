@@ -8,9 +8,9 @@ from burnish.core import events
 from burnish.core.columns import did_you_mean
 from burnish.core.events import Fact
 from burnish.core.host_values import HOST
+from burnish.core.ids import name_ids
 from burnish.core.jobs import Attempt, HostName
 from burnish.core.state import State
-from burnish.core.verbs import name_ids
 from burnish.errors import UsageError, printable
 
 

@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 
 from burnish.core import events
 from burnish.core.events import Fact
+from burnish.core.ids import name_ids
 from burnish.core.jobs import AttemptId, Job, JobId, Word
 from burnish.core.state import Phase, State, phase
 from burnish.errors import UsageError
-
-SHOWN_IDS = 12
-LONGEST_ID = 12  # digits
 
 
 @dataclass(slots=True)
@@ -33,25 +31,6 @@ class Wish:
     attempts: list[AttemptId] = field(default_factory=list)
 
 
-def parse_ids(text: str) -> frozenset[JobId] | None:
-    """`3`, `3,5-8`, `all` (None). Raises UsageError for anything else."""
-    if text.strip().lower() == "all":
-        return None
-    ids: set[JobId] = set()
-    for part in text.split(","):
-        first, dash, last = (piece.strip() for piece in part.partition("-"))
-        numbers = [first, last] if dash else [first]
-        if not all(number.isascii() and number.isdigit() and len(number) <= LONGEST_ID for number in numbers):
-            raise UsageError(f'--job_id {text}: "{part.strip()}" is not an id. Expected 3, or 3,5-8, or all.')
-        low, high = int(numbers[0]), int(numbers[-1])
-        if low > high:
-            raise UsageError(f"--job_id {text}: {low}-{high} runs backwards.")
-        if high - low >= 10_000_000:
-            raise UsageError(f"--job_id {text}: {low}-{high} is more jobs than a table holds.")
-        ids.update(JobId(number) for number in range(low, high + 1))
-    return frozenset(ids)
-
-
 def chosen(state: State, ids: frozenset[JobId] | None, shown: str = "The table") -> list[Job]:
     """The jobs of these ids in id order; for None all, in the order of the table. A row that was removed counts while it runs.
 
@@ -66,20 +45,6 @@ def chosen(state: State, ids: frozenset[JobId] | None, shown: str = "The table")
             f"{shown} has no job {name_ids(missing)}. Nothing was changed.", hint="burnish status shows the ids"
         )
     return [there[job_id] for job_id in sorted(ids)]
-
-
-def name_ids(ids: Sequence[int]) -> str:
-    """`3, 5-8`: ranges where they help, at most a dozen pieces."""
-    pieces: list[str] = []
-    start = previous = None
-    for number in [*sorted(ids), None]:
-        if start is not None and previous is not None and number != previous + 1:
-            pieces.append(f"{start}" if start == previous else f"{start}-{previous}")
-            start = number
-        if start is None:
-            start = number
-        previous = number
-    return ", ".join(pieces[:SHOWN_IDS]) + (f" and {len(pieces) - SHOWN_IDS} more" if len(pieces) > SHOWN_IDS else "")
 
 
 def reset(state: State, jobs: Sequence[Job], *, errors_only: bool = False) -> Wish:

@@ -87,7 +87,9 @@ class FunctionProcess:
             near = did_you_mean(self.name.rpartition(".")[2], reply["names"]) if "names" in reply else ""
             raise UsageError(
                 f"--func {self.name}: {printable(reply['refused'], 2000)}{near}",
-                hint=f"the traceback was:\n{reply['traceback']}" if "\n" in reply.get("traceback", "").strip() else None,
+                hint=f"the traceback was:\n{reply['traceback']}"
+                if "\n" in reply.get("traceback", "").strip()
+                else None,
             )
         self._child = child
 

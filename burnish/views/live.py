@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from burnish.core import events
 from burnish.core.events import Fact
+from burnish.core.ids import name_ids
 from burnish.core.jobs import Job, JobId, Word
 from burnish.core.state import State
-from burnish.core.verbs import name_ids
 from burnish.views import durations
 
 BEAT = 10.0  # s between two lines about progress

@@ -11,9 +11,10 @@ from support import facts, tables
 
 from burnish.core import events, verbs
 from burnish.core.events import Fact
+from burnish.core.ids import name_ids, parse_ids
 from burnish.core.jobs import AttemptId, JobId, Word
 from burnish.core.state import Phase, State, phase
-from burnish.core.verbs import Wish, chosen, name_ids, parse_ids
+from burnish.core.verbs import Wish, chosen
 from burnish.errors import UsageError
 
 FIRST = AttemptId(JobId(0), 1)

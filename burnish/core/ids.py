@@ -1,0 +1,44 @@
+"""Job ids as people write and read them: `3`, `3,5-8`, `all`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from burnish.core.jobs import JobId
+from burnish.errors import UsageError
+
+SHOWN_IDS = 12
+LONGEST_ID = 12  # digits
+
+
+def parse_ids(text: str) -> frozenset[JobId] | None:
+    """`3`, `3,5-8`, `all` (None). Raises UsageError for anything else."""
+    if text.strip().lower() == "all":
+        return None
+    ids: set[JobId] = set()
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        numbers = [first, last] if dash else [first]
+        if not all(number.isascii() and number.isdigit() and len(number) <= LONGEST_ID for number in numbers):
+            raise UsageError(f'--job_id {text}: "{part.strip()}" is not an id. Expected 3, or 3,5-8, or all.')
+        low, high = int(numbers[0]), int(numbers[-1])
+        if low > high:
+            raise UsageError(f"--job_id {text}: {low}-{high} runs backwards.")
+        if high - low >= 10_000_000:
+            raise UsageError(f"--job_id {text}: {low}-{high} is more jobs than a table holds.")
+        ids.update(JobId(number) for number in range(low, high + 1))
+    return frozenset(ids)
+
+
+def name_ids(ids: Sequence[int]) -> str:
+    """`3, 5-8`: ranges where they help, at most a dozen pieces."""
+    pieces: list[str] = []
+    start = previous = None
+    for number in [*sorted(ids), None]:
+        if start is not None and previous is not None and number != previous + 1:
+            pieces.append(f"{start}" if start == previous else f"{start}-{previous}")
+            start = number
+        if start is None:
+            start = number
+        previous = number
+    return ", ".join(pieces[:SHOWN_IDS]) + (f" and {len(pieces) - SHOWN_IDS} more" if len(pieces) > SHOWN_IDS else "")

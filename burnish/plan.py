@@ -1,0 +1,49 @@
+"""What is asked of a run, and how it ended: what a command and the coordinator tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from burnish.core.hosts import Host
+from burnish.core.jobs import AttemptId, JobId
+from burnish.core.placement import Selection
+from burnish.core.state import State
+
+if TYPE_CHECKING:
+    from burnish.roster import Roster
+    from burnish.runners.sources import CommandSource
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked of this run. Without `source` it starts nothing and only looks after what runs.
+
+    `hosts`: where jobs run, and `roster` the inventory that they are from; with `workers`, only this machine, with so many plain
+    workers of this run's own. `most`: how many run at once. `attend`: attempts to look after whoever claimed them. `until`: end
+    when this holds, instead of when nothing is left to do. `limit`: end after so many s in any case.
+    """
+
+    hosts: tuple[Host, ...]
+    roster: Roster | None = None
+    workers: int | None = None
+    source: CommandSource | None = None
+    selection: Selection = field(default_factory=Selection)
+    num_jobs: int | None = None
+    most: int | None = None
+    attend: frozenset[AttemptId] = frozenset()
+    until: Callable[[State], bool] | None = None
+    limit: float = float("inf")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended: the ids it took up, how many attempts it claimed, the signal that stopped it, if one did, and whether no
+    host could be used.
+    """
+
+    taken: set[JobId] = field(default_factory=set)
+    claimed: int = 0
+    stopped_by: int | None = None
+    no_host: bool = False
