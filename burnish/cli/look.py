@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,10 @@ from burnish.cli.options import Context
 from burnish.cli.parameters import State, Whole
 from burnish.core.jobs import JobId, Word
 from burnish.errors import UsageError
+
+if TYPE_CHECKING:
+    from burnish.core.standing import Standing
+    from burnish.session import Session
 
 
 @click.command(context_settings=options.SETTINGS)
@@ -43,7 +48,7 @@ def status(
     \b
     Example: burnish status --state ERROR
     """
-    from burnish import roster, session, whereabouts
+    from burnish import session
     from burnish.views import snapshot
     from burnish.views import watch as watching
     from burnish.views.status import StatusView
@@ -51,10 +56,10 @@ def status(
     opened = session.look(context.paths, context.out.say)
     opened.jobs(ids)
     chosen = frozenset(words) or None
-    asked = None if inventory is None else roster.read(inventory, None)
+    ask = None if inventory is None else _asking(inventory, opened)
 
     def shown() -> StatusView:
-        standings = None if asked is None else whereabouts.standings(asked, opened.state)
+        standings = None if ask is None else ask()
         return StatusView(snapshot.take(opened.state, time.time()), every, chosen, ids, standings)
 
     def again() -> StatusView:
@@ -65,6 +70,14 @@ def status(
         watching.watch(again, context.out)
     else:
         context.out.show(shown())
+
+
+def _asking(inventory: str, opened: Session) -> Callable[[], Sequence[Standing]]:
+    """How each host of the inventory stands, asked when called. Only here: what talks to hosts takes long to import."""
+    from burnish import roster, whereabouts
+
+    hosts = roster.read(inventory, None)
+    return lambda: whereabouts.standings(hosts, opened.state)
 
 
 @click.command(context_settings=options.SETTINGS)
