@@ -39,7 +39,7 @@ def drain(state: State, host: str, reason: str, by: str) -> HostWish:
     if running:
         wish.said.append(f"{_jobs(running)} on it and is left to end; burnish cancel stops a job.")
     elif name not in known(state):
-        wish.said.append(f"No job of this table has been on {host} so far{did_you_mean(host, known(state)) or '.'}")
+        wish.said.append(f"No job of this table has been on {host} so far.{did_you_mean(host, known(state))}")
     return wish
 
 

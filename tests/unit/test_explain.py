@@ -1,0 +1,74 @@
+"""What `explain` says of a job in every phase, and what it leaves to be seen."""
+
+from __future__ import annotations
+
+import pytest
+from support import facts, tables
+
+from burnish.core import events
+from burnish.core.explain import Surroundings, explain
+from burnish.core.jobs import CoordinatorId, JobId
+from burnish.core.state import Phase, State
+
+GOING = Surroundings(runs=[CoordinatorId("me")])
+
+
+def told(state: State, job: int = 0, around: Surroundings = GOING) -> str:
+    return "\n".join(explain(state, state.jobs[JobId(job)], around))
+
+
+@pytest.mark.parametrize("before", Phase, ids=lambda value: value.value)
+def test_every_phase_begins_with_its_word_and_says_what_moves_it(before: Phase) -> None:
+    for make in facts.IN_PHASE[before]:
+        state = make()
+        first, *rest = told(state).splitlines()
+        assert first.startswith(f"Job 0 is {state.jobs[JobId(0)].word}")
+        assert rest
+
+
+def test_place_in_the_queue_counts_priority_and_skipped_rows() -> None:
+    state = tables.opened(("PRIORITY",), [("",), ("",), ("5",), ("",)])
+    assert "3 waiting jobs start before it (its PRIORITY is 0)" in told(state, 3)
+    assert "It is the next to start." in told(state, 2)
+    skipping = Surroundings(skipped={JobId(0)}, runs=[CoordinatorId("me")])
+    assert "2 waiting jobs start before it" in told(state, 3, skipping)
+    assert "cannot be read" in told(state, 0, skipping)
+
+
+def test_no_run_and_unreadable_table_are_named() -> None:
+    state = tables.opened(("--lr",), [("1",)])
+    assert "No burnish run is going" in told(state, around=Surroundings())
+    assert "The table cannot be read" in told(state, around=Surroundings(readable=False))
+    assert "A burnish run (me) is going" in told(state)
+
+
+def test_drained_hosts_and_taken_slots_are_named() -> None:
+    state = tables.opened(("--lr",), [("1",), ("2",)])
+    tables.start(state, 0, "gpu01")
+    state.apply(events.HostDrained("gpu02", "fan", "me"))
+    assert "gpu02 takes no new jobs: it is drained (fan)." in told(state, 1)
+    assert "1 on gpu01" in told(state, 1)
+
+
+def test_running_job_whose_run_is_gone_says_who_takes_it_back() -> None:
+    state = tables.opened(("--lr",), [("1",)])
+    tables.start(state, 0, gpus=("0", "1"))
+    assert "runs on gpu01, GPU 0, 1, pid 4711" in told(state)
+    assert "is gone" not in told(state)
+    assert "is gone" in told(state, around=Surroundings())
+
+
+def test_earlier_attempts_are_told_with_their_ends() -> None:
+    state = tables.opened(("--lr",), [("1",)])
+    state.apply(events.AttemptLost(tables.start(state, 0), "its host rebooted", 2.0))
+    assert "Earlier, attempt 0.1 on gpu01 ended as ERROR (LOST: its host rebooted)." in told(state)
+    tables.finish(state, tables.start(state, 0), code=1)
+    text = told(state)
+    assert text.count("Earlier") == 1 and "burnish view 0 --stderr" in text
+
+
+def test_removed_row_is_named() -> None:
+    state = tables.opened(("--lr",), [("1",)])
+    tables.start(state, 0)
+    state.apply(events.JobRemoved(0))
+    assert "Its row was deleted" in told(state)

@@ -1,0 +1,165 @@
+"""The doctor's rules, and what is free: from frames of an agent, whole, partial and broken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import tables
+
+from burnish.core import health, sighting
+from burnish.core.health import Grade, Probe, Visit
+from burnish.core.hosts import Busy, Host
+from burnish.core.jobs import HostName
+from burnish.core.standing import Standing, attempts_on
+
+WELCOME = {"now": 1000.0, "python": "3.11.2"}
+LIVES = Probe(survived=True)
+
+
+def gpu(index: int, **changes: Any) -> dict[str, Any]:
+    idle = {
+        "index": index, "uuid": f"GPU-{index}", "name": "Invented", "memory_total": 40000, "memory_used": 4, "util": 0,
+        "processes": [], "held": False, "alone": False, "shares": [], "migs": [],
+    }  # fmt: skip
+    return {**idle, **changes}
+
+
+def seen(*gpus: dict[str, Any], **changes: Any) -> sighting.Sighting:
+    whole = {
+        "now": 1000.0, "load": [0.5, 0.4, 0.3], "cpus": 8, "disk_free": 50 << 30, "python": "3.11.2", "driver": "1.2.3",
+        "workdir": {"path": "/data", "exists": True, "writable": True}, "gpus": list(gpus), "gpu_error": None, "age": 1.0,
+        "held": [],
+    }  # fmt: skip
+    return sighting.read(WELCOME, {**whole, **changes})
+
+
+def host(**values: Any) -> Host:
+    return Host(HostName("gpu1"), workdir="/data", **values)
+
+
+def grades(host: Host, visit: Visit) -> dict[str, Grade]:
+    return {finding.text: finding.grade for finding in health.findings(host, visit)}
+
+
+def told(host: Host, visit: Visit, grade: Grade) -> str:
+    """All findings of this grade, which each have a remedy unless they are fine."""
+    found = [finding for finding in health.findings(host, visit) if finding.grade is grade]
+    assert grade is Grade.FINE or all(finding.remedy for finding in found)
+    return "; ".join(finding.text for finding in found)
+
+
+def test_healthy_host_is_fine_throughout() -> None:
+    visit = Visit(seen(gpu(0), gpu(1)), LIVES, way=("login",), skew=0.1)
+    found = grades(host(), visit)
+    assert set(found.values()) == {Grade.FINE}
+    assert {"reached via login", "2 × Invented, driver 1.2.3", "50.0 GiB free", "clock right"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("entry", "visit", "grade", "text"),
+    [
+        ({}, Visit(seen(workdir={"exists": False}), LIVES), Grade.UNUSABLE, "work folder /data does not exist"),
+        ({}, Visit(seen(workdir={"exists": True, "writable": False}), LIVES), Grade.ODD, "cannot be written to"),
+        ({}, Visit(seen(disk_free=1000), LIVES), Grade.ODD, "0.0 GiB free"),
+        ({}, Visit(seen(), LIVES, skew=-90.0), Grade.ODD, "90 s behind"),
+        ({}, Visit(seen(), LIVES, skew=90.0), Grade.ODD, "90 s ahead"),
+        ({}, Visit(seen(), Probe()), Grade.UNUSABLE, "jobs end with the connection"),
+        ({}, Visit(seen(), LIVES, twin="box"), Grade.UNUSABLE, "the same host as box"),
+        ({"gpus": ("0", "7")}, Visit(seen(gpu(0), gpu(1)), LIVES), Grade.ODD, "GPU 7 is not there; it has 0, 1"),
+        ({"gpus": ("7",)}, Visit(seen(gpu(0)), LIVES), Grade.UNUSABLE, "GPU 7 is not there; it has 0"),
+        ({"gpus": 2}, Visit(seen(), LIVES), Grade.ODD, "taken at their word"),
+        (
+            {},
+            Visit(seen(gpu_error="nvidia-smi has not answered for 20 s"), LIVES),
+            Grade.ODD,
+            "nvidia-smi has not answered",
+        ),
+        ({"gpus": (), "slots": 0}, Visit(seen(), LIVES), Grade.UNUSABLE, "it offers no slot"),
+    ],
+)
+def test_fault_is_graded_and_has_a_remedy(entry: dict[str, Any], visit: Visit, grade: Grade, text: str) -> None:
+    assert text in told(host(**entry), visit, grade)
+    assert health.worst(health.findings(host(**entry), visit)) is grade
+
+
+def test_what_never_started_is_told_with_the_hosts_reason() -> None:
+    visit = Visit(seen(), Probe(trouble="no space left"))
+    assert "no job starts there: no space left" in "; ".join(grades(host(), visit))
+
+
+# -- frames that are not whole -------------------------------------------------------------------------------------
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(["gpus", "load", "now", "held", "workdir", "cpus", "age"])), ANYTHING))
+def test_whatever_a_host_says_is_read(frame: dict[str, Any]) -> None:
+    read = sighting.read({}, frame)
+    standing = Standing(host(), read)
+    assert isinstance(standing.free_workers, int)
+    assert all(isinstance(standing.is_free(one), bool) for one in read.gpus or ())
+    assert health.findings(host(), Visit(read, LIVES))
+
+
+def test_missing_is_unknown_and_never_zero() -> None:
+    read = sighting.read(WELCOME, {})
+    assert (read.gpus, read.load, read.disk_free, read.workdir_exists, read.python) == (
+        None,
+        None,
+        None,
+        None,
+        "3.11.2",
+    )
+    assert Standing(host(), read).slots is None, "auto GPUs that were not seen"
+    assert "no GPU" not in grades(host(), Visit(read, LIVES))
+
+
+# -- what is free --------------------------------------------------------------------------------------------------
+
+
+def free(entry: Host, *gpus: dict[str, Any], drained: str | None = None) -> list[int | None]:
+    standing = Standing(entry, seen(*gpus), drained=drained)
+    return [one.index for one in (standing.seen.gpus if standing.seen else None) or () if standing.is_free(one)]
+
+
+def test_gpu_of_somebody_else_is_not_free_unless_shared() -> None:
+    used = [
+        gpu(0, memory_used=9000),
+        gpu(1, util=80),
+        gpu(2, processes=[{"pid": 1, "user": "ann", "memory": 100}]),
+        gpu(3),
+    ]
+    assert free(host(), *used) == [3]
+    assert free(host(busy=None), *used) == [0, 1, 2, 3]
+    assert free(host(busy=Busy(max_mem_mib=10_000)), gpu(0, memory_used=9000)) == [0]
+
+
+def test_gpu_of_burnish_is_free_as_far_as_it_has_shares_left() -> None:
+    assert free(host(), gpu(0, held=True, alone=True)) == []
+    assert free(host(slots_per_gpu=3), gpu(0, held=True, alone=True)) == []
+    assert free(host(slots_per_gpu=3), gpu(0, held=True, shares=[0, 2], memory_used=30_000, util=99)) == [0]
+    assert free(host(slots_per_gpu=2), gpu(0, held=True, shares=[0, 1])) == []
+
+
+def test_only_what_the_inventory_offers_is_free() -> None:
+    assert free(host(gpus=("1", "GPU-2")), gpu(0), gpu(1), gpu(2)) == [1, 2]
+    assert free(host(), gpu(0), drained="fan") == []
+
+
+def test_workers_are_counted_by_attempts_and_by_locks() -> None:
+    state = tables.opened(("--lr",), [("1",), ("2",)])
+    tables.start(state, 0, "gpu1")
+    here = host(gpus=(), slots=4)
+    attempts = attempts_on(state, here, "sid")
+    assert len(attempts) == 1 and attempts_on(state, here, "another") == ()
+    assert Standing(here, seen(), attempts=attempts).free_workers == 3
+    assert Standing(here, seen(held=["a", "b"]), attempts=attempts).free_workers == 2
+    assert Standing(here, seen(), attempts=attempts, drained="").free_workers == 0
+    assert Standing(here, None, attempts=attempts).free_workers == 0

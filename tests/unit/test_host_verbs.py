@@ -1,0 +1,71 @@
+"""drain, undrain, forget: which facts, and what is said about them."""
+
+from __future__ import annotations
+
+import pytest
+from support import tables
+
+from burnish.core import events, host_verbs
+from burnish.core.jobs import JobId, Word
+from burnish.core.state import State
+from burnish.errors import UsageError
+
+
+def lab() -> State:
+    """Job 0 runs on gpu01, job 1 on gpu02, job 2 waits."""
+    state = tables.opened(("--lr",), [("1",), ("2",), ("3",)])
+    tables.start(state, 0, "gpu01")
+    tables.start(state, 1, "gpu02")
+    return state
+
+
+def commit(state: State, wish: host_verbs.HostWish) -> str:
+    for fact in wish.facts:
+        state.apply(fact)
+    state.check()
+    return "\n".join(wish.said)
+
+
+def test_drain_names_what_runs_there_and_undrain_takes_it_back() -> None:
+    state = lab()
+    said = commit(state, host_verbs.drain(state, "gpu01", "fan", "me"))
+    assert state.drained == {"gpu01": "fan"}
+    assert "Job 0 runs on it" in said
+    assert "takes jobs again" in commit(state, host_verbs.undrain(state, "gpu01", "me"))
+    assert state.drained == {}
+
+
+def test_drain_of_an_unknown_host_is_obeyed_and_questioned() -> None:
+    state = lab()
+    said = commit(state, host_verbs.drain(state, "gpu1", "", "me"))
+    assert "has been on gpu1 so far. Did you mean gpu0" in said
+    assert "gpu1" in state.drained
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a b", "gpu01;ls", "\x1b[0m"])
+def test_drain_of_what_is_no_name(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name of a host"):
+        host_verbs.drain(lab(), name, "", "me")
+
+
+def test_undrain_of_what_is_not_drained_says_what_is() -> None:
+    state = lab()
+    state.apply(events.HostDrained("gpu02", "", "me"))
+    wish = host_verbs.undrain(state, "gpu01", "me")
+    assert not wish.facts and "these are: gpu02" in wish.said[0]
+
+
+def test_forget_gives_up_that_host_only_whichever_machines_had_its_name() -> None:
+    state = lab()
+    assert "job 1 becomes ERROR" in host_verbs.consequences(state, "gpu02")
+    assert "second copy" in host_verbs.consequences(state, "gpu02")
+    said = commit(state, host_verbs.forget(state, "gpu02", "me"))
+    assert "reset --job_id 1" in said
+    assert state.jobs[JobId(1)].word is Word.ERROR
+    assert state.jobs[JobId(0)].word is Word.RUNNING
+
+
+def test_nothing_to_forget_is_a_sentence() -> None:
+    with pytest.raises(UsageError, match="those that are, are on gpu01, gpu02"):
+        host_verbs.consequences(lab(), "gpu03")
+    assert host_verbs.forget(lab(), "gpu03", "me") == host_verbs.HostWish()

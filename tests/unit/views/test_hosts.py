@@ -1,0 +1,100 @@
+"""What is shown of hosts: no gap looks like a zero, nothing foreign reaches the terminal, every width holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support import tables
+
+from burnish.core import sighting
+from burnish.core.health import Finding, Grade
+from burnish.core.hosts import Host
+from burnish.core.jobs import HostName
+from burnish.core.standing import Standing, attempts_on
+from burnish.views.checkup import CheckView
+from burnish.views.hosts import FleetView, HostsView, InventoryView, users
+from burnish.views.tables import width_of
+
+CARD = {
+    "index": 0, "uuid": "GPU-1", "name": "Invented", "memory_total": 40960, "memory_used": 1024, "util": 97,
+    "processes": [{"pid": 1, "user": "ann", "memory": 512}, {"pid": 2, "user": "ann", "memory": 512}],
+}  # fmt: skip
+
+
+def standing(name: str = "gpu1", *, gpus: list[dict[str, Any]] | None = None, **values: Any) -> Standing:
+    seen = sighting.read({}, {"load": [1.5], "cpus": 8, "gpus": gpus, "held": []})
+    return Standing(Host(HostName(name), **values.pop("entry", {})), values.pop("seen", seen), **values)
+
+
+def page(*standings: Standing, only_free: bool = False, width: int | None = None) -> list[str]:
+    return list(FleetView(0.0, standings, only_free).text(width))
+
+
+def test_gpu_row_says_who_and_which_job() -> None:
+    state = tables.opened(("--lr",), [("1",)])
+    tables.start(state, 0, "gpu1", gpus=("0",))
+    host = Host(HostName("gpu1"))
+    text = page(standing(gpus=[CARD], attempts=attempts_on(state, host, "sid")))
+    assert text[0] == "1 host: 1 GPU, 0 free"
+    assert text[-1].split() == ["gpu1", "0", "Invented", "1.0/40", "GiB", "97%", "ann", "(1.0", "GiB)", "0", "1.5/8"]
+
+
+def test_unknown_is_a_question_mark() -> None:
+    text = page(standing(gpus=[{}]))
+    assert "?/? GiB" in text[-1] and " 0%" not in text[-1]
+    assert HostsView([standing()]).json()[0]["slots"] is None  # type: ignore[index]
+    assert "0/?" in "\n".join(HostsView([standing()]).text())
+
+
+def test_host_that_was_not_reached_is_counted_and_explained() -> None:
+    away = standing("gpu2", seen=None, trouble="gpu2: no route", hint="plug it in")
+    text = page(standing(gpus=[]), away)
+    assert text[0] == "2 hosts, 1 of them not reached"
+    assert any("gpu2: no route" in line for line in text)
+    assert text[-1] == "hint for gpu2: plug it in"
+    assert "away" in "\n".join(HostsView([away]).text())
+
+
+def test_free_shows_only_what_is_free_and_says_so_when_nothing_is() -> None:
+    idle = {**CARD, "index": 1, "uuid": "GPU-2", "memory_used": 0, "util": 0, "processes": []}
+    text = "\n".join(page(standing(gpus=[CARD, idle]), only_free=True))
+    assert "ann" not in text and "0.0/40 GiB" in text
+    assert page(standing(gpus=[CARD]), only_free=True)[-1] == "Nothing is free."
+
+
+def test_users_are_named_as_well_as_can_be() -> None:
+    def of(**changes: Any) -> str:
+        one = standing(gpus=[{**CARD, "processes": [], **changes}])
+        assert one.seen and one.seen.gpus
+        return users(one, one.seen.gpus[0])
+
+    assert of(processes=[{"pid": 3, "user": None, "memory": None}]) == "?"
+    assert of(held=True) == "burnish, another table"
+    assert of() == "busy"
+    assert of(memory_used=3, util=0) == ""
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_lines_fit_and_are_escaped(width: int) -> None:
+    rude = standing(
+        gpus=[{**CARD, "name": "\x1b[2JInvented", "processes": [{"user": "a\nb" * 20}]}], drained="fan\x1b[0m " * 9
+    )
+    for line in [*page(rude, width=width), *HostsView([rude]).text(width)]:
+        assert line.isprintable()
+        assert width < 80 or width_of(line) <= width
+
+
+def test_inventory_shows_what_is_settled_and_no_more() -> None:
+    text = "\n".join(InventoryView([Host(HostName("gpu1"), groups=("a",), gpus=(), busy=None, port=2222)]).text())
+    assert text.splitlines()[0] == "gpu1  (a)"
+    assert "gpus: none" in text and "busy: share" in text and "port: 2222" in text
+    assert "hostname" not in text and "setup" not in text
+
+
+def test_check_puts_the_worst_first_with_its_remedy() -> None:
+    found = (Finding("reached"), Finding("odd", Grade.ODD, "look"), Finding("broken", Grade.UNUSABLE, "mend"))
+    text = list(CheckView([("gpu1", found), ("gpu2", found[:1])]).text())
+    assert text[0].split("  ")[0] == "gpu1" and "UNUSABLE  broken; odd; reached" in text[0]
+    assert [line.split()[-1] for line in text[1:3]] == ["mend", "look"]
+    assert text[3].split() == ["gpu2", "ok", "reached"]
