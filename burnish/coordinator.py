@@ -30,6 +30,7 @@ from burnish.core.state import Phase, State, phase
 from burnish.errors import StoreError, TableClosed
 from burnish.fleet import Connect, Fleet, Member
 from burnish.hearing import Hearing
+from burnish.inspection import Inspection
 from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation, Ready
 from burnish.projection import Projection
@@ -78,6 +79,7 @@ class Coordinator:
         self._proposals: dict[AttemptId, Fact] = {}
         self._specs: dict[str, dict[str, Any]] = {}
         self._hearing = Hearing(journal.state, self._fleet, paths, self._propose, self._specs, say, clock)
+        self._inspection = Inspection(me, journal.state, self._fleet, say)
         self._gone: set[CoordinatorId] = set()
         self._silent: dict[HostName, tuple[str, float]] = {}
         self._refusal = ""
@@ -178,9 +180,12 @@ class Coordinator:
             mended, self._skipped = self._skipped ^ skipped, skipped
             self._queue.update(mended & self._journal.state.jobs.keys(), self._journal.state)
         self._presence.beat()
-        if self._plan.roster is not None and self._plan.roster.look(self._fleet, self._say):
-            self.outcome.no_host = self._fleet.hopeless
+        if self._plan.roster is not None:
+            self._plan.roster.look(self._fleet, self._say)
         self._fleet.watch()
+        self._inspection.watch()
+        self._inspection.name_idle(len(self._queue) if self._plan.source and not self._mine() else 0)
+        self.outcome.no_host = bool(self._plan.hosts) and self._fleet.hopeless
         self._adopt()
         self._name_the_silent()
         self._journal.checkpoint()
@@ -201,13 +206,14 @@ class Coordinator:
                 if self._plan.roster is not None:
                     self._plan.roster.refuse_second_names(self._fleet, self._say)
                 self._resume(host)
+            case reports.HostSeen(host):
+                self._inspection.see(report)
             case reports.HostDropped(host, why):
                 if host not in self._silent:
                     self._say(f"{host} does not answer ({why}); trying again. Its jobs are not affected.")
                     self._silent[host] = why, time.monotonic()
             case reports.HostTurnedAway(host, why):
                 self._fleet.members[host].refused = why
-                self.outcome.no_host = self._fleet.hopeless
                 self._say(f"{host} is not used: {why}")
             case reports.StopAsked(signal):
                 self.outcome.stopped_by = signal
@@ -220,6 +226,7 @@ class Coordinator:
         member = self._fleet.members[host]
         member.logs.restart()
         member.link.send({"type": "list"})
+        self._inspection.ask(host)
         for attempt in self._mine():
             if attempt.host == host and self._fleet.holds(attempt):
                 for action in actions.resume(attempt, holds_spec=attempt.name in self._specs):
@@ -261,7 +268,7 @@ class Coordinator:
             name = member.host.name
             others = mine if self._plan.workers is not None else state.open.values()
             there = [attempt for attempt in others if attempt.host == name]
-            free.extend(free_slots(member.slots, there, self._preparation.slots(name)))
+            free.extend(self._inspection.usable(free_slots(member.slots, there, self._preparation.slots(name))))
         busy = len(self._preparation)
         limits = [len(free)]
         if self._plan.num_jobs is not None:
@@ -280,10 +287,11 @@ class Coordinator:
 
     def _decide(self, state: State) -> list[Fact]:
         """All that is news, on the newest state. May be asked again when somebody else committed first."""
-        facts = [fact for fact in self._proposals.values() if state.admits(fact)]
+        facts = [fact for fact in self._proposals.values() if state.admits(fact)] + self._inspection.drains(state)
         for ready in self._preparation.ready(lambda job_id: state.jobs[job_id].cells):
             job, host = state.jobs[ready.job], ready.slot.host
             usable = self._fleet.welcome(host) is not None and self._fleet.takes_jobs(host, state.drained)
+            usable = usable and ready.slot in self._fleet.members[host].slots
             if usable and phase(job) is Phase.WAITING and not job.removed:
                 facts.append(self._claim(job, ready))
         return facts
@@ -317,7 +325,9 @@ class Coordinator:
         state = self._journal.state
         news = self._journal.take_news()
         self._proposals.clear()
+        self._inspection.settle()
         for fact in news:
+            self._inspection.learn(fact)
             if isinstance(fact, events.AttemptClaimed) and fact.by == self.me:
                 self._keep_spec(fact)
                 self.outcome.claimed += 1
@@ -344,7 +354,7 @@ class Coordinator:
             table=str(self._paths.db),
             log_dir=str(self._paths.log_dir),
             logs=in_place if member.here else {},
-            environment=self._fleet.job_environment(attempt.host, attempt.gpus, plain=self._plan.workers is not None),
+            **self._fleet.on_slot(attempt),
         )
 
     def _pause(self, host: HostName, why: str) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 from burnish.core import actions
 from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, HostName, Slot
+from burnish.core.offer import Offer
 from burnish.core.reports import Report, Welcome
-from burnish.core.slots import environment, slots_of
+from burnish.core.slots import environment, order
 from burnish.remote.link import Link
 from burnish.remote.logs import LogPull
 
@@ -24,15 +25,24 @@ Connect = Callable[[Host, Callable[[Report], None]], Link]
 
 @dataclass(slots=True)
 class Member:
-    """A host and our end of it. `refused`: why it is not used in this run. Without `starts`, it is here to collect only."""
+    """A host, what it offers, and our end of it. Without `starts`, it is here to collect only.
+
+    `refused`: why it cannot be used in this run; `stopped`: why it gets no more jobs of it.
+    """
 
     host: Host
     link: Link
-    slots: tuple[Slot, ...]
+    offer: Offer
     logs: LogPull
     refused: str | None = None
+    stopped: str | None = None
     paused_until: float = 0.0
     starts: bool = True
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Where jobs may run at a time; none while it is not known what the host has."""
+        return self.offer.slots
 
     @property
     def here(self) -> bool:
@@ -49,10 +59,9 @@ class Fleet:
         self._report = report
 
     def add(self, host: Host, *, starts: bool = True, slots: tuple[Slot, ...] | None = None) -> None:
-        """Take in a host and begin to connect. Without `starts`, only to collect."""
+        """Take in a host and begin to connect. Without `starts`, only to collect. `slots`: those of plain workers."""
         link = self._connect(host, self._report)
-        chosen = () if not starts else slots_of(host) if slots is None else slots
-        self.members[host.name] = Member(host, link, chosen, LogPull(link.send), starts=starts)
+        self.members[host.name] = Member(host, link, Offer(host, slots), LogPull(link.send), starts=starts)
         link.start()
 
     def admit(self, host: Host) -> None:
@@ -61,7 +70,7 @@ class Fleet:
         if member is None:
             self.add(host)
         else:
-            member.host, member.slots, member.starts = host, slots_of(host), True
+            member.host, member.offer, member.starts = host, Offer(host), True
 
     def close(self) -> None:
         """End all links; what runs on the hosts runs on."""
@@ -93,22 +102,26 @@ class Fleet:
     def takes_jobs(self, host: HostName, drained: Mapping[HostName, str]) -> bool:
         """True if nobody keeps jobs from starting on this host: neither the inventory nor a person."""
         member = self.members[host]
-        return member.starts and bool(member.slots) and host not in drained
+        return member.starts and member.stopped is None and host not in drained
 
     @property
     def hopeless(self) -> bool:
         """True if no host that jobs may start on will become usable by waiting."""
-        starters = [member for member in self.members.values() if member.starts and member.slots]
-        return all(member.refused is not None for member in starters)
+        starters = [member for member in self.members.values() if member.starts]
+        return all(member.refused or member.stopped or (member.offer.known and not member.slots) for member in starters)
 
     def entry(self, host: HostName) -> dict[str, Any]:
         """What a later run needs to reach the host."""
         return self.members[host].host.to_entry()
 
-    def job_environment(self, host: HostName, gpus: tuple[str, ...], plain: bool) -> dict[str, str]:
-        """What the inventory adds to a job's environment on this slot; a plain worker inherits the run's own instead."""
-        described = self.members[host].host
-        return {} if plain else {**dict(described.env), **environment(described, gpus)}
+    def on_slot(self, attempt: Attempt) -> dict[str, Any]:
+        """The `slots` and `environment` of an attempt's spec. A plain worker holds no slot and inherits the run's own."""
+        member = self.members[attempt.host]
+        if member.offer.plain:
+            return {"slots": None, "environment": {}}
+        slot = next(slot for slot in member.slots if slot.index in attempt.slots)
+        gpu = member.offer.gpu(slot)
+        return {"slots": order(slot, gpu.uuid if gpu else ""), "environment": environment(member.host, slot)}
 
     def expect_logs(self, attempt: Attempt, path: Callable[[str, str], Path]) -> None:
         """Bring this attempt's logs home from now on, unless it writes them in place. Raises StoreError."""

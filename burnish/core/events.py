@@ -155,12 +155,14 @@ class AttemptVoided:
     """The host's word: the command never ran and never will.
 
     `refused`: it cannot be run as asked (ERROR, no retry). `trouble`: that host could not start anything (a full disk).
+    `busy`: its slot could not be had.
     """
 
     attempt: AttemptId
     why: str
     refused: bool = False
     trouble: bool = False
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class HostForgotten:
 
 @dataclass(frozen=True)
 class HostDrained:
-    """No new attempt goes to this host until it is undrained."""
+    """No new attempt goes to this host until it is undrained; or, if `host` is such as `gpu3:GPU-8c7…`, to that GPU of it."""
 
     host: str
     reason: str

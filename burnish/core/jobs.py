@@ -54,11 +54,16 @@ class AttemptId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A share of a host that one attempt occupies: worker `index`, and the GPU (as the inventory names it) it stands for."""
+    """A share of a host that one attempt occupies: worker `index`, and the GPU (as the inventory names it) it stands for.
+
+    It is share number `share` of `of` equal ones of that GPU.
+    """
 
     host: HostName
     index: int
     gpu: str | None = None
+    share: int = 0
+    of: int = 1
 
 
 @dataclass(frozen=True, slots=True)

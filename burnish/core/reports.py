@@ -11,6 +11,7 @@ from typing import Any
 
 from burnish.core.command import Command
 from burnish.core.jobs import HostName, JobId
+from burnish.core.sighting import Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,14 @@ class Welcome:
 class HostConnected:
     host: HostName
     welcome: Welcome
+
+
+@dataclass(frozen=True, slots=True)
+class HostSeen:
+    """What a host has and how much of it is in use: the answer to a look."""
+
+    host: HostName
+    sighting: Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,7 @@ class StopAsked:
 
 Report = (
     HostConnected
+    | HostSeen
     | HostDropped
     | HostTurnedAway
     | AttemptReported

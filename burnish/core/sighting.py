@@ -5,8 +5,8 @@ A host may be of another version of burnish, or broken: what is missing or canno
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -20,10 +20,24 @@ class GpuProcess:
 
 
 @dataclass(frozen=True, slots=True)
+class Holders:
+    """Which burnish jobs, of whatever table and user, have a device: one `alone`, or some its `shares`."""
+
+    held: bool = False
+    alone: bool = False
+    shares: frozenset[int] = frozenset()
+
+    def has(self, share: int, of: int) -> bool:
+        """True if a job that wants this share (all of it, if `of` is 1) would find the device taken."""
+        return self.held if of == 1 else self.alone or share in self.shares
+
+
+@dataclass(frozen=True, slots=True)
 class GpuSeen:
     """One GPU. Memory in MiB, `util` in percent; `migs` the UUIDs of the MIG devices on it.
 
     `held`: a burnish job, of whatever table, has it or a share of it now; `alone`: all of it; `shares`: how many are taken.
+    `was_held`: one had it when the memory was read. `holders` has its UUID and those of its MIG devices. `pci`: its address.
     """
 
     index: int | None
@@ -37,6 +51,9 @@ class GpuSeen:
     alone: bool | None = None
     shares: int = 0
     migs: tuple[str, ...] = ()
+    was_held: bool = False
+    holders: Mapping[str, Holders] = field(default_factory=dict)
+    pci: str = ""
 
     def called(self, gpu: str) -> bool:
         """True if a slot of the inventory means this GPU by `gpu`, an index or a UUID."""
@@ -48,7 +65,7 @@ class Sighting:
     """A host at one moment. `now` is its own clock, `disk_free` in bytes (where it keeps attempts), `age` of the GPUs in s.
 
     `gpus` None: unknown, and `gpu_error` may say why. `workdir_exists` None: it was not asked. `held`: how many of its CPU
-    slots burnish jobs hold.
+    slots burnish jobs hold, `held_slots` which. `user` is whom burnish is there, `gpu_exit` how nvidia-smi failed.
     """
 
     now: float | None = None
@@ -63,6 +80,9 @@ class Sighting:
     gpu_error: str = ""
     age: float | None = None
     held: int | None = None
+    held_slots: frozenset[int] = frozenset()
+    user: str = ""
+    gpu_exit: int | None = None
 
 
 def read(welcome: Mapping[str, Any], seen: Mapping[str, Any]) -> Sighting:
@@ -83,6 +103,9 @@ def read(welcome: Mapping[str, Any], seen: Mapping[str, Any]) -> Sighting:
         gpu_error=_text(seen.get("gpu_error")),
         age=_number(seen.get("age")),
         held=len(held) if isinstance(held, list) else None,
+        held_slots=_numbers(_text(name).rpartition("-")[2] for name in _list(held)),
+        user=_text(seen.get("user")),
+        gpu_exit=_whole(seen.get("gpu_exit")),
     )
 
 
@@ -99,7 +122,20 @@ def _gpu(gpu: Mapping[str, Any]) -> GpuSeen:
         alone=_flag(gpu.get("alone")),
         shares=len(_list(gpu.get("shares"))),
         migs=tuple(_text(_mapping(mig).get("uuid")) for mig in _list(gpu.get("migs"))),
+        was_held=gpu.get("was_held") is True,
+        holders=dict(_holders(_mapping(device)) for device in (gpu, *_list(gpu.get("migs")))),
+        pci=_text(gpu.get("pci")),
     )
+
+
+def _holders(device: Mapping[str, Any]) -> tuple[str, Holders]:
+    held, alone = device.get("held") is True, device.get("alone") is True
+    return _text(device.get("uuid")), Holders(held, alone, _numbers(_list(device.get("shares"))))
+
+
+def _numbers(values: Iterable[object]) -> frozenset[int]:
+    """Those of `values` that are whole numbers, as numbers."""
+    return frozenset(int(str(value)) for value in values if str(value).isascii() and str(value).isdigit())
 
 
 def _process(process: Mapping[str, Any]) -> GpuProcess:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from burnish.core.hosts import Host
 from burnish.core.jobs import Slot
 
 
 def slots_of(host: Host, found: Sequence[str] = ()) -> tuple[Slot, ...]:
-    """The slots of `host`, GPUs first. `found`: the GPUs that its driver names, for `gpus: auto`.
+    """The slots of `host`, in the order to fill them: each GPU once, then their next shares, then those without a GPU.
 
+    `found`: the GPUs that its driver names, for `gpus: auto`.
     A host without GPUs has as many slots as its entry says, one if it says nothing.
     """
-    gpus = named_gpus(host, found)
-    shares = [gpu for gpu in gpus for _ in range(host.slots_per_gpu)]
+    gpus, each = named_gpus(host, found), host.slots_per_gpu
+    shares = [(gpu, share, each) for gpu in gpus for share in range(each)]
     plain = host.slots if host.slots is not None else (0 if gpus else 1)
-    devices = [*shares, *([None] * plain)]
-    return tuple(Slot(host.name, index, gpu) for index, gpu in enumerate(devices))
+    parts = [*shares, *([(None, 0, 1)] * plain)]
+    slots = [Slot(host.name, index, *part) for index, part in enumerate(parts)]
+    return tuple(sorted(slots, key=lambda slot: (slot.gpu is None, slot.share, slot.index)))
 
 
 def named_gpus(host: Host, found: Sequence[str] = ()) -> tuple[str, ...]:
@@ -29,11 +32,20 @@ def named_gpus(host: Host, found: Sequence[str] = ()) -> tuple[str, ...]:
     return host.gpus
 
 
-def environment(host: Host, gpus: Sequence[str], found: Sequence[str] = ()) -> dict[str, str]:
-    """What a job may see of the host's GPUs: those of its slot, or none on a slot without one.
+def order(slot: Slot, uuid: str = "") -> dict[str, Any]:
+    """The slot as a spec names it (docs/protocol.md). `uuid`: the card that was seen at a GPU's index, "" if it is not known."""
+    if slot.gpu is None:
+        return {"cpu": [slot.index]}
+    seen = {"uuid": uuid} if uuid and slot.gpu.isdigit() else {}
+    return {"gpus": [{"gpu": slot.gpu, "share": slot.share, "of": slot.of, **seen}]}
 
-    On a host that has no GPU at all nothing is set. Indices count in PCI order, as `nvidia-smi` does.
+
+def environment(host: Host, slot: Slot) -> dict[str, str]:
+    """What the inventory adds to a job's environment on this slot.
+
+    Which GPUs the job sees is the host's to say. Only one without nvidia-smi cannot know that it has those which the inventory
+    lists: a slot without a GPU hides them.
     """
-    if not gpus and not named_gpus(host, found):
-        return {}
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+    own = {name: value for name, value in host.env if name not in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")}
+    hidden = slot.gpu is None and bool(named_gpus(host))
+    return {**own, "CUDA_VISIBLE_DEVICES": ""} if hidden else own

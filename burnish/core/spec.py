@@ -25,6 +25,7 @@ def spec(
     log_dir: str,
     logs: Mapping[str, str],
     environment: Mapping[str, str],
+    slots: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What the agent is asked to start. `logs`: the paths of `out` and `err` if the job writes them in place, else nothing.
 
@@ -45,6 +46,7 @@ def spec(
         "env": {**environment, **own, **(command.env or {})},
         "setup": host.setup,
         "grace": GRACE,
+        **({"slots": dict(slots)} if slots is not None else {}),
         **logs,
     }
 
@@ -63,7 +65,8 @@ def started(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
 def voided(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
     """The fact that a start.json with `void` proves. Raises KeyError, TypeError or ValueError for anything else."""
     void = _record(start["void"])
-    return events.AttemptVoided(attempt, _brief(void["why"]), bool(void.get("refused")), bool(void.get("trouble")))
+    kind = {name: bool(void.get(name)) for name in ("refused", "trouble", "busy")}
+    return events.AttemptVoided(attempt, _brief(void["why"]), **kind)
 
 
 def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from burnish.core import reports
+from burnish.core import reports, sighting
 from burnish.core.jobs import HostName
 from burnish.core.reports import Report
 from burnish.errors import HostRefused, HostUnreachable
@@ -182,6 +182,8 @@ class Link:
                 self._tell(
                     reports.RequestRefused(self.host, header.get("attempt") or "", header["request"], header["why"])
                 )
+            case "seen":
+                self._tell(reports.HostSeen(self.host, sighting.read({}, header)))
             case "welcome":
                 self.welcome = reports.Welcome(header["state_id"], header["incarnation"], header["hostname"])
                 self._tell(reports.HostConnected(self.host, self.welcome))

@@ -1,0 +1,58 @@
+"""When a GPU is left alone, and when it is not fit for use: rules on what nvidia-smi said. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from burnish.core.hosts import Busy
+from burnish.core.sighting import GpuSeen, Sighting
+from burnish.errors import printable
+
+# Exit statuses of nvidia-smi, by the section on return values of its manual page.
+BROKEN = (8, 10, 14, 15)  # a card: power cables, interrupts, infoROM, fallen off the bus. A person must look at it
+ABSENT = (9, 12)  # no driver, no library: nothing can use a GPU until that changes
+
+
+def occupied(gpu: GpuSeen, rule: Busy | None, me: str) -> str:
+    """Why `gpu` counts as somebody else's, a clause such as `bob uses it (14.0 GiB)`; "" if it does not.
+
+    While a burnish job holds it, its memory and processes are that job's: only another user's process counts then. `rule` None
+    shares GPUs with everybody; `me` is the user that burnish is on that host.
+    """
+    if rule is None:
+        return ""
+    ours = gpu.held or gpu.was_held
+    others = [process for process in gpu.processes if not ours or process.user not in ("", me)]
+    if others:
+        users = ", ".join(dict.fromkeys(printable(process.user or "somebody") for process in others))
+        return f"{users} uses it{_memory(gpu.memory_used)}"
+    if ours:
+        return ""
+    if (gpu.memory_used or 0) > rule.max_mem_mib:
+        return f"its memory is in use{_memory(gpu.memory_used)}"
+    if (gpu.util or 0) > rule.max_util:
+        return f"it is {gpu.util} % busy"
+    return ""
+
+
+def broken(seen: Sighting, known: Sequence[GpuSeen]) -> tuple[GpuSeen, ...]:
+    """Those of the `known` GPUs that must be taken for broken: the one that nvidia-smi names, or all if it names none."""
+    if seen.gpu_exit not in BROKEN:
+        return ()
+    named = tuple(gpu for gpu in known if _is_named(gpu, seen.gpu_error))
+    return named or tuple(known)
+
+
+def unusable(seen: Sighting) -> str:
+    """Why no GPU of the host can be used now, a clause; "" if nothing speaks against it."""
+    return printable(seen.gpu_error, 300) if seen.gpu_exit in ABSENT else ""
+
+
+def _is_named(gpu: GpuSeen, text: str) -> bool:
+    """nvidia-smi writes a card's place with a domain of four digits in some sentences, and of eight in its tables."""
+    place = gpu.pci.lower()
+    return gpu.uuid in text or (len(place) > 8 and place[-12:] in text.lower())
+
+
+def _memory(mib: int | None) -> str:
+    return "" if mib is None else f" ({mib / 1024:.1f} GiB)"

@@ -1,0 +1,60 @@
+"""When failures speak against a place and not the job: a host that can start nothing, a GPU that kills what it gets. Pure.
+
+Most failures are the jobs' own, and a sweep with a bug fails everywhere. So a host is suspected only for commands that could
+not be run at all, and a GPU only if it fails alone: while other slots brought jobs to a good end and none failed as fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from burnish.core.jobs import HostName, JobId
+
+JOBS = 3  # different ones, in a row
+AT_ONCE = 5.0  # s: an end so soon is that of a command that could not be run
+SOON = 60.0  # s: an end so soon may be the GPU's work
+NOT_RUN = (126, 127)  # what shells exit with for a command that is not executable, or not there
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended. `slot` is its index there, `gpu` its GPU's name, "" for none; `lasted` in s.
+
+    `complete`: with a good end. `not_run`: the command could not be run. Ends that somebody asked for, and losses, are none.
+    """
+
+    job: JobId
+    host: HostName
+    slot: int
+    gpu: str
+    lasted: float
+    complete: bool
+    not_run: bool = False
+
+    @property
+    def at_once(self) -> bool:
+        """True if it speaks against its host."""
+        return self.not_run and self.lasted < AT_ONCE
+
+    @property
+    def soon(self) -> bool:
+        """True if it may speak against its slot."""
+        return not self.complete and not self.not_run and self.lasted < SOON
+
+
+def unfit_host(endings: Iterable[Ending], host: HostName) -> bool:
+    """True if at least three different jobs ended on `host`, and none of them could be run. `endings`: oldest first."""
+    there = [ending for ending in endings if ending.host == host]
+    return all(ending.at_once for ending in there) and len({ending.job for ending in there}) >= JOBS
+
+
+def deadly_slot(endings: Iterable[Ending], host: HostName, slot: int) -> bool:
+    """True if the last three jobs on this slot, different ones, failed soon, while others elsewhere succeeded and none failed."""
+    everything = list(endings)
+    places = [n for n, ending in enumerate(everything) if (ending.host, ending.slot) == (host, slot)][-JOBS:]
+    mine = [everything[place] for place in places]
+    if len({ending.job for ending in mine}) < JOBS or not all(ending.soon for ending in mine):
+        return False
+    meanwhile = [ending for ending in everything[places[0] :] if (ending.host, ending.slot) != (host, slot)]
+    return any(ending.complete for ending in meanwhile) and not any(ending.soon for ending in meanwhile)

@@ -1,0 +1,174 @@
+"""Looks at the hosts of a run, and what follows: which slots are let be, which GPUs are drained, which hosts are left out.
+
+Each host is looked at when it answers, and again every `LOOK` s. What is seen may make a slot wait, but never proves anything
+about a job. The rules are in `core.offer`, `core.gpus` and `core.suspicion`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from burnish.core import events, reports
+from burnish.core.events import Fact
+from burnish.core.jobs import Attempt, CoordinatorId, HostName, Slot, Word
+from burnish.core.state import State, verdict_of
+from burnish.core.suspicion import NOT_RUN, Ending, deadly_slot, unfit_host
+from burnish.errors import printable
+from burnish.fleet import Fleet, Member
+
+LOOK = 15.0  # s between two looks at a host
+REMEMBERED = 1000  # endings
+SILENCE = 60.0  # s between two sentences on why jobs wait
+
+
+class Inspection:
+    """Keeps what the members of `fleet` offer true. `drains` are facts for the next commit."""
+
+    def __init__(self, me: CoordinatorId, state: State, fleet: Fleet, say: Callable[[str], None]) -> None:
+        self._me = me
+        self._state = state
+        self._fleet = fleet
+        self._say = say
+        self._drains: dict[str, str] = {}  # host, or GPU of one -> why
+        self._endings: deque[Ending] = deque(maxlen=REMEMBERED)
+        self._asked: dict[HostName, float] = {}
+        self._said: set[str] = set()
+        self._named = time.monotonic()
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def ask(self, host: HostName) -> None:
+        """Look at a host that answers."""
+        member = self._fleet.members[host]
+        if member.offer.plain or not member.starts:
+            return
+        self._asked[host] = time.monotonic()
+        member.offer.ask(index for attempt in self._on(host) for index in attempt.slots)
+        member.link.send({"type": "look"})
+
+    def watch(self) -> None:
+        """Look at every host again that was not looked at for a while."""
+        for host, member in self._fleet.members.items():
+            if member.link.up and time.monotonic() - self._asked.get(host, 0.0) >= LOOK:
+                self.ask(host)
+
+    def see(self, report: reports.HostSeen) -> None:
+        """What a look has shown."""
+        member, seen = self._fleet.members[report.host], report.sighting
+        member.offer.see(seen, time.monotonic())
+        why = printable(seen.gpu_error, 300)
+        if why:
+            self._say_once(f"{report.host}: {why}. What was known of its GPUs stays.")
+        self._drains.update((name, why) for name in member.offer.broken(seen) if name not in self._state.drained)
+        for slot in member.slots:
+            if fault := member.offer.fault(slot):
+                self._say_once(f"{report.host}: {printable(fault, 1000)}. Nothing is started on GPU {slot.gpu}.")
+
+    # -- choosing --------------------------------------------------------------------------------------------------
+
+    def usable(self, slots: list[Slot]) -> list[Slot]:
+        """Those of `slots` on which something may be tried now."""
+        return [slot for slot in slots if not self._why_not(slot)]
+
+    def _why_not(self, slot: Slot) -> str:
+        offer = self._fleet.members[slot.host].offer
+        for name in offer.drain_names(slot):
+            if name in self._state.drained:
+                return f"drained: {self._state.drained[HostName(name)]}"
+        return offer.why_not(slot, time.monotonic())
+
+    def name_idle(self, waiting: int) -> None:
+        """Say each minute why nothing is started although `waiting` jobs wait and none of this run is going."""
+        if not waiting:
+            self._named = time.monotonic()
+        elif time.monotonic() - self._named >= SILENCE:
+            self._named = time.monotonic()
+            reasons = list(dict.fromkeys(self._obstacles()))
+            more = f"\n… and {len(reasons) - 5} more." if len(reasons) > 5 else ""
+            self._say(f"{waiting} jobs wait, and nothing can start:\n" + "\n".join(reasons[:5]) + more)
+
+    def _obstacles(self) -> Iterator[str]:
+        for host, member in self._fleet.members.items():
+            if not member.starts:
+                continue
+            if whole := self._why_not_host(member):
+                yield f"  {host}: {printable(whole, 300)}"
+                continue
+            for slot in member.slots:
+                what = f"slot {slot.index}" if slot.gpu is None else f"GPU {slot.gpu}"
+                yield f"  {host}, {what}: {printable(self._why_not(slot) or 'it is in use', 300)}"
+
+    def _why_not_host(self, member: Member) -> str:
+        if (why := member.refused or member.stopped) is not None:
+            return why
+        if member.host.name in self._state.drained:
+            return f"drained: {self._state.drained[member.host.name]}"
+        if not member.link.up:
+            return "it does not answer"
+        return "" if member.slots else "it offers no slot" if member.offer.known else "its GPUs are not known yet"
+
+    # -- learning from what happened -------------------------------------------------------------------------------
+
+    def learn(self, fact: Fact) -> None:
+        """A fact was committed, by this coordinator or another."""
+        if not isinstance(fact, events.AttemptClaimed | events.AttemptVoided | events.AttemptExited):
+            return
+        attempt = next((a for a in reversed(self._state.jobs[fact.attempt.job].attempts) if a.id == fact.attempt), None)
+        member = None if attempt is None else self._fleet.members.get(attempt.host)
+        if attempt is None or member is None or member.offer.plain:
+            return
+        if isinstance(fact, events.AttemptClaimed):
+            member.offer.use(attempt.slots)
+        elif isinstance(fact, events.AttemptVoided) and fact.busy:
+            member.offer.find_taken(attempt.slots, time.monotonic())
+            if member.link.up:
+                self.ask(attempt.host)
+        elif (ending := _ending(fact, attempt)) is not None:
+            self._endings.append(ending)
+            self._suspect(ending, member)
+
+    def _suspect(self, ending: Ending, member: Member) -> None:
+        if member.stopped is None and ending.not_run and unfit_host(self._endings, ending.host):
+            member.stopped = "the first jobs on it could not be run"
+            self._say(
+                f"{ending.host} gets no more jobs of this run: the first ones on it could not be run. "
+                f"The last was job {ending.job}; burnish status says why."
+            )
+        if ending.gpu and deadly_slot(self._endings, ending.host, ending.slot):
+            slot = next((slot for slot in member.slots if slot.index == ending.slot), None)
+            for name in member.offer.drain_names(slot)[:1] if slot else ():
+                self._drains[name] = f"three jobs in a row died on it within a minute, the last was {ending.job}"
+
+    def drains(self, state: State) -> list[Fact]:
+        """What is to be drained and is not yet."""
+        return [
+            events.HostDrained(name, why, self._me) for name, why in self._drains.items() if name not in state.drained
+        ]
+
+    def settle(self) -> None:
+        """The drains were committed: say so, once each."""
+        for name, why in self._drains.items():
+            self._say(f"{name} is drained: {why}. burnish undrain {name} gives it back.")
+        self._drains.clear()
+
+    def _on(self, host: HostName) -> list[Attempt]:
+        return [attempt for attempt in self._state.open.values() if attempt.host == host]
+
+    def _say_once(self, sentence: str) -> None:
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._say(sentence)
+
+
+def _ending(fact: events.AttemptVoided | events.AttemptExited, attempt: Attempt) -> Ending | None:
+    """What an end says of the place where it happened; None where somebody asked for it, or nothing was tried."""
+    slot, gpu = (attempt.slots or (0,))[0], ",".join(attempt.gpus)
+    if isinstance(fact, events.AttemptVoided):
+        return Ending(attempt.id.job, attempt.host, slot, gpu, 0.0, False, not_run=True) if fact.refused else None
+    if fact.cancelled or fact.time_limit or attempt.cancelled_by is not None:
+        return None
+    complete = verdict_of(fact)[0] is Word.COMPLETE
+    not_run = bool(fact.not_started) or fact.code in NOT_RUN
+    return Ending(attempt.id.job, attempt.host, slot, gpu, fact.duration, complete, not_run)
