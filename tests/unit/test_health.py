@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import tables
 
@@ -99,6 +99,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(sorted(["gpus", "load", "now", "held", "workdir", "cpus", "age"])), ANYTHING))
 def test_whatever_a_host_says_is_read(frame: dict[str, Any]) -> None:
     read = sighting.read({}, frame)
