@@ -43,9 +43,10 @@ def broken(seen: Sighting, known: Sequence[GpuSeen]) -> tuple[GpuSeen, ...]:
     return named or tuple(known)
 
 
-def unusable(seen: Sighting) -> str:
-    """Why no GPU of the host can be used now, a clause; "" if nothing speaks against it."""
-    return printable(seen.gpu_error, 300) if seen.gpu_exit in ABSENT else ""
+def unusable(seen: Sighting, known: bool) -> str:
+    """Why no GPU of the host can be used now, a clause; "" if nothing speaks against it. `known`: its GPUs were seen before."""
+    nothing_works = seen.gpu_exit in ABSENT or (seen.gpu_exit in BROKEN and not known)
+    return printable(seen.gpu_error, 300) if nothing_works else ""
 
 
 def _is_named(gpu: GpuSeen, text: str) -> bool:

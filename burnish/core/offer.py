@@ -59,7 +59,7 @@ class Offer:
             return
         if seen.gpus is not None:
             self._gpus = seen.gpus
-        self._unusable = unusable(seen)
+        self._unusable = unusable(seen, known=self._gpus is not None)
         self.known = self.known or seen.gpus is not None or self.host.gpus != "auto"
         self.slots = self._known_slots()
         for gpu in self._gpus or ():

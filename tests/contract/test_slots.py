@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from burnish.remote.transport import LocalTransport
 from tests.support import gpus
 from tests.support.agent_client import AgentClient, Frame, kill
 from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
@@ -17,6 +20,7 @@ from tests.support.waiting import wait_for
 
 SHOW = ("/bin/sh", "-c", 'echo "${CUDA_VISIBLE_DEVICES-unset}|${CUDA_DEVICE_ORDER-unset}"')
 WAIT = ("sleep", "1000")
+OTHER_UID = 4242
 
 
 @pytest.fixture
@@ -232,6 +236,39 @@ def test_folder_that_anyone_may_empty_is_not_trusted(host: OneHost, smi: Path) -
     folder.mkdir()
     folder.chmod(0o777)
     assert "sticky bit" in start(host.connect(), on_gpu("0"))["start"]["void"]["why"]
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every account may enter: pytest's own are closed to others."""
+    made = Path(tempfile.mkdtemp(prefix="burnish-test-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+def test_two_users_never_share_a_gpu(host: OneHost, open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BURNISH_GPU_LOCK_DIR", str(open_folder / "gpu-locks"))
+    first = start(host.connect(), on_gpu("0"))
+    (open_folder / "home").mkdir()
+    os.chown(open_folder / "home", OTHER_UID, OTHER_UID)
+    as_other = open_folder / "python3"
+    as_other.write_text(
+        f"#!/bin/sh\nexport BURNISH_LOCK_DIR={open_folder}/home/locks\n"
+        f'exec setpriv --reuid {OTHER_UID} --regid {OTHER_UID} --clear-groups /usr/bin/python3 "$@"\n'
+    )
+    as_other.chmod(0o755)
+    with AgentClient(LocalTransport(str(as_other)), "table-2", str(open_folder / "home" / "state")) as other:
+        assert other.welcome["uid"] == OTHER_UID
+        assert taken(start(other, on_gpu("0"))) == "GPU 0 is taken by another burnish job"
+        second = start(other, on_gpu("1"))
+        assert second["status"] == "running"
+        assert taken(start(host.connect(), on_gpu("1"))) == "GPU 1 is taken by another burnish job"
+        host.connect().cancel(first["attempt"])
+        third = start(other, on_gpu("0"))
+        assert third["status"] == "running"
+        for attempt in (second["attempt"], third["attempt"]):
+            other.cancel(attempt)
 
 
 # -- asking nvidia-smi ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 FAKES = Path(__file__).resolve().parent.parent / "fakes" / "bin"
 GPU_HEADER = "index, uuid, pci.bus_id, name, driver_version, memory.total [MiB], memory.used [MiB], utilization.gpu [%]"
@@ -55,6 +56,24 @@ def write(folder: Path, gpus: list[Card]) -> None:
     _put(folder / "gpu.csv", [GPU_HEADER, *rows])
     _put(folder / "compute-apps.csv", [PROCESS_HEADER, *processes])
     _put(folder / "list", listed)
+
+
+def seen_card(number: int, **fields: Any) -> dict[str, Any]:
+    """A GPU of a `seen` frame, idle unless `fields` say otherwise."""
+    idle = {
+        "index": number - 1,
+        "uuid": uuid(number),
+        "pci": f"00000000:{number:02X}:00.0",
+        "memory_used": 4,
+        "util": 0,
+        "processes": [],
+        "migs": [],
+        "was_held": False,
+        "held": False,
+        "alone": False,
+        "shares": [],
+    }
+    return {**idle, **fields}
 
 
 def fail(folder: Path, code: int, said: str = "") -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support import gpus
+from support.gpus import seen_card as card
 
 from burnish.core import sighting
 from burnish.core.gpus import broken, occupied
@@ -18,24 +19,6 @@ from burnish.core.slots import environment, order
 
 HOST = Host(HostName("gpu1"))
 PROCESS = {"pid": 7, "user": "bob", "memory": 900}
-
-
-def card(number: int, **fields: Any) -> dict[str, Any]:
-    """A GPU of a `seen` frame, idle unless `fields` say otherwise."""
-    idle = {
-        "index": number - 1,
-        "uuid": gpus.uuid(number),
-        "pci": f"00000000:{number:02X}:00.0",
-        "memory_used": 4,
-        "util": 0,
-        "processes": [],
-        "migs": [],
-        "was_held": False,
-        "held": False,
-        "alone": False,
-        "shares": [],
-    }
-    return {**idle, **fields}
 
 
 def look(*cards: dict[str, Any], **fields: Any) -> Sighting:
@@ -58,7 +41,7 @@ def seen(host: Host, *cards: dict[str, Any], now: float = 100.0, **fields: Any) 
 def test_gpus_are_offered_once_they_are_known() -> None:
     offer = Offer(HOST)
     assert (offer.slots, offer.known) == ((), False)
-    offer.see(look(gpu_error="nvidia-smi hangs") and sighting.read({}, {"gpus": None, "gpu_error": "hangs"}), 1.0)
+    offer.see(sighting.read({}, {"gpus": None, "gpu_error": "nvidia-smi hangs"}), 1.0)
     assert (offer.slots, offer.known) == ((), False)
     offer.see(look(card(1), card(2)), 2.0)
     assert [slot.gpu for slot in offer.slots] == ["0", "1"] and offer.known
@@ -204,6 +187,16 @@ def test_missing_driver_stops_gpus_while_it_is_missing() -> None:
     assert reasons(offer) == ["the NVIDIA driver is not loaded", ""]
     offer.see(look(card(1)), 102.0)
     assert reasons(offer) == ["", ""]
+
+
+def test_broken_card_among_unknown_ones_stops_them_all() -> None:
+    error = sighting.read({}, {"gpus": None, "gpu_exit": 15, "gpu_error": "0000:02:00.0 is lost"})
+    offer = Offer(replace(HOST, gpus=1))
+    offer.see(error, 100.0)
+    assert reasons(offer) == ["0000:02:00.0 is lost"]
+    known = seen(replace(HOST, gpus=1), card(1))
+    known.see(error, 101.0)
+    assert reasons(known) == [""]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""Sweeps over hosts with GPUs, by the user's own commands: each job has a GPU to itself, and bad places are left alone.
+
+A job makes a folder named after what CUDA may see, works, and removes it: two jobs on one GPU would meet there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import gpus
+from tests.support.hosts import Bench
+from tests.support.sweeps import kill_if_alive
+
+JOB = """\
+set -e
+mkdir "at/$BURNISH_HOST-$CUDA_VISIBLE_DEVICES"
+echo "$CUDA_VISIBLE_DEVICES $CUDA_DEVICE_ORDER"
+sleep 0.3
+rmdir "at/$BURNISH_HOST-$CUDA_VISIBLE_DEVICES"
+"""
+
+
+@dataclass
+class Lab:
+    """A folder that every host can write to, with an inventory, and tables below it."""
+
+    folder: Path
+    runs: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def table(self, name: str, jobs: int) -> None:
+        (self.folder / name).mkdir()
+        rows = "\n".join(str(number) for number in range(jobs))
+        (self.folder / name / "jobs.csv").write_text(f"n\n{rows}\n")
+        self.burnish(name, "create", "--csv", "jobs.csv")
+
+    def inventory(self, text: str) -> None:
+        (self.folder / "lab.yaml").write_text(text)
+
+    def burnish(self, table: str, *arguments: str) -> str:
+        command = [sys.executable, "-m", "burnish", *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder / table, env=self.environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def start(self, table: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "burnish", "run", "--hosts", "../lab.yaml", "--command", "sh job.sh {n}"]
+        run = subprocess.Popen(
+            command,
+            cwd=self.folder / table,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.runs.append(run)
+        return run
+
+    def run(self, table: str) -> str:
+        """What a run says, to its end."""
+        return self.start(table).communicate(timeout=120)[0]
+
+    def jobs(self, table: str) -> list[dict[str, Any]]:
+        shown: list[dict[str, Any]] = json.loads(self.burnish(table, "status", "--json"))["jobs"]
+        return shown
+
+    def masks(self, table: str) -> Counter[str]:
+        """What its jobs saw, as `<mask> <order>`, and how many saw it."""
+        logs = (self.folder / table / "burnish_log" / "burnish").glob("*.log")
+        return Counter(log.read_text().strip() for log in logs)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "HOME": str(self.folder / "home"), "BURNISH_LOCK_DIR": str(self.folder / "locks")}
+
+    def stop(self) -> None:
+        for run in self.runs:
+            if run.poll() is None:
+                run.kill()
+                run.wait()
+        for path in (self.folder / "home").rglob("start.json"):
+            if "go" in (record := json.loads(path.read_text())):
+                kill_if_alive(record["go"]["supervisor"])
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """Where the hosts' account may write: pytest's own folders are closed to others."""
+    made = Lab(Path(tempfile.mkdtemp(prefix="burnish-test-")))
+    for name in ("", "at", "home"):
+        (made.folder / name).mkdir(exist_ok=True)
+        (made.folder / name).chmod(0o777)
+    (made.folder / "job.sh").write_text(JOB)
+    try:
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(made.folder)
+
+
+@pytest.fixture
+def local(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """This machine as the one host, with two invented GPUs."""
+    monkeypatch.setenv("PATH", f"{gpus.FAKES}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_GPUS", str(lab.folder / "gpus"))
+    monkeypatch.setenv("BURNISH_GPU_LOCK_DIR", str(lab.folder / "gpu-locks"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    gpus.write(lab.folder / "gpus", gpus.cards(2))
+    lab.inventory(f"defaults: {{workdir: {lab.folder}}}\nhosts: {{desk: {{connection: local}}}}\n")
+    return lab
+
+
+def words(jobs: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(str(job["state"]) for job in jobs)
+
+
+def test_two_tables_share_the_gpus_of_ssh_hosts_but_no_gpu(lab: Lab, bench: Bench, tmp_path: Path) -> None:
+    gpus.write(tmp_path / "recording", gpus.cards(2))
+    for name in ("gpu1", "gpu2"):
+        bench.add(name, gpus=tmp_path / "recording")
+    lab.inventory(f"defaults: {{ssh_config: {bench.config}, workdir: {lab.folder}}}\nhosts: [gpu1, gpu2]\n")
+    for table in ("one", "two"):
+        lab.table(table, 12)
+    runs = [lab.start("one"), lab.start("two")]
+    said = [run.communicate(timeout=120)[0] for run in runs]
+    for table in ("one", "two"):
+        assert words(lab.jobs(table)) == {"COMPLETE": 12}, said
+        assert sum(lab.masks(table).values()) == 12
+        assert set(lab.masks(table)) <= {"0 PCI_BUS_ID", "1 PCI_BUS_ID"}
+    assert {job["host"] for table in ("one", "two") for job in lab.jobs(table)} == {"gpu1", "gpu2"}
+    assert set(lab.masks("one") + lab.masks("two")) == {"0 PCI_BUS_ID", "1 PCI_BUS_ID"}
+
+
+def test_gpus_that_other_people_use_or_that_are_absent_are_left_alone(local: Lab) -> None:
+    busy = gpus.Card(2, bus=0x20, used=14_000, processes=[(os.getpid(), 13_900)])
+    gpus.write(local.folder / "gpus", [gpus.Card(1, bus=0x10), busy])
+    local.inventory(f"defaults: {{workdir: {local.folder}}}\nhosts: {{desk: {{connection: local, gpus: [0, 1, 7]}}}}\n")
+    local.table("one", 4)
+    said = local.run("one")
+    assert local.masks("one") == {"0 PCI_BUS_ID": 4}, said
+    there = f"desk has 0 ({gpus.uuid(1)}), 1 ({gpus.uuid(2)})"
+    assert f"desk: there is no GPU 7; {there}. Nothing is started on GPU 7." in said
+
+
+def test_cpu_slots_beside_gpus_see_none_of_them(local: Lab) -> None:
+    local.inventory(
+        f"defaults: {{workdir: {local.folder}}}\nhosts: {{desk: {{connection: local, gpus: none, slots: 1}}}}\n"
+    )
+    local.table("one", 2)
+    local.run("one")
+    assert local.masks("one") == {"PCI_BUS_ID": 2}
+
+
+def test_shares_of_a_gpu_run_beside_each_other(local: Lab) -> None:
+    (local.folder / "job.sh").write_text(JOB.replace('$CUDA_VISIBLE_DEVICES"', '$CUDA_VISIBLE_DEVICES-$BURNISH_SLOT"'))
+    local.inventory(
+        f"defaults: {{workdir: {local.folder}, slots_per_gpu: 2}}\nhosts: {{desk: {{connection: local}}}}\n"
+    )
+    local.table("one", 8)
+    said = local.run("one")
+    assert words(local.jobs("one")) == {"COMPLETE": 8}, said
+    assert len(local.masks("one")) == 2
+
+
+def test_host_on_which_nothing_can_run_gets_three_jobs_and_no_more(lab: Lab, bench: Bench) -> None:
+    bench.add("gpu1")
+    bench.add("gpu2")
+    lab.inventory(
+        f"defaults: {{ssh_config: {bench.config}, workdir: {lab.folder}, slots: 1}}\n"
+        "hosts: {gpu1: {workdir: /no/such}, gpu2: {}}\n"
+    )
+    (lab.folder / "job.sh").write_text("exec sleep 0.5")
+    lab.table("one", 12)
+    said = lab.run("one")
+    jobs = lab.jobs("one")
+    assert words(jobs) == {"COMPLETE": 9, "ERROR": 3}, said
+    assert {job["host"] for job in jobs if job["state"] == "ERROR"} == {"gpu1"}
+    assert "gpu1 gets no more jobs of this run: the first ones on it could not be run." in said

@@ -1,0 +1,173 @@
+"""What a run concludes from looks and from how attempts end, over links that only note what is sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from support import facts, gpus
+from support.gpus import seen_card as card
+
+from burnish import inspection
+from burnish.core import events, reports, sighting
+from burnish.core.hosts import Host
+from burnish.core.jobs import AttemptId, CoordinatorId, HostName, JobId
+from burnish.core.state import State
+from burnish.fleet import Fleet
+from burnish.inspection import Inspection
+from burnish.remote.link import Link
+
+GPU01 = HostName("gpu01")
+ME = CoordinatorId("me")
+
+
+class NotedLink:
+    """A link that is up and keeps what is sent."""
+
+    up = True
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def start(self) -> None:
+        pass
+
+    def send(self, header: dict[str, Any]) -> None:
+        self.sent.append(header)
+
+
+class Desk:
+    """An inspection of gpu01 (two GPUs) and gpu02, a state with a job per attempt, and what was said."""
+
+    def __init__(self) -> None:
+        self.links: dict[HostName, NotedLink] = {}
+        self.fleet = Fleet(self._connect, lambda report: None)
+        self.state: State = facts.waiting()
+        self.said: list[str] = []
+        self.inspection = Inspection(ME, self.state, self.fleet, self.said.append)
+        for name in facts.HOSTS:
+            self.fleet.add(Host(HostName(name)))
+            self.see(name, card(1), card(2))
+        self._next = 1
+
+    def _connect(self, host: Host, report: Callable[[Any], None]) -> Link:
+        self.links[host.name] = NotedLink()
+        return cast(Link, self.links[host.name])
+
+    def see(self, host: str, *cards: dict[str, Any], **fields: Any) -> None:
+        seen = {"gpus": list(cards) or None, "user": "alice", **fields}
+        self.inspection.see(reports.HostSeen(HostName(host), sighting.read({}, seen)))
+
+    def attempt(self, end: Callable[[AttemptId], events.Fact], slot: int = 0, host: str = "gpu01") -> None:
+        """A new job is claimed on a slot, and ends so."""
+        number, self._next = self._next, self._next + 1
+        self.state.apply(events.JobsAdded(facts.COLUMNS, ((number, "1", "2"),)))
+        attempt = AttemptId(JobId(number), 1)
+        claim = facts.claim_of(attempt, slot=slot)
+        for fact in (events.AttemptClaimed(**{**vars(claim), "host": host, "gpus": (str(slot),)}), end(attempt)):
+            self.state.apply(fact)
+            self.inspection.learn(fact)
+
+    def drains(self) -> dict[str, str]:
+        """What is drained now, after committing it."""
+        for fact in self.inspection.drains(self.state):
+            self.state.apply(fact)
+        self.inspection.settle()
+        return {str(host): why for host, why in self.state.drained.items()}
+
+    def usable(self, host: str = "gpu01") -> list[str | None]:
+        return [slot.gpu for slot in self.inspection.usable(list(self.fleet.members[HostName(host)].slots))]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def failed(attempt: AttemptId) -> events.Fact:
+    return facts.exit_of(attempt, code=1, duration=2.0)
+
+
+def succeeded(attempt: AttemptId) -> events.Fact:
+    return facts.exit_of(attempt, code=0, duration=500.0)
+
+
+def test_card_that_fell_off_the_bus_is_drained_and_said_once(desk: Desk) -> None:
+    for _ in range(2):
+        desk.see("gpu01", gpu_exit=15, gpu_error="nvidia-smi: GPU 0000:02:00.0 is lost")
+        assert desk.drains() == {f"gpu01:{gpus.uuid(2)}": "nvidia-smi: GPU 0000:02:00.0 is lost"}
+    assert desk.usable() == ["0"]
+    assert sum("burnish undrain" in sentence for sentence in desk.said) == 1
+    desk.state.apply(events.HostUndrained(f"gpu01:{gpus.uuid(2)}", "alice"))
+    assert desk.usable() == ["0", "1"]
+
+
+def test_gpu_is_drained_by_its_index_too(desk: Desk) -> None:
+    desk.state.apply(events.HostDrained("gpu01:1", "", "alice"))
+    assert desk.usable() == ["0"]
+
+
+def test_gpu_that_kills_three_jobs_alone_is_drained(desk: Desk) -> None:
+    desk.attempt(failed, slot=1)
+    desk.attempt(succeeded, slot=0)
+    desk.attempt(failed, slot=1)
+    assert desk.drains() == {}
+    desk.attempt(failed, slot=1)
+    assert desk.drains() == {f"gpu01:{gpus.uuid(2)}": "three jobs in a row died on it within a minute, the last was 4"}
+    assert desk.usable() == ["0"]
+
+
+def test_slot_lost_in_a_race_is_let_be_without_a_word_and_the_host_looked_at(desk: Desk) -> None:
+    desk.links[GPU01].sent.clear()
+    desk.attempt(lambda attempt: events.AttemptVoided(attempt, "taken", busy=True), slot=1)
+    assert desk.usable() == ["0"] and desk.usable("gpu02") == ["0", "1"]
+    assert desk.links[GPU01].sent == [{"type": "look"}] and desk.said == []
+    assert desk.state.jobs[JobId(1)].reason == ""
+
+
+def test_host_that_can_run_nothing_is_stopped_and_others_go_on(desk: Desk) -> None:
+    ends = [
+        lambda attempt: events.AttemptVoided(attempt, "no such program", refused=True),
+        lambda attempt: facts.exit_of(attempt, code=127, duration=0.1),
+        lambda attempt: facts.exit_of(attempt, code=127, duration=0.1, not_started="no interpreter"),
+    ]
+    for end in ends:
+        assert desk.fleet.takes_jobs(GPU01, {})
+        desk.attempt(end)
+    assert not desk.fleet.takes_jobs(GPU01, {}) and desk.fleet.takes_jobs(HostName("gpu02"), {})
+    assert not desk.fleet.hopeless
+    assert "gpu01 gets no more jobs of this run" in desk.said[-1]
+
+
+def test_cancelled_jobs_speak_against_nothing(desk: Desk) -> None:
+    for _ in range(4):
+        desk.attempt(lambda attempt: facts.exit_of(attempt, code=127, duration=0.1, cancelled=True))
+    assert desk.fleet.takes_jobs(GPU01, {})
+
+
+def test_hosts_are_looked_at_again_after_a_while(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.inspection.watch()
+    assert [link.sent for link in desk.links.values()] == [[{"type": "look"}]] * 2
+    desk.inspection.watch()
+    assert len(desk.links[GPU01].sent) == 1
+    later = time.monotonic() + inspection.LOOK
+    monkeypatch.setattr(inspection.time, "monotonic", lambda: later)
+    desk.inspection.watch()
+    assert len(desk.links[GPU01].sent) == 2
+
+
+def test_why_jobs_wait_is_said_each_minute(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.see("gpu01", card(1, processes=[{"pid": 1, "user": "bob", "memory": 2}]), card(2, held=True, alone=True))
+    desk.state.apply(events.HostDrained("gpu02", "new disk", "alice"))
+    desk.inspection.name_idle(7)
+    assert desk.said == []
+    now = time.monotonic()
+    monkeypatch.setattr(inspection.time, "monotonic", lambda: now + 61)
+    desk.inspection.name_idle(7)
+    desk.inspection.name_idle(7)
+    assert desk.said == [
+        "7 jobs wait, and nothing can start:\n  gpu01, GPU 0: bob uses it (0.0 GiB)\n"
+        "  gpu01, GPU 1: another burnish job has it\n  gpu02: drained: new disk"
+    ]
