@@ -163,7 +163,8 @@ def host_json(standing: Standing) -> dict[str, object]:
 def gpu_json(standing: Standing, gpu: GpuSeen) -> dict[str, object]:
     """One GPU of docs/status-json.md."""
     jobs = [int(attempt.id.job) for attempt in standing.on(gpu)]
-    return {**asdict(gpu), "jobs": jobs, "free": standing.is_free(gpu)}
+    shown = {name: value for name, value in asdict(gpu).items() if name not in ("was_held", "holders", "pci")}
+    return {**shown, "jobs": jobs, "free": standing.is_free(gpu)}
 
 
 def word(standing: Standing) -> str:
