@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from burnish.core.gpus import occupied
 from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt
 from burnish.core.sighting import GpuSeen, Sighting
@@ -53,11 +54,8 @@ class Standing:
 
     def is_busy(self, gpu: GpuSeen) -> bool:
         """True if somebody beside burnish uses `gpu` now, by the measure of the inventory."""
-        rule = self.host.busy
-        if rule is None or gpu.held or self.on(gpu):
-            return False
-        used = (gpu.memory_used or 0) > rule.max_mem_mib or (gpu.util or 0) > rule.max_util
-        return used or bool(gpu.processes)
+        me = "" if self.seen is None else self.seen.user
+        return not self.on(gpu) and bool(occupied(gpu, self.host.busy, me))
 
     @property
     def free_workers(self) -> int:
