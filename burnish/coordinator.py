@@ -145,13 +145,14 @@ class Coordinator:
             own = None if self._plan.workers is None else tuple(Slot(host.name, n) for n in range(self._plan.workers))
             self._fleet.add(host, slots=own)
         self._preparation.start()
+        self._adopt()
 
     def _finished(self) -> bool:
         if self.outcome.stopped_by is not None or time.monotonic() >= self._deadline:
             return True
         if self._plan.until is not None:
             return not self._proposals and self._plan.until(self._journal.state)
-        if self._proposals or self._mine():
+        if self._proposals or self._mine() or self._orphaned():
             return False
         if not self._projection.readable and not self.outcome.claimed:
             return True  # nothing runs, and nothing can be started: the user is told to mend the table
@@ -386,6 +387,17 @@ class Coordinator:
                 self._fleet.add(Host.from_entry({**attempt.entry, "name": attempt.host}), starts=False)
         if self._gone:
             self._commit(self._adoptions)
+
+    def _orphaned(self) -> bool:
+        """True if attempts of coordinators that are gone wait for their host to answer, and then for this run."""
+        orphans = (attempt for attempt in self._journal.state.open.values() if attempt.by in self._gone)
+        members = ((attempt, self._fleet.members.get(attempt.host)) for attempt in orphans)
+        return any(
+            member is not None
+            and member.refused is None
+            and (member.link.welcome is None or self._fleet.holds(attempt))
+            for attempt, member in members
+        )
 
     def _adoptions(self, state: State) -> list[Fact]:
         orphans = (a for a in state.open.values() if a.by in self._gone and self._may_hold(a))

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 LOCAL = HostName("localhost")
 STATE_DIR = "~/.burnish"
 SHOWN_COMMANDS = 5
+UNOBEYED = ("GPUS", "HOSTS", "TIME_LIMIT", "RETRIES", "AFTER")  # control columns that are read and checked only
 CANCEL_LIMIT = 20.0  # s beyond the grace in which a host has to say that a job is gone
 
 Say = Callable[[str], None]
@@ -104,7 +105,7 @@ class Session:
         opened = events.TableOpened(secrets.token_hex(8), found.columns, time.time())
         if not self.journal.create([opened, *adopted.facts, self.projection.begin(found, adopted.ids)]):
             return False
-        for notice in adopted.notices:
+        for notice in (*adopted.notices, *map(str, found.problems)):
             self.say(notice)
         self.settle()
         return True
@@ -155,7 +156,7 @@ class Session:
     def hold(self, ids: frozenset[JobId] | None) -> None:
         """Keep jobs out and say so."""
         wish = self._wish(lambda state: verbs.hold(state, self.jobs(ids)))
-        self.say(f"{jobs(wish.done)} on HOLD. burnish release lets them go on." if wish.done else "No job was held.")
+        self.say(f"{jobs(wish.done)} on HOLD. {_to_release(wish.done)}" if wish.done else "No job was held.")
         if wish.alive:
             self.say(f"{jobs(wish.alive)} running and cannot be held; burnish cancel stops a job.")
         self._say_ignored(wish)
@@ -171,11 +172,11 @@ class Session:
         """Stop running jobs and hold waiting ones; returns the attempts whose end could not be seen in time."""
         wish = self._wish(lambda state: verbs.cancel(state, self.jobs(ids), self.me, grace))
         if wish.done:
-            self.say(f"{jobs(wish.done)} waiting, now HOLD. burnish release lets them go on.")
+            self.say(f"{jobs(wish.done)} on HOLD now instead of waiting. {_to_release(wish.done)}")
         if ids is not None:
             self._say_ignored(wish)
         if not wish.attempts:
-            if not wish.done:
+            if not wish.done and ids is None:
                 self.say("Nothing is running or waiting.")
             return []
         began = time.monotonic()
@@ -257,6 +258,15 @@ class Session:
             except BurnishError as error:
                 self.say(f"{error} Its tombstones of this table stay.")
 
+    def name_unobeyed(self) -> None:
+        """Say which control columns of the table are not obeyed yet, so that nobody relies on one."""
+        places = [(self.state.columns.index(name), name) for name in UNOBEYED if name in self.state.columns]
+        used = [name for place, name in places if any(job.cells[place] for job in self.state.listed())]
+        if used:
+            self.say(
+                f"{self.paths.shown}: {', '.join(used)} {'are' if len(used) > 1 else 'is'} not obeyed by this version yet."
+            )
+
     def dry_run(self, plan: Plan) -> Iterator[str]:
         """What the first jobs would run: host, slot, what is added to the environment, command."""
         assert plan.source is not None
@@ -323,6 +333,10 @@ def exit_code(session: Session, outcome: Outcome) -> int:
     if Word.ERROR in words:
         return 1
     return 3 if outcome.no_host and Word.NOT_RUNNING in words else 0
+
+
+def _to_release(ids: Sequence[JobId]) -> str:
+    return f"To let go on: burnish release --job_id {name_ids(ids).replace(' ', '')}"
 
 
 def named(ids: Sequence[JobId]) -> str:

@@ -60,6 +60,7 @@ def run(context: Context, **asked: Any) -> int:
         context.out.lines(opened.dry_run(plan))
         return 0
     source.check(opened.state.columns)
+    opened.name_unobeyed()
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"])
     coordinator = opened.coordinator(plan, voice.hear)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

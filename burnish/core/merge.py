@@ -41,6 +41,7 @@ from burnish.core.events import (
     ReleaseRequested,
     ResetRequested,
 )
+from burnish.core.ids import name_ids
 from burnish.core.jobs import Job, JobId, Word
 from burnish.core.notices import Notices
 from burnish.core.table import CANCEL, Row, Table
@@ -106,11 +107,13 @@ def adopt(theirs: Table) -> Merged:
             marks.append(JobMarked(job, str(Word.HOLD), "was running under another table"))
         elif row.word in (Word.HOLD, CANCEL):
             marks.append(HoldRequested(job, "CANCELLED" if row.word == CANCEL else ""))
-    running = sum(row.usable and row.word == Word.RUNNING for row in theirs.rows)
+    running = [mark.job for mark in marks if isinstance(mark, JobMarked) and mark.word == Word.HOLD]
     if running:
+        which = name_ids(running).replace(" ", "")
         notices.append(
-            f"{theirs.name}: {running} job{'s were' if running > 1 else ' was'} RUNNING under another table and "
-            f"{'are' if running > 1 else 'is'} HOLD now. To go on: burnish release; to run from the start: burnish reset."
+            f"{theirs.name}: {len(running)} job{'s were' if len(running) > 1 else ' was'} RUNNING under another table and "
+            f"{'are' if len(running) > 1 else 'is'} HOLD now. To run them again, once nothing of theirs runs any more: "
+            f"burnish release --job_id {which}"
         )
     return Merged([JobsAdded(theirs.columns, tuple(rows)), *marks] if rows else [], notices, ids)
 

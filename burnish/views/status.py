@@ -14,6 +14,7 @@ from burnish.views.snapshot import JobRow, Snapshot
 from burnish.views.tables import Column, Table
 
 SCHEMA = 1
+LONGEST_REASON = 72  # columns; `explain`, `view` and --json have the whole of it
 LONG = 40  # rows; a longer table is shown in part
 SHARES = {
     Word.RUNNING: 20,
@@ -145,7 +146,7 @@ def _table(snapshot: Snapshot, rows: Sequence[JobRow]) -> Table:
         [
             str(row.id),
             row.word.value,
-            "" if row.reason == UNREMARKABLE else row.reason,
+            "" if row.reason == UNREMARKABLE else tables.cut(row.reason, LONGEST_REASON),
             row.host,
             ",".join(row.gpus),
             str(row.attempt or ""),

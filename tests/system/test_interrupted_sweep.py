@@ -58,3 +58,16 @@ def test_killed_supervisors_cost_their_jobs_another_attempt_each(sweep: Sweep) -
     needed = sweep.check(attempts=3)
     assert sum(needed.values()) == JOBS
     assert needed["1"] >= JOBS - killed
+
+
+def test_a_run_with_nothing_to_start_takes_back_what_a_killed_one_left(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 4, "1.5")
+    try:
+        run = sweep.start("--num_workers", "4")
+        wait_for(lambda: started(sweep) == 4, lambda: started(sweep))
+        run.kill()
+        run.wait()
+        assert sweep.finish("--num_workers", "4") == 1
+        assert sweep.check() == {"1": 4}
+    finally:
+        sweep.stop()
