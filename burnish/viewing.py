@@ -79,7 +79,7 @@ def _show(
     position = _copy(shown, 0 if tail is None else _start_of_tail(shown, tail))
     if follow:
         _follow(session, attempt, fetch, shown, position)
-    if shown == log and errors.exists() and errors.stat().st_size:
+    elif shown == log and errors.exists() and errors.stat().st_size:
         session.say(f"(Job {job.id} wrote to stderr, too: burnish view {job.id} --stderr)")
 
 
