@@ -41,6 +41,7 @@ from burnish.store.presence import Presence
 
 TURN = 0.25  # s between two looks at the journal, the table and the clock when nothing is heard
 TROUBLE = 10.0  # s without new starts on a host that could start nothing
+ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptVoided)
 SILENCE = 60.0  # s between two sentences about the same silent host
 
 
@@ -263,12 +264,14 @@ class Coordinator:
     def _free(self) -> list[Slot]:
         """The slots on which something may be started now, as many as may still be."""
         state = self._journal.state
-        mine = self._mine()
+        # What this turn commits as ended leaves its slot to a claim in the same commit: one wait for the disk, not two.
+        ending = {attempt for attempt, fact in self._proposals.items() if isinstance(fact, ENDS)}
+        mine = [attempt for attempt in self._mine() if attempt.id not in ending]
         free: list[Slot] = []
         for member in self._fleet.ready(time.monotonic(), state.drained):
             name = member.host.name
             others = mine if self._plan.workers is not None else state.open.values()
-            there = [attempt for attempt in others if attempt.host == name]
+            there = [attempt for attempt in others if attempt.host == name and attempt.id not in ending]
             free.extend(self._inspection.usable(free_slots(member.slots, there, self._preparation.slots(name))))
         busy = len(self._preparation)
         limits = [len(free)]
