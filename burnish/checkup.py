@@ -1,7 +1,6 @@
 """`burnish check`: visits every host as a run would, starts a tiny job there, hangs up, and looks whether the job lives.
 
-The rules are `core.health`. A visit leaves nothing behind but an empty mark where its scratch table was, and the tiny job ends by
-itself should the second connection fail.
+The rules are `core.health`. A visit leaves nothing behind, and the tiny job ends by itself should the second connection fail.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ def _remove(conversation: Conversation, attempt: str) -> None:
     answer = conversation.ask({"type": "cancel", "attempt": attempt, "grace": 0.0, "by": "burnish check"}, "status")
     while answer["status"] in ("starting", "running"):
         answer = conversation.hear("status", about="cancel")
-    conversation.ask({"type": "clean"}, "cleaned")
+    conversation.ask({"type": "clean", "mark": False}, "cleaned")  # no start is on its way that a mark would stop
 
 
 def _way_to(host: Host) -> tuple[str, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from burnish import leftovers
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.jobs import AttemptId
@@ -94,7 +95,7 @@ def _close(session: Session, unreachable: Sequence[AttemptId]) -> None:
 
     if session.state.closed_by is None:
         session.journal.commit(decide)
-    session.forget_on_hosts()
+    leftovers.remove(session.state, session.say)
 
 
 def _remove_journal(paths: Paths, keep_db: bool) -> None:

@@ -101,6 +101,8 @@ def _make_room(paths: Paths, say: Say, force: bool) -> None:
 
 def _close_journal(paths: Paths, say: Say) -> None:
     """Close the journal of the older table and put it aside, unless somebody works on that."""
+    from burnish import leftovers  # what talks to hosts takes long to import
+
     session = Session.bare(paths, say)
     session.journal.open()
 
@@ -115,7 +117,7 @@ def _close_journal(paths: Paths, say: Say) -> None:
 
     if session.state.closed_by is None:
         session.journal.commit(close)
-    session.forget_on_hosts()
+    leftovers.remove(session.state, say)
     backup = paths.root.with_name(f"{paths.root.name}.{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}.bak")
     try:
         paths.root.rename(backup)

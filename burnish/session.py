@@ -26,7 +26,7 @@ from burnish.core.slots import slots_of
 from burnish.core.spec import GRACE
 from burnish.core.state import Phase, State, phase
 from burnish.core.verbs import Wish
-from burnish.errors import BurnishError, TableClosed, UsageError, printable
+from burnish.errors import TableClosed, UsageError, printable
 from burnish.plan import Outcome, Plan
 from burnish.projection import Projection
 from burnish.runners.refusal import RunnerRefused
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from burnish.runners.sources import CommandSource
 
 LOCAL = HostName("localhost")
-STATE_DIR = "~/.burnish"
 SHOWN_COMMANDS = 5
 UNOBEYED = ("GPUS", "HOSTS", "TIME_LIMIT", "RETRIES", "AFTER")  # control columns that are read and checked only
 CANCEL_LIMIT = 20.0  # s beyond the grace in which a host has to say that a job is gone
@@ -246,17 +245,6 @@ class Session:
         from burnish.remote.reach import transport
 
         return Link(host.name, transport(host, self.say), self.state.table, host.state_dir, report)
-
-    def forget_on_hosts(self) -> None:
-        """Let the hosts of this table remove what they keep of it. Where one does not answer, its tombstones stay, harmlessly."""
-        if any(attempt.host for job in self.state.jobs.values() for attempt in job.attempts):
-            try:
-                from burnish.remote import conversation
-                from burnish.remote.transport import LocalTransport
-
-                conversation.ask(LocalTransport(), self.state.table, STATE_DIR, {"type": "clean"}, "cleaned")
-            except BurnishError as error:
-                self.say(f"{error} Its tombstones of this table stay.")
 
     def name_unobeyed(self) -> None:
         """Say which control columns of the table are not obeyed yet, so that nobody relies on one."""

@@ -32,6 +32,7 @@ RANKS = {
     "survey": 5,
     "fetching": 5,
     "hearing": 6,
+    "leftovers": 6,
     "inspection": 6,
     "roster": 6,
     "plan": 7,

@@ -70,6 +70,7 @@ LOOK_INTERVAL = 0.25  # s between looks at attempts whose end the kernel does no
 READ_SIZE = 1 << 16  # bytes
 NVIDIA_SMI_LIMIT = 20.0  # s for one reading of the GPUs
 LOOK_PATIENCE = 10.0  # s after which a look is answered without the reading that it waits for
+MARK_KEPT = 30 * 86400.0  # s that the mark of a table that was cleaned away stays; no start is on its way for longer
 PICKS_PER_TURN = 16  # requests served before news of attempts goes out
 
 # Left to a terminal, a login or a batch system, these would end a supervisor and so lose a verdict.
@@ -1729,7 +1730,11 @@ class Agent:
         self._state_file = _identity(path)
         self._state_id = str((read_record(path) or {}).get("state_id"))
         self._attempts = os.path.join(self._home, "attempts")
-        os.makedirs(os.path.join(self._attempts, table), 0o700, exist_ok=True)
+        os.makedirs(self._attempts, 0o700, exist_ok=True)
+        try:
+            os.mkdir(os.path.join(self._attempts, table), 0o700)
+        except FileExistsError:
+            pass  # or the mark of a table that was cleaned away
         self._keep_source()
 
     def _keep_source(self) -> None:
@@ -2060,10 +2065,16 @@ class Agent:
                 os.rmdir(folder)
             except OSError:
                 left = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        if not left and not os.path.exists(folder):
+        if not left and request.get("mark", True) and not os.path.exists(folder):
             # A file in its place: a start that is still on its way finds no folder to be made in.
             os.close(os.open(folder, os.O_WRONLY | os.O_CREAT, 0o600))
+        self._remove_old_marks()
         self._send("cleaned", left=left)
+
+    def _remove_old_marks(self) -> None:
+        for mark in os.scandir(self._attempts):
+            if mark.is_file(follow_symlinks=False) and time.time() - mark.stat().st_mtime > MARK_KEPT:
+                _unlink(mark.path)
 
     def _remove(self, place: Place) -> bool:
         standing = settle(place, self._incarnation)

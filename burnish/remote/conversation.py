@@ -69,9 +69,3 @@ class Conversation:
     def _end(self) -> None:
         self._watchdog.cancel()
         self._channel.close()
-
-
-def ask(transport: Transport, table: str, state_dir: str, question: dict[str, Any], answer: str) -> dict[str, Any]:
-    """One question to one host: the first frame of type `answer`. Raises HostRefused or HostUnreachable."""
-    with Conversation(transport, table, state_dir) as conversation:
-        return conversation.ask(question, answer)

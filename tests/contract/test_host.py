@@ -386,6 +386,19 @@ def test_clean_removes_what_has_ended_and_names_what_runs(link: AgentClient, hos
     link.send("start", attempt=late, spec={"argv": host.ledger_job(), "cwd": "/"})
     assert "cleaned" in link.wait(lambda frame: frame["type"] == "refused")["why"]
     assert link.statuses() == {} and host.runs() == 0
+    again = host.connect()
+    assert again.ask("clean", "cleaned")["left"] == [], "as an interrupted clean does"
+
+
+def test_mark_of_a_cleaned_table_goes_after_a_month_and_is_not_made_where_none_is_needed(host: OneHost) -> None:
+    link = host.connect()
+    attempts = host.folder_of(new_attempt()).parent.parent
+    old, young = attempts / "old-table", attempts / "young-table"
+    old.touch()
+    young.touch()
+    os.utime(old, (0, time.time() - 31 * 86400))
+    assert link.ask("clean", "cleaned", mark=False)["left"] == []
+    assert [path.name for path in attempts.iterdir()] == [young.name]
 
 
 # -- what dies, and what does not ----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import gpus
 from tests.support.gated import Gated
-from tests.support.hosts import ACCOUNT, UID, Bench, alive
+from tests.support.hosts import ACCOUNT, UID, Bench, RemoteHost, alive
 from tests.support.waiting import wait_for
 
 
@@ -131,6 +131,7 @@ def test_check_of_a_healthy_host_leaves_nothing_running(bench: Bench, table: Gat
             assert part in told, (part, told)
     assert "reached via gpu1" in texts(found["gpu2"]) and "via" not in texts(found["gpu1"])
     assert not any("sleep" in _command(pid) for host in bench.hosts.values() for pid in host.processes())
+    assert [kept(host) for host in bench.hosts.values()] == [[], []]
 
 
 def test_check_names_what_is_wrong_and_the_remedy(bench: Bench, table: Gated) -> None:
@@ -323,6 +324,75 @@ def test_view_fetches_from_no_other_machine(bench: Bench, table: Gated) -> None:
     done = table.burnish("view", "0")
     assert done.stdout == "at home\n"
     assert "another machine answers under its name" in done.stderr
+
+
+# -- clean -------------------------------------------------------------------------------------------------------------
+
+
+def kept(host: RemoteHost) -> list[str]:
+    """What a host keeps of attempts, below its folder for them."""
+    [attempts] = host.home.glob(".burnish/*/attempts")
+    return sorted(str(path.relative_to(attempts)) for path in attempts.rglob("*") if path.name != "look")
+
+
+def finished(table: Gated) -> None:
+    """Every job has run."""
+    table.open(*range(6))
+    table.burnish("run", "--hosts", "lab.yaml", "--command", "python3 job.py")
+
+
+def test_clean_reaches_the_hosts_without_an_inventory(bench: Bench, table: Gated) -> None:
+    host = bench.add("gpu2")
+    table.inventory("gpu1", "gpu2")
+    finished(table)
+    assert any(path.endswith("final.json") for path in kept(host))
+    (table.folder / "lab.yaml").unlink()
+    assert table.burnish("clean", "--yes").stderr == "Removed 12 log files. burnish.db is gone.\n"
+    for host in bench.hosts.values():
+        [mark] = kept(host)
+        assert "/" not in mark, "a file for the table, and nothing in it"
+
+
+def test_clean_names_a_host_that_does_not_answer_and_what_to_do(bench: Bench, table: Gated) -> None:
+    bench.add("gpu2")
+    table.inventory("gpu1", "gpu2")
+    finished(table)
+    bench.hosts["gpu2"].stop()
+    said = table.burnish("clean", "--yes").stderr
+    [folder] = {path.split("/")[0] for path in kept(bench.hosts["gpu2"])}
+    assert "Connection refused. What gpu2 keeps of this table stays there.\n" in said
+    assert f"hint: on gpu2: rm -r ~/.burnish/*/attempts/{folder}\n" in said and "gpu1" not in said
+    assert not (table.folder / "burnish.db").exists()
+    assert kept(bench.hosts["gpu1"]) == [folder]
+
+
+def test_clean_leaves_another_machine_of_that_name_alone(bench: Bench, table: Gated) -> None:
+    finished(table)
+    host = bench.hosts["gpu1"]
+    before = kept(host)
+    [state_id] = host.home.glob(".burnish/*/state_id")
+    state_id.write_text('{"state_id": "of another"}')
+    assert "gpu1: another machine answers under its name" in table.burnish("clean", "--yes").stderr
+    assert kept(host) == before
+
+
+def test_clean_that_was_interrupted_is_repeated_on_the_hosts(bench: Bench, table: Gated) -> None:
+    finished(table)
+    logs = table.folder / "burnish_log" / "burnish"
+    in_the_way = next(logs.glob("*.err"))
+    in_the_way.unlink()
+    in_the_way.mkdir()
+    assert "burnish clean goes on" in table.burnish("clean", "--yes", code=2).stderr
+    in_the_way.rmdir()
+    assert table.burnish("clean", "--yes").stderr.endswith("burnish.db is gone.\n")
+
+
+def test_clean_says_what_still_runs_on_a_host_that_was_forgotten(bench: Bench, table: Gated) -> None:
+    table.orphan(1)
+    table.burnish("forget", "gpu1")
+    said = table.burnish("clean", "--yes").stderr
+    assert "gpu1: job 0 still runs there. What gpu1 keeps of this table stays there.\n" in said
+    table.open(0)
 
 
 # -- explain -------------------------------------------------------------------------------------------------------
