@@ -15,7 +15,7 @@ import click
 
 import burnish
 from burnish.cli import create, hosts, look, options, run, steer
-from burnish.errors import BurnishError, printable
+from burnish.errors import BurnishError, InternalError, printable
 
 
 class Commands(click.Group):
@@ -83,6 +83,8 @@ def outcome(arguments: list[str]) -> int:
         result = cli.main(arguments, prog_name="burnish", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except InternalError as error:
+        return _broke(error, str(error))
     except BurnishError as error:
         say(f"error: {error}")
         if error.hint:
@@ -101,17 +103,19 @@ def outcome(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more as it exits
         return 141
     except Exception as error:
-        say(
-            f"error: burnish broke ({type(error).__name__}: {error}). This is a defect in burnish; running jobs are not affected."
-        )
-        say(f"hint: please report it, with the details in {_keep(error)}")
-        return 4
+        return _broke(error, f"{type(error).__name__}: {error}")
 
 
 def say(text: str) -> None:
     """Lines to stderr, control characters escaped."""
     for line in text.split("\n"):
         print(printable(line, 2000), file=sys.stderr)  # noqa: T201
+
+
+def _broke(error: Exception, what: str) -> int:
+    say(f"error: burnish broke ({what}). This is a defect in burnish; running jobs are not affected.")
+    say(f"hint: please report it, with the details in {_keep(error)}")
+    return 4
 
 
 def _keep(error: BaseException) -> str:

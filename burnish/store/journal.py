@@ -6,11 +6,13 @@ system and on every NFS: of several authors exactly one gets the number, and the
 decide again on the state as it is now. No lock is needed to be right; a crash leaves a whole commit or none; a reader needs no
 permission from anyone. (The scheme is the put-if-absent log of Delta Lake, Armbrust et al., VLDB 2020.)
 
-Four details carry the weight. The file is synced *before* it is linked, so no name ever leads to half a commit; its folder is
-synced before anyone acts on it. After an ambiguous error (NFS may repeat a request whose answer was lost) the number is read
-back and the commit's own id compared. News is found by listing the folder, never by probing a name: over NFSv4.2 a probe for a
-missing name is answered from a cache for half a minute. And all names are resolved from the folder that was opened, so that a
-process which slept through `clean` and a new `create` can write into nobody else's journal.
+Six details carry the weight. Facts are tried out before they are published (`core.trial`): a commit that the state machine
+refuses would stop everybody who reads it, for good. A checksum tells a commit from what a disk made of it, which is named and
+never believed. The file is synced *before* it is linked, so no name ever leads to half a commit; its folder is synced before
+anyone acts on it. After an ambiguous error (NFS may repeat a request whose answer was lost) the number is read back and the
+commit's own id compared. News is found by listing the folder, never by probing a name: over NFSv4.2 a probe for a missing name is
+answered from a cache for half a minute. And all names are resolved from the folder that was opened, so that a process which slept
+through `clean` and a new `create` can write into nobody else's journal.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ from pathlib import Path
 from burnish.core import checkpoint, events
 from burnish.core.events import Fact
 from burnish.core.state import State
-from burnish.errors import StoreError, TableClosed
+from burnish.core.trial import try_out
+from burnish.errors import InternalError, StoreError, TableClosed
 from burnish.store import refusals
+from burnish.store.seal import seal, unseal
 
 COMMITS_PER_FOLDER = 1000
 KEPT_CHECKPOINTS = 2
@@ -70,8 +74,12 @@ class Journal:
             os.fsync(self._home)
         except OSError as error:
             raise self._refused("", error) from None
+        made = State()
+        for fact in facts:
+            made.apply(fact)
         if published := self._publish(1, facts):
-            self._apply(1, facts)
+            self.state = made
+            self._count(1, facts)
         return published
 
     def open(self) -> None:
@@ -87,8 +95,7 @@ class Journal:
             raise self._refused("", error) from None
         for name in self._checkpoints():
             try:
-                lines = self._content(name).decode("ascii").splitlines()
-                self.state, self.number = checkpoint.load(lines)
+                self.state, self.number = checkpoint.load(unseal(self._content(name)))
                 break
             except (OSError, ValueError):
                 continue  # a checkpoint only shortens the replay; the commits say the same
@@ -118,10 +125,18 @@ class Journal:
             folder = _folder_name(self.number + 1)
             # A listing is not a snapshot: it may show a commit and miss the one before, which is there all the same.
             for number in range(self.number + 1, max(self._newest(folder), known) + 1):
-                self._apply(number, self._read(number)[1])
+                self._follow(number)
                 applied += 1
             if _folder_name(self.number + 1) == folder:
                 return applied
+
+    def _follow(self, number: int) -> None:
+        """Apply a commit that is there."""
+        facts = self._read(number)[1]
+        try:
+            self._apply(number, facts)
+        except (InternalError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise self._damaged(number, f"it cannot follow on what was before: {error}") from None
 
     def _newest(self, folder: str) -> int:
         try:
@@ -153,20 +168,14 @@ class Journal:
                 if attempt == 3 or error.errno not in (errno.ESTALE, errno.ENOENT):
                     raise self._refused(name, error) from None
         try:
-            lines = content.decode("ascii").splitlines()
-            if not lines:
-                raise ValueError("it is empty")
+            lines = unseal(content)
             head = json.loads(lines[0])
             facts = [events.from_json(line) for line in lines[1:]]
-            if head["facts"] != len(facts):
-                raise ValueError(f"{len(facts)} facts where its first line counts {head['facts']}")
             if self.state.table and head["table"] != self.state.table:
                 raise TableClosed(f"{self.shown}: its journal now belongs to another table. Nothing more is written.")
             return head["commit"], facts
         except (ValueError, LookupError, TypeError) as error:
-            raise StoreError(
-                f"{self.root / name} is damaged ({error}). Nothing is written to this table any more."
-            ) from None
+            raise self._damaged(number, str(error)) from None
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -181,6 +190,7 @@ class Journal:
             facts = list(decide(self.state))
             if not facts:
                 return facts
+            try_out(self.state, facts)
             if self._publish(self.number + 1, facts):
                 self._apply(self.number + 1, facts)
                 return facts
@@ -190,12 +200,12 @@ class Journal:
         """True if `facts` are now commit `number`, on disk; False if that number is somebody else's."""
         commit = secrets.token_hex(8)
         table = self.state.table or getattr(facts[0], "table", "")
-        head = {"commit": commit, "table": table, "by": self.author, "at": self._clock(), "facts": len(facts)}
+        head = {"commit": commit, "table": table, "by": self.author, "at": self._clock()}
         text = "".join(f"{line}\n" for line in [json.dumps(head), *map(events.to_json, facts)])
         private = f"tmp/{commit}"
         try:
             self._ready(_folder_name(number))
-            self._write_synced(private, text.encode("ascii"))
+            self._write_synced(private, seal(text))
             published = self._link(private, number, commit)
             if published:
                 self._sync_folder(_folder_name(number))
@@ -230,6 +240,9 @@ class Journal:
     def _apply(self, number: int, facts: Sequence[Fact]) -> None:
         for fact in facts:
             self.state.apply(fact)
+        self._count(number, facts)
+
+    def _count(self, number: int, facts: Sequence[Fact]) -> None:
         self._news.extend(facts)
         self.number = number
         self._since_checkpoint += len(facts)
@@ -243,7 +256,7 @@ class Journal:
         private = f"tmp/{secrets.token_hex(8)}"
         lines = "".join(f"{line}\n" for line in checkpoint.dump(self.state, self.number))
         try:
-            self._write_synced(private, lines.encode("ascii"))
+            self._write_synced(private, seal(lines))
             name = f"checkpoint-{self.number:08d}.jsonl"
             os.rename(private, name, src_dir_fd=self._home, dst_dir_fd=self._home)
             self._since_checkpoint = 0
@@ -307,6 +320,13 @@ class Journal:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def _damaged(self, number: int, why: str) -> StoreError:
+        return StoreError(
+            f"{self.root / _commit_name(number)} is damaged ({why}). Nothing is written to this table any more.",
+            hint=f"put the file back from a backup; or go on with the states that {self.shown} shows, without reasons, logs and "
+            f"attempts so far, and with what is RUNNING as HOLD: mv {self.root} {self.root}.damaged",
+        )
 
     def _refused(self, name: str, error: OSError) -> StoreError:
         where = self.root / name

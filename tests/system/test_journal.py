@@ -17,9 +17,10 @@ from support.piped import Piped
 
 from burnish.core import events
 from burnish.core.state import State
-from burnish.errors import StoreError, TableClosed
+from burnish.errors import InternalError, StoreError, TableClosed
 from burnish.store import journal as module
 from burnish.store.journal import Journal
+from burnish.store.seal import MARK, seal
 
 SCRIPT = "journal_process.py"
 SYSCALLS = ("openat", "write", "fsync", "linkat", "unlinkat", "mkdirat", "renameat", "getdents64")
@@ -150,9 +151,17 @@ def test_a_checkpoint_shortens_replay_and_two_are_kept(root: Path, monkeypatch: 
     assert digest(opened(str(root), "late")) == digest(writer)
 
 
+def flipped(data: bytes) -> bytes:
+    """One bit of a digit is another one."""
+    place = data.index(b'"next_id":') + len(b'"next_id":')
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
-    "damage", [b"", b"\0" * 300, b"{}\n", b"\xff\xfe", None], ids=["empty", "zeros", "not one", "not ASCII", "torn"]
+    "damage",
+    [b"", b"\0" * 300, b"{}\n", b"\xff\xfe", seal("{}\n"), None],
+    ids=["empty", "zeros", "not one", "not ASCII", "of nothing", "flipped"],
 )
 def test_a_damaged_checkpoint_is_as_good_as_none(root: Path, damage: bytes | None) -> None:
     writer = created(root, 3)
@@ -160,7 +169,7 @@ def test_a_damaged_checkpoint_is_as_good_as_none(root: Path, damage: bytes | Non
         writer.commit(lambda state, number=number: pair(state, f"host{number}"))  # type: ignore[misc]
         writer.checkpoint()
     for path in root.glob("checkpoint-*"):
-        path.write_bytes(path.read_bytes()[:-9] if damage is None else damage)
+        path.write_bytes(flipped(path.read_bytes()) if damage is None else damage)
     (root / "checkpoint-00000099.jsonl").mkdir()
     assert digest(opened(str(root), "late")) == digest(writer)
 
@@ -297,12 +306,23 @@ def test_a_full_disk_leaves_nothing_behind_that_fills_it(prepared: Path) -> None
     ("damage", "why"),
     [
         (lambda text: b"", "it is empty"),
-        (lambda text: text[:-12], "Expecting"),
-        (lambda text: text.rpartition(b'{"fact"')[0], "1 facts where its first line counts 2"),
-        (lambda text: b"\0" * len(text), ""),
-        (lambda text: b"\xff" + text, ""),
-        (lambda text: b"[]\n", ""),
-        (lambda text: b'{"facts":0}\n', ""),
+        (lambda text: text[:-12], "checksum"),
+        (lambda text: text[:-1], "checksum"),
+        (lambda text: text.rpartition(b'{"fact"')[0], "checksum"),
+        (lambda text: text.replace(b"gpu01", b"gpu00"), "checksum"),
+        (lambda text: text.replace(b"crc32", b"crc33"), "checksum"),
+        (lambda text: b"\0" * len(text), "checksum"),
+        (lambda text: b"[]\n", "checksum"),
+        (lambda text: seal("[]\n"), "Expecting"),
+        (lambda text: seal('{"commit":"1"}\n'), "table"),
+        (
+            lambda text: seal('{"commit":"1","table":"0123456789abcdef"}\n{"fact":"HostDrained"}\n'),
+            "malformed HostDrained",
+        ),
+        (
+            lambda text: seal('{"commit":"1","table":"0123456789abcdef"}\n{"fact":"ResetRequested","job":7}\n'),
+            "it cannot follow on what was before: there is no job 7",
+        ),
     ],
 )
 def test_a_damaged_commit_is_named_and_stops_everything(root: Path, damage: object, why: str) -> None:
@@ -316,12 +336,24 @@ def test_a_damaged_commit_is_named_and_stops_everything(root: Path, damage: obje
     assert sentence.startswith(f"{path} is damaged (")
     assert why in sentence
     assert sentence.endswith("). Nothing is written to this table any more.")
+    assert f"mv {root} {root}.damaged" in str(caught.value.hint)
+
+
+def test_a_decision_that_cannot_follow_ends_its_author_and_leaves_the_journal_readable(root: Path) -> None:
+    journal = created(root, 2)
+    before = digest(opened(str(root), "before"))
+    for wrong in ([events.ResetRequested(0), events.ResetRequested(7)], [events.JobMarked(0, "DONE", "")]):
+        with pytest.raises(InternalError):
+            journal.commit(lambda state, wrong=wrong: wrong)  # type: ignore[misc]
+    assert digest(journal) == before == digest(opened(str(root), "late"))
+    journal.commit(lambda state: pair(state, "gpu01"))
+    assert opened(str(root), "later").number == 2
 
 
 def test_a_commit_of_a_newer_burnish_stops_this_one(root: Path) -> None:
     created(root).commit(lambda state: pair(state, "gpu01"))
     path = root / "log" / "00000" / "00000002.jsonl"
-    path.write_text(path.read_text().replace("HostDrained", "HostPraised"))
+    path.write_bytes(seal("{" + path.read_text()[MARK:].replace("HostDrained", "HostPraised")))
     with pytest.raises(StoreError, match='"HostPraised" that this burnish does not know'):
         opened(str(root), "late")
 
@@ -423,6 +455,6 @@ def test_who_slept_through_clean_and_create_leaves_the_new_table_alone(
 def test_a_commit_of_another_table_is_told(root: Path) -> None:
     journal = created(root)
     foreign = root / "log" / "00000" / "00000002.jsonl"
-    foreign.write_text(json.dumps({"commit": "1", "table": "another", "by": "x", "at": 1, "facts": 0}) + "\n")
+    foreign.write_bytes(seal(json.dumps({"commit": "1", "table": "another", "by": "x", "at": 1}) + "\n"))
     with pytest.raises(TableClosed, match="belongs to another table"):
         journal.catch_up()

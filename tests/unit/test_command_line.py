@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from burnish.cli.main import outcome
+from burnish.core import events, verbs
 
 
 @pytest.fixture
@@ -71,3 +73,22 @@ def test_a_state_may_be_typed_in_any_case(table: Path, capsys: pytest.CaptureFix
 def test_options_accept_dashes(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert outcome(["status", "--job-id", "1", "--no-color"]) == 0
     assert "1e-4" not in capsys.readouterr().out
+
+
+def test_a_defect_ends_the_command_with_a_report_and_leaves_the_table_usable(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verbs, "hold", lambda state, jobs: verbs.Wish([events.HoldRequested(0), events.JobRemoved(9)]))
+    monkeypatch.setattr(tempfile, "tempdir", str(table.parent))
+    assert outcome(["hold", "--job_id", "0"]) == 4
+    said = capsys.readouterr().err
+    assert (
+        "error: burnish broke (there is no job 9). This is a defect in burnish; running jobs are not affected." in said
+    )
+    [report] = table.parent.glob("burnish-*.txt")
+    assert f"hint: please report it, with the details in {report}" in said
+    assert "Traceback" in report.read_text()
+    monkeypatch.undo()
+    monkeypatch.chdir(table.parent)
+    assert outcome(["status"]) == 0
+    assert "2 jobs: 1 NOT_RUNNING, 1 HOLD" in capsys.readouterr().out

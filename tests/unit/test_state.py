@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from burnish.core import checkpoint, events
 from burnish.core.events import Fact
 from burnish.core.jobs import AttemptId, Job, JobId, Word
 from burnish.core.state import MAX_LOST, TRANSITIONS, IllegalFact, Phase, State, phase, verdict_of
+from burnish.core.trial import try_out
 from burnish.errors import InternalError
 
 ZERO = JobId(0)
@@ -101,6 +103,52 @@ def test_attempts_are_numbered_one_after_the_other(number: int) -> None:
 )
 def test_what_cannot_be_is_refused_as_a_whole(fact: Fact) -> None:
     facts.unchanged(facts.waiting(), fact)
+
+
+@pytest.mark.parametrize(("kind", "before"), PAIRS, ids=lambda value: getattr(value, "__name__", None) or value.value)
+def test_trying_facts_out_says_what_apply_will_do_and_changes_nothing(kind: type[Any], before: Phase) -> None:
+    for make in facts.IN_PHASE[before]:
+        for fact in facts.variants(kind, 0, len(only(make()).attempts)):
+            state, tried = make(), make()
+            for then in ([fact], [fact, fact], [events.HostDrained("gpu01", "", "ann"), fact]):
+                try:
+                    for each in then:
+                        state.apply(each)
+                except IllegalFact as refused:
+                    with pytest.raises(IllegalFact, match=re.escape(str(refused))):
+                        try_out(tried, then)
+                else:
+                    try_out(tried, then)
+                assert facts.contents(tried) == facts.contents(make())
+                state = make()
+
+
+def test_facts_about_the_whole_table_are_tried_out_too() -> None:
+    state = facts.running()
+    state.apply(events.JobsAdded(facts.COLUMNS, ((1, "a", "b"), (2, "a", "b"))))
+    state.apply(events.JobRemoved(2))
+    before = facts.contents(state)
+    attempt = state.open[AttemptId(ZERO, 1)]
+    try_out(
+        state,
+        [
+            events.ColumnsChanged(("--seed", "--new")),
+            events.JobsAdded(("--new",), ((2, "back"), (3, "n"))),
+            events.JobChanged(3, {"--new": "m"}),
+            events.HostForgotten(attempt.host, attempt.state_id, "ann"),
+            events.ResetRequested(0),
+            events.TableClosed("ann"),
+        ],
+    )
+    for refused in (
+        [events.JobsAdded(facts.COLUMNS, ((1, "a", "b"),))],
+        [events.ColumnsChanged(("--seed",)), events.JobChanged(1, {"--lr": "1"})],
+        [events.HostForgotten(attempt.host, attempt.state_id, "ann"), facts.exit_of(attempt.id)],
+        [events.TableClosed("ann"), events.JobRemoved(1)],
+    ):
+        with pytest.raises(IllegalFact):
+            try_out(state, refused)
+    assert facts.contents(state) == before
 
 
 def test_nothing_follows_the_closing_of_a_table() -> None:
