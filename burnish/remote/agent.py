@@ -67,6 +67,7 @@ DONE = "!"  # ends a notice: its supervisor is done with the attempt
 GRACE = 10.0  # s between TERM and KILL, unless asked otherwise
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
 LOOK_INTERVAL = 0.25  # s between looks at attempts whose end the kernel does not announce
+LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot locks
 READ_SIZE = 1 << 16  # bytes
 NVIDIA_SMI_LIMIT = 20.0  # s for one reading of the GPUs
 LOOK_PATIENCE = 10.0  # s after which a look is answered without the reading that it waits for
@@ -497,6 +498,13 @@ def open_common_lock(path: str) -> int:
 
 def hold(wanted: Wanted) -> int:
     """Take a slot's lock. Returns the descriptor; raises SlotTaken, OSError, Refusal."""
+    if not os.path.lexists(wanted.path) and _held_though_removed(wanted.path):
+        raise SlotTaken("%s is taken by another burnish job, whose lock file was removed" % wanted.what)
+    return _hold_file(wanted)
+
+
+def _hold_file(wanted: Wanted) -> int:
+    """Hold the lock that the file of that name is now, whoever holds one that was removed."""
     for _ in range(TRIES):
         descriptor = open_common_lock(wanted.path)
         if _try_lock(descriptor, wanted.alone) and _identity(wanted.path) == _identity(descriptor):
@@ -504,6 +512,12 @@ def hold(wanted: Wanted) -> int:
         os.close(descriptor)
         time.sleep(0.005)
     raise SlotTaken("%s is taken by another burnish job" % wanted.what)
+
+
+def _held_though_removed(path: str) -> bool:
+    """True if a process that we may look at has a lock file open that had this path: cleaners of /var/tmp remove what is old."""
+    lock = os.path.realpath(path)
+    return any(_holds(int(name), lock) for name in os.listdir("/proc") if name.isdigit())
 
 
 def is_held(path: str, alone_only: bool = False) -> bool:
@@ -543,7 +557,10 @@ def held_cpu_slots(state_id: str) -> List[str]:
     """The names of the CPU slot locks of this state folder that somebody holds."""
     prefix = os.path.basename(cpu_lock(state_id, 0))[:-1]
     folder = lock_folder()
-    names = sorted(name for name in os.listdir(folder) if name.startswith(prefix))
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.startswith(prefix))
+    except OSError:
+        names = []  # removed while we run; whoever needs it makes it anew
     return [name for name in names if is_held("%s/%s" % (folder, name))]
 
 
@@ -1162,11 +1179,24 @@ class Supervisor:
 
     def _hold_slots(self) -> None:
         """Take the locks of the slots, which the job inherits. Raises SlotTaken, OSError, Refusal."""
+        for wanted in self._wanted_locks():
+            self._slot_locks.append(_for_the_job(hold(wanted)))
+
+    def _wanted_locks(self) -> List[Wanted]:
+        """The locks that the spec's slots are. Their common folder is there afterwards. Raises OSError, Refusal."""
         locks = self._spec.get("locks") or []
         if any(lock["path"].startswith(gpu_lock_folder() + "/") for lock in locks):
             make_common_folder(gpu_lock_folder())
-        for lock in locks:
-            self._slot_locks.append(_for_the_job(hold(Wanted(lock["path"], lock["what"], lock["alone"]))))
+        return [Wanted(lock["path"], lock["what"], lock["alone"]) for lock in locks]
+
+    def _renew_slot_locks(self) -> None:
+        """Hold locks anew whose files were removed meanwhile: other users cannot see that we hold the old ones."""
+        try:
+            for wanted in self._wanted_locks():
+                if not os.path.lexists(wanted.path):
+                    self._slot_locks.append(_for_the_job(_hold_file(wanted)))
+        except (OSError, Refusal, SlotTaken):
+            pass  # the next look may succeed
 
     def _free_slots(self) -> None:
         while self._slot_locks:
@@ -1247,7 +1277,8 @@ class Supervisor:
 
     def _wait(self, deadline: Optional[float]) -> None:
         """Until a child ends, somebody cancels, or `deadline` (monotonic) comes. The signals are blocked, so none is missed."""
-        left = 1e6 if deadline is None else max(0.0, deadline - time.monotonic())
+        self._renew_slot_locks()
+        left = LOCK_INTERVAL if deadline is None else max(0.0, min(LOCK_INTERVAL, deadline - time.monotonic()))
         heard = signal.sigtimedwait(AWAITED, left)
         if heard is not None and heard.si_signo == signal.SIGUSR1:
             self._cancel = read_record(self._place.file("cancel.json")) or self._cancel

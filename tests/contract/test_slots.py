@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from burnish.remote import agent
 from burnish.remote.transport import LocalTransport
 from tests.support import gpus
 from tests.support.agent_client import AgentClient, Frame, kill
@@ -200,6 +202,26 @@ def test_slot_is_held_while_the_job_lives_though_its_supervisor_was_killed(host:
     kill(job_pid(running))
     link.wait_status(running["attempt"], "ended")
     assert start(link, on_gpu("0"))["status"] == "running"
+
+
+def test_slot_is_held_though_a_cleaner_removed_its_lock(host: OneHost, smi: Path) -> None:
+    """As systemd-tmpfiles does in /var/tmp, under a job of many weeks."""
+    link = host.connect()
+    alone = start(link, {**on_gpu("0"), "cpu": [4]})
+    orphan = start(link, on_gpu("1"))
+    kill(supervisor_pid(orphan))
+    for folder in (host.folder / "gpu-locks", host.locks):
+        shutil.rmtree(folder)
+    assert seen(link)["held"] == []
+    for slots, what in ((on_gpu("0"), "GPU 0"), (on_gpu("1"), "GPU 1"), ({"cpu": [4]}, "CPU slot 4")):
+        why = f"{what} is taken by another burnish job, whose lock file was removed"
+        assert taken(start(host.connect(), slots)) == why
+    os.kill(supervisor_pid(alone), signal.SIGCHLD)  # wakes it, as time would
+    lock = agent.gpu_lock(gpus.uuid(1))
+    wait_for(lambda: agent.is_held(lock), "its supervisor does not hold it anew, for other users to see")
+    assert taken(start(host.connect(), on_gpu("0"))) == "GPU 0 is taken by another burnish job"
+    link.cancel(alone["attempt"])
+    assert start(host.connect(), {**on_gpu("0"), "cpu": [4]})["status"] == "running"
 
 
 def test_next_job_gets_the_slot_as_soon_as_the_last_is_told_to_have_ended(host: OneHost, smi: Path) -> None:
