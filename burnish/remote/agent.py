@@ -1102,6 +1102,16 @@ def leave_session(null: int) -> None:
         os.dup2(null, descriptor)
 
 
+def fork(work: Callable[[], None]) -> None:
+    """Do `work` in a process of its own, which then ends."""
+    if os.fork():
+        return
+    try:
+        work()
+    finally:
+        os._exit(0)
+
+
 class Supervisor:
     """Owns one attempt: from its launch until after its record. The process that calls `run` does nothing else."""
 
@@ -1979,19 +1989,19 @@ class Agent:
 
     def _fork(self, work: Callable[[], None]) -> None:
         """Do `work` in a process of its own that has none of the link's descriptors, so that it cannot hold the link open."""
-        if os.fork():
-            return
-        try:
+        pidfds, crews = list(self._watched), list(self._crews)
+
+        def child() -> None:
             leave_session(self._null)
             os.close(self._notices)
-            for pidfd in self._watched:
+            for pidfd in pidfds:
                 os.close(pidfd)
-            for crew in self._crews:
+            for crew in crews:
                 crew.socket.close()  # or another supervisor would not notice that the agent is gone
             os.umask(self._umask)
             work()
-        finally:
-            os._exit(0)
+
+        fork(child)
 
     def _on_void(self, request: Header) -> None:
         place = self._place(request)
