@@ -112,7 +112,8 @@ class Projection:
 
     def _look_at_table(self, wait: bool) -> list[str]:
         try:
-            seen = self._file.read() if wait else self._file.look(time.monotonic())
+            newest = self._newest()
+            seen = self._file.read(newest=newest) if wait else self._file.look(time.monotonic(), newest)
         except TableMissing:
             self._seen, self._dirty = None, None
             return self._begin_trouble(f"{self._paths.shown}: the file is gone. It is written again from the journal.")
@@ -126,7 +127,7 @@ class Projection:
     def _take_in(self, seen: Seen) -> list[str]:
         self._journal.catch_up()  # whoever put it there has named it first
         self._seen, self._dirty = seen, None
-        newest = next(reversed(self._journal.state.rendered), None)
+        newest = self._newest()
         if seen.sha256 == newest:
             self._table, self._ids = seen.table, _job_ids(self._journal.state, newest)
             return _problems(seen.table)
@@ -164,11 +165,15 @@ class Projection:
                 return []
             return [*merged.facts, _named(theirs, merged.ids)]
 
-        follows = next(reversed(self._journal.state.rendered), None)
+        follows = self._newest()
         self._journal.commit(decide)
         if not merged.refused:
             self._texts.keep(theirs, time.time(), ids=merged.ids, follows=follows, saved=True)
         return merged, base
+
+    def _newest(self) -> str | None:
+        """The text that stands there if nobody has saved: sha256."""
+        return next(reversed(self._journal.state.rendered), None)
 
     def _all_in_doubt(self, state: State) -> Choice:
         """The kept texts are gone (somebody removed them): edits are told from the state as it is, results stay."""

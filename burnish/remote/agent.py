@@ -1918,8 +1918,9 @@ class Agent:
     def _with_devices(self, spec: Record) -> Record:
         """`spec`, and what its slots are on this host: `devices`, and the `locks` to hold. Raises SlotTaken."""
         slots = spec.get("slots") or {}
-        seen = self._gpus.gpus if find_nvidia_smi() else None
-        devices = [resolve_gpu(gpu, seen) for gpu in slots.get("gpus") or ()]
+        wanted = slots.get("gpus") or ()
+        seen = self._gpus.gpus if wanted and find_nvidia_smi() else None
+        devices = [resolve_gpu(gpu, seen) for gpu in wanted]
         locks = [lock for device in devices for lock in gpu_locks(device)]
         locks += [Wanted(cpu_lock(self._state_id, index), "CPU slot %d" % index) for index in slots.get("cpu") or ()]
         described = [{"path": lock.path, "what": lock.what, "alone": lock.alone} for lock in locks]
@@ -2088,14 +2089,15 @@ class Agent:
 
     def _on_ack(self, request: Header) -> None:
         place = self._place(request)
-        standing = settle(place, self._incarnation)
-        if standing.status in (ENDED, VOID):
+        ended = os.path.exists(place.file("final.json"))
+        status = ENDED if ended else settle(place, self._incarnation).status
+        if status in (ENDED, VOID):
             os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))
             _empty(place.folder, keep=("start.json", "final.json", "acked"))
             place.unlock()
             self._unwatch(place.attempt)
-        elif standing.status != ABSENT:
-            raise Refusal("it is %s; only what has ended can be put away" % standing.status)
+        elif status != ABSENT:
+            raise Refusal("it is %s; only what has ended can be put away" % status)
         self._send("acked", attempt=place.attempt)
 
     def _on_clean(self, request: Header) -> None:
@@ -2199,13 +2201,13 @@ class Agent:
 
 def _empty(folder: str, keep: Sequence[str] = ()) -> None:
     """Remove what is in `folder`, a job's own folders in it too, but for the files `keep`."""
-    for parent, folders, files in os.walk(folder, topdown=False):
-        for name in files + folders:
-            path = os.path.join(parent, name)
-            if os.path.isdir(path) and not os.path.islink(path):
-                os.rmdir(path)
-            elif parent != folder or name not in keep:
-                _unlink(path)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _empty(entry.path)
+                os.rmdir(entry.path)
+            elif entry.name not in keep:
+                _unlink(entry.path)
 
 
 def log_path(place: Place, start: Optional[Record], stream: str) -> str:

@@ -1,8 +1,8 @@
 """`burnish.db` on disk: seen only when nobody is writing it, replaced so that no save is lost.
 
 *Reading.* Editors truncate and write, or rename away and create. So a version counts once two looks, at least 0.3 s apart, find
-the same inode, size and time (or its time is old enough), it ends like a file that is finished, and it parses. A file that is
-gone is an editor saving, for five seconds; an empty one, for two.
+the same inode, size and time (or its time is old enough, or it is the text that burnish itself put there last), it ends like a file that is finished, and it
+parses. A file that is gone is an editor saving, for five seconds; an empty one, for two.
 
 *Replacing.* The new text is written and synced under a name of burnish's own, then takes the table's name while what was merged
 is checked to be what still stands there. The displaced inode is not forgotten: an editor that had opened it may write into it
@@ -71,9 +71,10 @@ class TableFile:
         finally:
             os.close(fd)
 
-    def look(self, now: float) -> Seen | None:
+    def look(self, now: float, newest: str | None = None) -> Seen | None:
         """A version that was not seen before and stands still, or None: nothing new, or somebody is writing.
 
+        `newest`: sha256 of the text that the journal named last. It says nothing new, so it needs no second look.
         Raises TableMissing after five seconds without a file, InputError once for a version that cannot be read as a table (it is
         in `bad` from then on), StoreError if the disk refuses.
         """
@@ -90,14 +91,13 @@ class TableFile:
             if identity == self._known:
                 self._pending = None
                 return None
-            if not self._stands_still(fd, identity, now):
-                return None
-            data = self._read(fd, identity)
+            still = self._stands_still(fd, identity, now)
+            data = self._read(fd, identity) if still or newest is not None else None
         except OSError as error:
             raise refusals.unreadable(self.shown, error) from None
         finally:
             os.close(fd)
-        if data is None:
+        if data is None or not (still or digest(data) == newest):
             return None
         self._known, self._pending = identity, None
         try:
@@ -107,7 +107,13 @@ class TableFile:
             raise
         return self.seen
 
-    def read(self, within: float = 10.0, away: float = AWAY, pause: Callable[[float], None] = time.sleep) -> Seen:
+    def read(
+        self,
+        within: float = 10.0,
+        away: float = AWAY,
+        pause: Callable[[float], None] = time.sleep,
+        newest: str | None = None,
+    ) -> Seen:
         """The newest version, waiting at most `within` s for it to stand still and `away` s for it to be there.
 
         Raises TableMissing, InputError (it cannot be read as a table), StoreError (the disk, or nobody stops writing).
@@ -115,7 +121,7 @@ class TableFile:
         end = self._clock() + within
         while True:
             now = self._clock()
-            seen = self.look(now)
+            seen = self.look(now, newest)
             if seen is None and not self.changed():
                 if self.bad is not None:
                     raise self.bad

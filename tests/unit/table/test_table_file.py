@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import subprocess
@@ -113,6 +114,15 @@ def test_young_version_is_seen_at_the_second_look(place: Place) -> None:
     assert place.look() is None
     assert place.look(after=0.2) is None
     assert place.look(after=0.2) is not None
+
+
+def test_text_that_burnish_put_there_last_needs_no_second_look(place: Place) -> None:
+    place.write(TEXT)
+    newest = hashlib.sha256(TEXT.encode()).hexdigest()
+    assert place.file.look(0.0, newest) is not None
+    place.write(TEXT + "3,RESET,c\n")
+    assert place.file.look(1.0, newest) is None
+    assert place.file.look(1.4, newest) is not None
 
 
 def test_version_that_changes_between_two_looks_is_not_seen(place: Place) -> None:
