@@ -1,8 +1,8 @@
 """`burnish.db` on disk: seen only when nobody is writing it, replaced so that no save is lost.
 
 *Reading.* Editors truncate and write, or rename away and create. So a version counts once two looks, at least 0.3 s apart, find
-the same inode, size and time (or its time is old enough, or it is the text that burnish itself put there last), it ends like a file that is finished, and it
-parses. A file that is gone is an editor saving, for five seconds; an empty one, for two.
+the same inode, size and time (or its time is old enough, or it is the text that burnish itself put there last), it ends like a
+file that is finished, and it parses. A file that is gone is an editor saving, for five seconds; an empty one, for two.
 
 *Replacing.* The new text is written and synced under a name of burnish's own, then takes the table's name while what was merged
 is checked to be what still stands there. The displaced inode is not forgotten: an editor that had opened it may write into it
