@@ -40,6 +40,7 @@ docs: $(VENV)/installed
 # Figures of docs/performance.md, measured here and now.
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/local.py
+	$(BIN)/python benchmarks/ssh.py
 
 # Breaks one promise at a time in a copy of the sources, and expects the tests to go red.
 sabotage: $(VENV)/installed

@@ -12,8 +12,6 @@ Usage: `python benchmarks/local.py [--jobs N] [--rounds N]`. Writes the tables o
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shutil
 import statistics
 import tempfile
@@ -22,9 +20,8 @@ from pathlib import Path
 
 import growth
 import measure
+import page
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 WORKERS = 8
 
 # What burnish keeps of a job: stdout, stderr, exit code. The fair opponent keeps the same.
@@ -107,18 +104,6 @@ def figures(title: str, command: list[str], folder: Path, rounds: int) -> str:
     return f"| {title} | {seconds:.3f} | {measure.peak_memory(command, folder):.0f} |"
 
 
-def machine() -> str:
-    system = f"{platform.system()} {platform.release()}"
-    return f"Python {platform.python_version()}, {system}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start."
-
-
-def write(lines: list[str]) -> None:
-    """Put `lines` between the marks of the page."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text("\n".join([f"{before}{BEGIN}", *lines, f"{END}{after}"]), encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1000)
@@ -128,7 +113,7 @@ def main() -> None:
         if shutil.which(program) is None:
             raise SystemExit(f"{program} is not on the PATH; nothing was measured.")
     lines = [
-        *("", machine(), ""),
+        *("", page.machine(), ""),
         *throughput(options.jobs, options.rounds),
         "",
         *commands(options.rounds),
@@ -136,7 +121,7 @@ def main() -> None:
         *growth.table(),
         "",
     ]
-    write(lines)
+    page.write("measured", lines)
     print("\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""Hosts for tests: real sshds in namespaces of their own, each with its own name, home, processes, /var/tmp and machine-id.
+"""Hosts for tests and benchmarks: real sshds in namespaces, each with its own name, home, processes, /var/tmp and machine-id.
 
 A host differs from this machine in what burnish looks at: process ids (and so its incarnation), host name, machine-id,
 account, home and /var/tmp. It shares the network, where it listens on a loopback address of its own. Its account `alice` is not
@@ -15,13 +15,11 @@ import shlex
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-
-import pytest
 
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
@@ -31,6 +29,7 @@ T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000
 ACCOUNT, UID = "alice", 4242
+LOOPBACK = "127.0.1."
 FAKES = Path(__file__).resolve().parent.parent / "fakes" / "bin"
 
 # Runs as root in the new namespaces, and becomes the host's process 1.
@@ -132,9 +131,13 @@ class RemoteHost:
 
 
 class Network:
-    """A network of the bench's own, with nothing but a loopback, that can be cut. Hosts in it are reached from `inside`."""
+    """A network of the bench's own, with nothing but a loopback, that can be cut. Hosts in it are reached from `inside`.
 
-    def __init__(self) -> None:
+    Its hosts have the addresses `prefix` and a number.
+    """
+
+    def __init__(self, prefix: str = LOOPBACK) -> None:
+        self.prefix = prefix
         holder = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity"]
         self._holder = subprocess.Popen(holder, stdin=subprocess.DEVNULL)
         self._path = f"/proc/{self._holder.pid}/ns/net"
@@ -219,7 +222,8 @@ class Bench:
             (folder / "home" / file).write_text(text)
         for entry in [folder / "home", *(folder / "home").rglob("*")]:
             os.chown(entry, UID, UID)
-        host = RemoteHost(name, folder, f"127.0.1.{len(self.hosts) + 1}", free_port(), options, network)
+        address = f"{network.prefix if network else LOOPBACK}{len(self.hosts) + 1}"
+        host = RemoteHost(name, folder, address, free_port(), options, network)
         public = make_key(folder / "host_key")
         (folder / "tools").mkdir()
         shutil.copytree(gpus, folder / "gpus") if gpus else (folder / "gpus").mkdir()
@@ -258,27 +262,6 @@ class Bench:
         """Stop all hosts."""
         for host in self.hosts.values():
             host.stop()
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A bench without hosts; those that a test adds end with it."""
-    made = Bench(tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def network(bench: Bench) -> Iterator[Network]:
-    """A network that can be cut, for hosts of the bench; it goes after them."""
-    made = Network()
-    try:
-        yield made
-    finally:
-        bench.close()
-        made.close()
 
 
 def make_key(path: Path, kind: str = "ed25519") -> str:
