@@ -70,7 +70,8 @@ class Fleet:
         if member is None:
             self.add(host)
         else:
-            member.host, member.offer, member.starts = host, Offer(host), True
+            member.host, member.starts = host, True
+            member.offer.describe(host)
 
     def close(self) -> None:
         """End all links; what runs on the hosts runs on."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from burnish.core import events, reports
 from burnish.core.events import Fact
+from burnish.core.gpus import found_by_auto
 from burnish.core.jobs import Attempt, CoordinatorId, HostName, Slot, Word
 from burnish.core.state import State, verdict_of
 from burnish.core.suspicion import NOT_RUN, Ending, deadly_slot, unfit_host
@@ -61,6 +62,10 @@ class Inspection:
         why = printable(seen.gpu_error, 300)
         if why:
             self._say_once(f"{report.host}: {why}. What was known of its GPUs stays.")
+        if member.host.gpus == "auto" and seen.gpus and seen.mask is not None:
+            used = ", ".join(found_by_auto(seen.gpus, seen.mask)) or "none"
+            mask = printable(seen.mask, 100)
+            self._say_once(f"{report.host}: logins there have CUDA_VISIBLE_DEVICES={mask}. Of its GPUs, used: {used}.")
         self._drains.update((name, why) for name in member.offer.broken(seen) if name not in self._state.drained)
         for slot in member.slots:
             if fault := member.offer.fault(slot):

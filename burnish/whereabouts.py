@@ -68,6 +68,7 @@ def _standing(answer: survey.Answer, twin: HostName | None, state: State, descri
         state.drained.get(host.name),
         attempts_on(state, host, answer.state_id),
         described,
+        state.drained,
     )
 
 

@@ -101,9 +101,9 @@ def check(context: Context, inventory: str | None, limit: str | None, sweep: str
 @click.option("--reason", default="", metavar="TEXT", help="Shown in status.")
 @options.common
 def drain(context: Context, host: str, reason: str) -> None:
-    """Let no new job of this table start on a host; what runs there is left to end.
+    """Let no new job of this table start on a host, or on one GPU of it; what runs there is left to end.
 
-    Every run obeys within seconds.
+    Every run obeys within seconds. A GPU is named by its index or UUID: gpu02:3.
 
     \b
     Example: burnish drain gpu02 --reason 'fan is broken'

@@ -49,6 +49,36 @@ def unusable(seen: Sighting, known: bool) -> str:
     return printable(seen.gpu_error, 300) if nothing_works else ""
 
 
+def found_by_auto(gpus: Sequence[GpuSeen], mask: str | None) -> tuple[str, ...]:
+    """The GPUs that `gpus: auto` stands for, by index: all, or those that `mask` leaves visible, read as CUDA reads it.
+
+    `mask` is the CUDA_VISIBLE_DEVICES that logins have there, None if it is not set. An index counts in PCI order, a UUID may be
+    cut short, and an entry that is neither hides all that follow. A MIG device that it names is offered by its UUID.
+    """
+    if mask is None:
+        return tuple(str(gpu.index) for gpu in gpus)
+    found: list[str] = []
+    for entry in mask.split(","):
+        if not (name := _found(gpus, entry.strip())):
+            break
+        found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def _found(gpus: Sequence[GpuSeen], entry: str) -> str:
+    if entry.startswith("MIG-"):
+        return next((entry for gpu in gpus if entry in gpu.migs), "")
+    meant = [
+        gpu for gpu in gpus if entry == str(gpu.index) or (entry.startswith("GPU-") and gpu.uuid.startswith(entry))
+    ]
+    return str(meant[0].index) if len(meant) == 1 else ""
+
+
+def drain_names(host: str, gpu: GpuSeen) -> tuple[str, ...]:
+    """Under which names a drain keeps jobs from a GPU: by UUID, and by index."""
+    return f"{host}:{gpu.uuid}", f"{host}:{gpu.index}"
+
+
 def _is_named(gpu: GpuSeen, text: str) -> bool:
     """nvidia-smi writes a card's place with a domain of four digits in some sentences, and of eight in its tables."""
     place = gpu.pci.lower()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from burnish.core.gpus import found_by_auto
 from burnish.core.hosts import Host
 from burnish.core.sighting import GpuSeen, Sighting
 from burnish.core.slots import named_gpus, slots_of
@@ -115,8 +116,18 @@ def _gpus(host: Host, seen: Sighting) -> Iterator[Finding]:
         yield from _absent(host, listed, there)
     elif seen.gpus is not None and not seen.gpu_error and host.gpus == "auto":
         yield Finding("no GPU")
-    if seen.gpus is not None and not slots_of(host, [str(gpu.index) for gpu in there]):
+    if host.gpus == "auto" and there and seen.mask is not None:
+        yield _masked(host, seen.mask, found_by_auto(there, seen.mask))
+    if seen.gpus is not None and not slots_of(host, found_by_auto(there, seen.mask)):
         yield Finding("it offers no slot", Grade.UNUSABLE, "give it `slots:` or `gpus:` in the inventory")
+
+
+def _masked(host: Host, mask: str, visible: tuple[str, ...]) -> Finding:
+    what = f"logins there have CUDA_VISIBLE_DEVICES={printable(mask, 100)}"
+    if visible:
+        return Finding(f"{what}: GPU {', '.join(map(printable, visible))} used")
+    remedy = f"look for it in the shell's start files on {host.name}, or list `gpus:` in the inventory, which beats it"
+    return Finding(f"{what}: no GPU is used", Grade.ODD, remedy)
 
 
 def _absent(host: Host, listed: tuple[str, ...], there: tuple[GpuSeen, ...]) -> Iterator[Finding]:

@@ -29,16 +29,19 @@ def known(state: State) -> tuple[HostName, ...]:
 
 
 def drain(state: State, host: str, reason: str, by: str) -> HostWish:
-    """No new job goes to `host`; what runs there runs on. Raises UsageError for what cannot be a host's name."""
+    """No new job goes to `host`, or to one GPU of it (`gpu01:3`); what runs there runs on.
+
+    Raises UsageError for what cannot be a host's name.
+    """
     if not HOST.fullmatch(host):
         raise UsageError(f'"{printable(host)}" cannot be the name of a host. Nothing was changed.')
     name = HostName(host)
-    running = _open_on(state, name)
+    running = _open_on(state, name) or _open_on_gpu(state, host)
     wish = HostWish([events.HostDrained(host, reason, by)])
     wish.said.append(f"{host} takes no new jobs of this table. burnish undrain {host} lets it again.")
     if running:
         wish.said.append(f"{_jobs(running)} on it and is left to end; burnish cancel stops a job.")
-    elif name not in known(state):
+    elif name not in known(state) and HostName(host.rpartition(":")[0]) not in known(state):
         wish.said.append(f"No job of this table has been on {host} so far.{did_you_mean(host, known(state))}")
     return wish
 
@@ -81,6 +84,12 @@ def forget(state: State, host: str, by: str) -> HostWish:
 
 def _open_on(state: State, host: HostName) -> list[Attempt]:
     return [attempt for attempt in state.open.values() if attempt.host == host]
+
+
+def _open_on_gpu(state: State, name: str) -> list[Attempt]:
+    """Attempts on what a drain calls `gpu01:3`."""
+    host, _, gpu = name.rpartition(":")
+    return [attempt for attempt in _open_on(state, HostName(host)) if gpu in attempt.gpus]
 
 
 def _jobs(attempts: list[Attempt]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from burnish.core.gpus import broken, occupied, unusable
+from burnish.core.gpus import broken, drain_names, found_by_auto, occupied, unusable
 from burnish.core.hosts import Host
 from burnish.core.jobs import Slot
 from burnish.core.sighting import GpuSeen, Sighting
@@ -30,6 +30,7 @@ class Offer:
             self.slots = slots_of(host)
         self.known = self.plain or bool(self.slots)  # what the host has
         self._gpus: tuple[GpuSeen, ...] | None = None
+        self._mask: str | None = None
         self._first: dict[str, str] = {}  # listed index -> UUID of the card that was seen there first
         self._unusable = ""
         self._occupied: dict[
@@ -49,6 +50,14 @@ class Offer:
         """Attempts of the table get these slots."""
         self._used.update(indices)
 
+    def describe(self, host: Host) -> None:
+        """The inventory describes the host anew. What was seen of it stays: its GPUs, and when other people used them."""
+        self.host = host
+        self.known = self._gpus is not None or host.gpus != "auto"
+        self.slots = self._known_slots()
+        self._taken.clear()  # by numbers that may mean other slots now; locks know better
+        self._back_off.clear()
+
     def find_taken(self, indices: Iterable[int], now: float) -> None:
         """An attempt came too late for these slots."""
         self._back_off.update((index, now + BACK_OFF) for index in indices)
@@ -59,6 +68,7 @@ class Offer:
             return
         if seen.gpus is not None:
             self._gpus = seen.gpus
+        self._mask = seen.mask
         self._unusable = unusable(seen, known=self._gpus is not None)
         self.known = self.known or seen.gpus is not None or self.host.gpus != "auto"
         self.slots = self._known_slots()
@@ -102,8 +112,8 @@ class Offer:
         if slot.gpu is None:
             return ()
         gpu = self.gpu(slot)
-        names = (slot.gpu,) if gpu is None else (gpu.uuid, str(gpu.index), slot.gpu)
-        return tuple(f"{self.host.name}:{name}" for name in names)
+        seen = () if gpu is None else drain_names(self.host.name, gpu)
+        return (*seen, f"{self.host.name}:{slot.gpu}")
 
     def broken(self, seen: Sighting) -> Iterator[str]:
         """The names to drain: of the GPUs that a look proves to be broken."""
@@ -116,7 +126,7 @@ class Offer:
     def _known_slots(self) -> tuple[Slot, ...]:
         if self._gpus is None and self.host.gpus == "auto":
             return tuple(Slot(self.host.name, index) for index in range(self.host.slots or 0))
-        return slots_of(self.host, [str(gpu.index) for gpu in self._gpus or ()])
+        return slots_of(self.host, found_by_auto(self._gpus or (), self._mask))
 
     def _is_held(self, slot: Slot, seen: Sighting) -> bool:
         if slot.gpu is None:

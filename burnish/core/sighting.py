@@ -65,7 +65,8 @@ class Sighting:
     """A host at one moment. `now` is its own clock, `disk_free` in bytes (where it keeps attempts), `age` of the GPUs in s.
 
     `gpus` None: unknown, and `gpu_error` may say why. `workdir_exists` None: it was not asked. `held`: how many of its CPU
-    slots burnish jobs hold, `held_slots` which. `user` is whom burnish is there, `gpu_exit` how nvidia-smi failed.
+    slots burnish jobs hold, `held_slots` which. `user` is whom burnish is there, `gpu_exit` how nvidia-smi failed. `mask`: the
+    CUDA_VISIBLE_DEVICES that logins have there, None if it is not set.
     """
 
     now: float | None = None
@@ -83,6 +84,7 @@ class Sighting:
     held_slots: frozenset[int] = frozenset()
     user: str = ""
     gpu_exit: int | None = None
+    mask: str | None = None
 
 
 def read(welcome: Mapping[str, Any], seen: Mapping[str, Any]) -> Sighting:
@@ -106,6 +108,7 @@ def read(welcome: Mapping[str, Any], seen: Mapping[str, Any]) -> Sighting:
         held_slots=_numbers(_text(name).rpartition("-")[2] for name in _list(held)),
         user=_text(seen.get("user")),
         gpu_exit=_whole(seen.get("gpu_exit")),
+        mask=_text(seen.get("mask")) if seen.get("mask") is not None else None,
     )
 
 

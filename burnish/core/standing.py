@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from burnish.core.gpus import occupied
+from burnish.core.gpus import drain_names, found_by_auto, occupied
 from burnish.core.hosts import Host
-from burnish.core.jobs import Attempt
+from burnish.core.jobs import Attempt, HostName
 from burnish.core.sighting import GpuSeen, Sighting
 from burnish.core.slots import named_gpus, slots_of
 from burnish.core.state import State
@@ -17,8 +17,9 @@ from burnish.core.state import State
 class Standing:
     """`seen` is None when the host was not reached, and `trouble` a sentence then; `hint`: what to do about it.
 
-    `drained`: why it takes no new jobs, None if it does. `attempts`: open attempts of the table there. `described`: the
-    inventory says what may run on it; a claim only says how to reach it.
+    `drained`: why it takes no new jobs, None if it does. `drains`: all drains of the table, those of single GPUs among them.
+    `attempts`: open attempts of the table there. `described`: the inventory says what may run on it; a claim only says how to
+    reach it.
     """
 
     host: Host
@@ -28,6 +29,7 @@ class Standing:
     drained: str | None = None
     attempts: tuple[Attempt, ...] = ()
     described: bool = True
+    drains: Mapping[HostName, str] = field(default_factory=dict)
 
     @property
     def slots(self) -> int | None:
@@ -37,7 +39,7 @@ class Standing:
         gpus = None if self.seen is None else self.seen.gpus
         if gpus is None and self.host.gpus == "auto":
             return self.host.slots
-        return len(slots_of(self.host, [str(gpu.index) for gpu in gpus or ()]))
+        return len(slots_of(self.host, self._found()))
 
     def on(self, gpu: GpuSeen) -> tuple[Attempt, ...]:
         """The attempts of the table that use `gpu`."""
@@ -45,12 +47,16 @@ class Standing:
 
     def is_free(self, gpu: GpuSeen) -> bool:
         """True if a job of this table could start on `gpu` now, as far as can be seen."""
-        if self.drained is not None or not self._offers(gpu):
+        if self.drained is not None or self.why_drained(gpu) is not None or not self._offers(gpu):
             return False
         jobs = max(len(self.on(gpu)), gpu.shares, int(gpu.held or False))
         if jobs:
             return not gpu.alone and jobs < self.host.slots_per_gpu
         return not self.is_busy(gpu)
+
+    def why_drained(self, gpu: GpuSeen) -> str | None:
+        """Why no job goes to `gpu`, though its host takes some; None if that is not so."""
+        return next((self.drains[HostName(n)] for n in drain_names(self.host.name, gpu) if n in self.drains), None)
 
     def is_busy(self, gpu: GpuSeen) -> bool:
         """True if somebody beside burnish uses `gpu` now, by the measure of the inventory."""
@@ -69,8 +75,8 @@ class Standing:
     def _offers(self, gpu: GpuSeen) -> bool:
         return any(gpu.called(name) for name in named_gpus(self.host, self._found()))
 
-    def _found(self) -> list[str]:
-        return [str(gpu.index) for gpu in (self.seen.gpus if self.seen else None) or ()]
+    def _found(self) -> tuple[str, ...]:
+        return () if self.seen is None else found_by_auto(self.seen.gpus or (), self.seen.mask)
 
 
 def attempts_on(state: State, host: Host, state_id: str) -> tuple[Attempt, ...]:

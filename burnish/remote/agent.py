@@ -1841,6 +1841,7 @@ class Agent:
             "workdir": _look_at_folder(workdir) if isinstance(workdir, str) else None,
             "python": sys.version.split()[0],
             "user": user,
+            "mask": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "driver": next((gpu["driver"] for gpu in gpus or ()), ""),
             "gpus": gpus,
             "gpu_error": error,

@@ -77,7 +77,8 @@ class FleetView:
         workers = standing.free_workers
         if shown:
             for number, gpu in enumerate(shown):
-                yield [*_gpu_cells(standing, gpu), *(["", _load(seen), note(standing)] if number == 0 else [""] * 3)]
+                load, of_host = (_load(seen), note(standing)) if number == 0 else ("", "")
+                yield [*_gpu_cells(standing, gpu), "", load, "; ".join(filter(None, (_drain(standing, gpu), of_host)))]
         if workers if self.only_free else not gpus:
             jobs = _names(attempt for attempt in standing.attempts if not attempt.gpus or not gpus)
             offered = f"{workers} free" if standing.slots and not shown else ""
@@ -164,7 +165,7 @@ def gpu_json(standing: Standing, gpu: GpuSeen) -> dict[str, object]:
     """One GPU of docs/status-json.md."""
     jobs = [int(attempt.id.job) for attempt in standing.on(gpu)]
     shown = {name: value for name, value in asdict(gpu).items() if name not in ("was_held", "holders", "pci")}
-    return {**shown, "jobs": jobs, "free": standing.is_free(gpu)}
+    return {**shown, "jobs": jobs, "free": standing.is_free(gpu), "drained": standing.why_drained(gpu)}
 
 
 def word(standing: Standing) -> str:
@@ -180,6 +181,8 @@ def note(standing: Standing) -> str:
     if standing.drained is not None:
         notes.append(f"drained ({standing.drained})" if standing.drained else "drained")
     if (seen := standing.seen) is not None:
+        if seen.gpus and seen.mask is not None and standing.host.gpus == "auto" and standing.described:
+            notes.append(f"CUDA_VISIBLE_DEVICES={seen.mask} there")
         notes += [seen.gpu_error] if seen.gpu_error else []
         if seen.gpus and (seen.age or 0.0) > STALE:
             notes.append(f"its GPUs were seen {seen.age:.0f} s ago")
@@ -231,7 +234,13 @@ def users(standing: Standing, gpu: GpuSeen) -> str:
 def _brief(standing: Standing, gpu: GpuSeen) -> str:
     util = "?" if gpu.util is None else f"{gpu.util}%"
     jobs = _names(standing.on(gpu))
-    return f"{'?' if gpu.index is None else gpu.index}: {util} {_memory(gpu)} GiB" + (f" job {jobs}" if jobs else "")
+    more = (f" job {jobs}" if jobs else "") + (" drained" if standing.why_drained(gpu) is not None else "")
+    return f"{'?' if gpu.index is None else gpu.index}: {util} {_memory(gpu)} GiB{more}"
+
+
+def _drain(standing: Standing, gpu: GpuSeen) -> str:
+    why = standing.why_drained(gpu)
+    return "" if why is None else f"drained ({why})" if why else "drained"
 
 
 def _memory(gpu: GpuSeen) -> str:

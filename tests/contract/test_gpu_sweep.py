@@ -156,6 +156,20 @@ def test_gpus_that_other_people_use_or_that_are_absent_are_left_alone(local: Lab
     assert f"desk: there is no GPU 7; {there}. Nothing is started on GPU 7." in said
 
 
+def test_auto_is_narrowed_to_what_logins_see(lab: Lab, bench: Bench, tmp_path: Path) -> None:
+    gpus.write(tmp_path / "recording", gpus.cards(3))
+    bench.add("gpu1", shell="zsh", rc={".zshenv": "export CUDA_VISIBLE_DEVICES=2,1\n"}, gpus=tmp_path / "recording")
+    lab.inventory(f"defaults: {{ssh_config: {bench.config}, workdir: {lab.folder}}}\nhosts: [gpu1]\n")
+    lab.table("one", 6)
+    said = lab.run("one")
+    assert words(lab.jobs("one")) == {"COMPLETE": 6}, said
+    assert set(lab.masks("one")) == {"1 PCI_BUS_ID", "2 PCI_BUS_ID"}
+    assert "gpu1: logins there have CUDA_VISIBLE_DEVICES=2,1. Of its GPUs, used: 2, 1." in said
+    shown = lab.burnish("one", "hosts", "../lab.yaml", "--free").splitlines()
+    assert [line.split()[:2] for line in shown if line.startswith("gpu1")] == [["gpu1", "1"], ["gpu1", "2"]]
+    assert "CUDA_VISIBLE_DEVICES=2,1: GPU 2, 1 used" in lab.burnish("one", "check", "../lab.yaml")
+
+
 def test_cpu_slots_beside_gpus_see_none_of_them(local: Lab) -> None:
     local.inventory(
         f"defaults: {{workdir: {local.folder}}}\nhosts: {{desk: {{connection: local, gpus: none, slots: 1}}}}\n"

@@ -77,12 +77,19 @@ def test_healthy_host_is_fine_throughout() -> None:
             Grade.ODD,
             "nvidia-smi has not answered",
         ),
+        ({}, Visit(seen(gpu(0), mask=""), LIVES), Grade.ODD, "CUDA_VISIBLE_DEVICES=: no GPU is used"),
         ({"gpus": (), "slots": 0}, Visit(seen(), LIVES), Grade.UNUSABLE, "it offers no slot"),
     ],
 )
 def test_fault_is_graded_and_has_a_remedy(entry: dict[str, Any], visit: Visit, grade: Grade, text: str) -> None:
     assert text in told(host(**entry), visit, grade)
     assert health.worst(health.findings(host(**entry), visit)) is grade
+
+
+def test_mask_that_leaves_some_gpus_is_told() -> None:
+    told_of = "; ".join(grades(host(), Visit(seen(gpu(0), gpu(1), mask="1"), LIVES)))
+    assert "logins there have CUDA_VISIBLE_DEVICES=1: GPU 1 used" in told_of
+    assert "CUDA" not in "; ".join(grades(host(gpus=("0",)), Visit(seen(gpu(0), gpu(1), mask="1"), LIVES)))
 
 
 def test_what_never_started_is_told_with_the_hosts_reason() -> None:
@@ -152,6 +159,17 @@ def test_gpu_of_burnish_is_free_as_far_as_it_has_shares_left() -> None:
 def test_only_what_the_inventory_offers_is_free() -> None:
     assert free(host(gpus=("1", "GPU-2")), gpu(0), gpu(1), gpu(2)) == [1, 2]
     assert free(host(), gpu(0), drained="fan") == []
+    masked = Standing(host(), seen(gpu(0), gpu(1), mask="1"))
+    assert masked.slots == 1
+    assert [one.index for one in (masked.seen and masked.seen.gpus) or () if masked.is_free(one)] == [1]
+
+
+def test_gpu_that_is_drained_is_not_free() -> None:
+    drains = {HostName("gpu1:GPU-0"): "broken", HostName("gpu1:2"): "", HostName("gpu2:1"): "another's"}
+    standing = Standing(host(), seen(gpu(0), gpu(1), gpu(2)), drains=drains)
+    assert standing.seen and standing.seen.gpus
+    assert [standing.why_drained(one) for one in standing.seen.gpus] == ["broken", None, ""]
+    assert [standing.is_free(one) for one in standing.seen.gpus] == [False, True, False]
 
 
 def test_workers_are_counted_by_attempts_and_by_locks() -> None:

@@ -35,6 +35,14 @@ def test_drain_names_what_runs_there_and_undrain_takes_it_back() -> None:
     assert state.drained == {}
 
 
+def test_drain_of_one_gpu_names_what_runs_on_it() -> None:
+    state = tables.opened(("--lr",), [("1",), ("2",)])
+    tables.start(state, 0, "gpu01", gpus=("3",))
+    assert "Job 0 runs on it" in "".join(host_verbs.drain(state, "gpu01:3", "", "me").said)
+    other = "".join(host_verbs.drain(state, "gpu01:2", "", "me").said)
+    assert "runs on it" not in other and "Did you mean" not in other and "so far" not in other
+
+
 def test_drain_of_an_unknown_host_is_obeyed_and_questioned() -> None:
     state = lab()
     said = commit(state, host_verbs.drain(state, "gpu1", "", "me"))

@@ -94,6 +94,15 @@ def succeeded(attempt: AttemptId) -> events.Fact:
     return facts.exit_of(attempt, code=0, duration=500.0)
 
 
+def test_inventory_that_is_edited_keeps_gpus_usable_and_other_peoples_alone() -> None:
+    desk = Desk()
+    desk.see("gpu01", card(1), card(2, processes=[{"pid": 7, "user": "bob", "memory": 900}]))
+    desk.see("gpu01", card(1), card(2))
+    assert desk.usable() == ["0"]
+    desk.fleet.admit(Host(GPU01, env=(("A", "b"),)))
+    assert desk.usable() == ["0"]
+
+
 def test_card_that_fell_off_the_bus_is_drained_and_said_once(desk: Desk) -> None:
     for _ in range(2):
         desk.see("gpu01", gpu_exit=15, gpu_error="nvidia-smi: GPU 0000:02:00.0 is lost")

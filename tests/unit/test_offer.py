@@ -77,6 +77,42 @@ def test_inventory_cannot_show_a_job_other_gpus() -> None:
     assert environment(HOST, Slot(HOST.name, 1)) == {}
 
 
+@pytest.mark.parametrize(
+    ("mask", "offered"),
+    [
+        (None, ["0", "1", "2"]),
+        ("1", ["1"]),
+        ("2,0", ["2", "0"]),
+        (f" {gpus.uuid(3)} , 0", ["2", "0"]),
+        (gpus.uuid(2)[:12], ["1"]),
+        ("0,-1,2", ["0"]),
+        ("0,7,2", ["0"]),
+        ("0,GPU-,2", ["0"]),
+        ("1,1", ["1"]),
+        (gpus.uuid(9, "MIG"), [gpus.uuid(9, "MIG")]),
+        (gpus.uuid(8, "MIG"), [None]),
+        ("", [None]),
+        ("NoDevFiles", [None]),
+    ],
+)
+def test_auto_is_what_the_mask_of_a_login_leaves_visible(mask: str | None, offered: list[str | None]) -> None:
+    cards = card(1), card(2), card(3, migs=[{"uuid": gpus.uuid(9, "MIG")}])
+    assert [slot.gpu for slot in seen(HOST, *cards, mask=mask).slots] == offered
+    assert [slot.gpu for slot in seen(replace(HOST, gpus=("2",)), *cards, mask=mask).slots] == ["2"], (
+        "listed: as listed"
+    )
+
+
+def test_host_described_anew_keeps_what_was_seen_of_it() -> None:
+    offer = seen(HOST, card(1), card(2, processes=[PROCESS]), card(3, held=True, alone=True))
+    offer.see(look(card(1), card(2), card(3)), 110.0)
+    offer.describe(replace(HOST, env=(("A", "b"),), slots=1))
+    assert [slot.gpu for slot in offer.slots] == ["0", "1", "2", None], "at once, and not after the next look"
+    assert reasons(offer, 110.0) == ["", "bob uses it (0.0 GiB)", "", ""]
+    offer.describe(replace(HOST, gpus=()))
+    assert [slot.gpu for slot in offer.slots] == [None]
+
+
 # -- somebody else's -----------------------------------------------------------------------------------------------
 
 

@@ -63,6 +63,15 @@ def test_free_shows_only_what_is_free_and_says_so_when_nothing_is() -> None:
     assert page(standing(gpus=[CARD]), only_free=True)[-1] == "Nothing is free."
 
 
+def test_drained_gpu_and_mask_of_logins_are_noted() -> None:
+    drained = {HostName("gpu1:GPU-1"): "fell off the bus"}
+    one = standing(gpus=[CARD], drains=drained)
+    assert "drained (fell off the bus)" in page(one)[-1]
+    assert " drained" in "\n".join(HostsView([one]).text())
+    masked = standing(seen=sighting.read({}, {"gpus": [CARD], "mask": "0"}))
+    assert page(masked)[-1].endswith("CUDA_VISIBLE_DEVICES=0 there")
+
+
 def test_users_are_named_as_well_as_can_be() -> None:
     def of(**changes: Any) -> str:
         one = standing(gpus=[{**CARD, "processes": [], **changes}])
