@@ -37,7 +37,12 @@ Options are written with underscores and accept dashes too: `--job_id`, `--job-i
 
 def page() -> str:
     """The whole text of docs/reference.md."""
-    return "\n".join([OPENING, *(line for name, command in cli.commands.items() for line in section(name, command))])
+    return "\n".join([OPENING, *(line for name in shown() for line in section(name, cli.commands[name]))])
+
+
+def shown() -> list[str]:
+    """The commands that --help shows."""
+    return cli.list_commands(click.Context(cli))
 
 
 def section(name: str, command: click.Command) -> Iterator[str]:

@@ -11,8 +11,6 @@ from burnish.cli.options import Context
 from burnish.cli.parameters import Whole
 from burnish.errors import UsageError
 
-SOURCES = ("yaml", "csv", "func")
-
 
 @click.command(context_settings=options.SETTINGS)
 @click.option("--yaml", metavar="FILE", help="A grid in YAML.")
@@ -33,16 +31,12 @@ def create(context: Context, append: bool, force: bool, max_jobs: int, dry_run: 
     """
     from burnish import creation
 
-    given = [(name, value) for name in SOURCES if (value := sources[name])]
-    if len(given) != 1:
-        names = " and ".join(f"--{name}" for name, _ in given)
-        raise UsageError(
-            f"create needs one of --yaml, --csv and --func; given: {names or 'none'}. Nothing was written.",
-            hint="burnish create --yaml grid.yaml",
-        )
+    kind, source = options.exactly_one(
+        "create", sources, "Nothing was written.", hint="burnish create --yaml grid.yaml"
+    )
     if append and force:
         raise UsageError("create takes --append or --force, not both. Nothing was written.")
-    grid, warnings = creation.read(*given[0], max_jobs)
+    grid, warnings = creation.read(kind, source, max_jobs)
     for warning in warnings:
         context.out.say(warning)
     if dry_run:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from burnish.cli import options
+from burnish.cli import later, options
 from burnish.cli.options import Context
 from burnish.cli.parameters import State, Whole
 from burnish.core.jobs import JobId, Word
@@ -137,6 +137,10 @@ def explain(context: Context, job: int | None, job_id: int | None) -> None:
 @click.command(context_settings=options.SETTINGS)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets.")
+@later.option("--metric")
+@later.option("--over")
+@later.option("--sort")
+@later.option("--md", is_flag=True)
 @options.common
 def results(context: Context, as_json: bool, as_csv: bool) -> None:
     """Show arguments and metrics of the jobs that have some.

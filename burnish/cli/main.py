@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 import burnish
-from burnish.cli import create, hosts, look, options, run, steer
+from burnish.cli import create, hosts, later, look, options, run, steer
 from burnish.errors import BurnishError, InternalError, printable
 
 
@@ -22,15 +22,15 @@ class Commands(click.Group):
     """The group of all commands, listed in the order a person meets them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return [name for name, command in self.commands.items() if not command.hidden]
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         import difflib
 
         name = args[0].replace("-", "_")
         if self.get_command(ctx, name) is None and not name.startswith("_"):
-            near = difflib.get_close_matches(name, self.commands, 1)
-            suffix = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(self.commands)}."
+            near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
+            suffix = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(self.list_commands(ctx))}."
             raise click.UsageError(f'There is no command "{args[0]}".{suffix}', ctx)
         return super().resolve_command(ctx, args)
 
@@ -68,6 +68,8 @@ for _command in (
     hosts.undrain,
     hosts.forget,
     steer.clean,
+    later.command("report"),
+    later.command("top"),
 ):
     cli.add_command(_command)
 

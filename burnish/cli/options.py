@@ -7,13 +7,15 @@ to speak.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from burnish.cli.parameters import Ids
+from burnish.errors import UsageError
 from burnish.store.paths import Paths
 from burnish.views import output
 
@@ -63,6 +65,51 @@ def common(command: F) -> F:
     ):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[return-value]
+
+
+def from_environment(prefix: str) -> Callable[[click.Command], click.Command]:
+    """Let each option of a command stand in the environment too: `--num_jobs` as PREFIX_NUM_JOBS."""
+
+    def named(command: click.Command) -> click.Command:
+        for option in command.params:
+            option.envvar = f"{prefix}_{spelt(option).lstrip('-').upper()}"
+        return command
+
+    return named
+
+
+def spelt(option: click.Parameter) -> str:
+    """The name that a person knows an option by: `--job_id`."""
+    return max(option.opts, key=len)
+
+
+def exactly_one(verb: str, ways: Mapping[str, str | None], nothing: str, *, hint: str) -> tuple[str, str]:
+    """The one of several options that is given: its parameter and its value. Raises UsageError, ending in `nothing`."""
+    given = [(name, value) for name, value in ways.items() if value is not None]
+    of = click.get_current_context().command.params
+    names = {str(option.name): spelt(option) for option in of if option.name in ways}
+    if len(given) == 1:
+        name, value = given[0]
+        if value:
+            return name, value
+        raise UsageError(f"{names[name]}{_whence(name)} is empty. {nothing}", hint=hint)
+    needs = f"{verb} {'takes only' if given else 'needs'} one of {_listed(list(names.values()))}"
+    found = _listed([names[name] + _whence(name) for name, _ in given]) if given else "none"
+    raise UsageError(f"{needs}; given: {found}. {nothing}", hint=hint)
+
+
+def _whence(parameter: str) -> str:
+    """` ($BURNISH_RUN_FUNC)` for an option that stands in the environment."""
+    context = click.get_current_context()
+    if context.get_parameter_source(parameter) is not ParameterSource.ENVIRONMENT:
+        return ""
+    return next(f" (${option.envvar})" for option in context.command.params if option.name == parameter)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`--yaml`, `--yaml and --csv`, `--yaml, --csv and --func`."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def yes(command: F) -> F:

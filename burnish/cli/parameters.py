@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from burnish.core import durations, ids
@@ -18,9 +19,12 @@ from burnish.errors import UsageError, printable
 LONGEST_NUMBER = 20  # digits; Python refuses to read thousands of them
 
 
-def refuse(param: click.Parameter | None, value: str, expected: str) -> NoReturn:
+def refuse(param: click.Parameter | None, ctx: click.Context | None, value: str, expected: str) -> NoReturn:
     """Raise UsageError: which option, what was typed, what was expected."""
-    name = param.opts[0] if param is not None and param.param_type_name == "option" else "the argument"
+    name = "the argument"
+    if param is not None and ctx is not None and param.param_type_name == "option":
+        there = ctx.get_parameter_source(str(param.name)) is ParameterSource.ENVIRONMENT
+        name = f"${param.envvar}" if there else max(param.opts, key=len)
     raise UsageError(f'{name} "{printable(value)}": expected {expected}. Nothing was done.')
 
 
@@ -43,7 +47,7 @@ class Duration(click.ParamType[Any]):
             return value
         seconds = durations.parse(value)
         if seconds is None:
-            refuse(param, value, durations.EXPECTED)
+            refuse(param, ctx, value, durations.EXPECTED)
         return seconds
 
 
@@ -62,7 +66,7 @@ class Whole(click.ParamType[Any]):
         number = int(value) if value.isascii() and value.isdigit() and len(value) < LONGEST_NUMBER else -1
         if number < self.least or (self.most is not None and number > self.most):
             upwards = "or more" if self.most is None else f"to {self.most}"
-            refuse(param, value, f"a whole number, {self.least} {upwards}")
+            refuse(param, ctx, value, f"a whole number, {self.least} {upwards}")
         return number
 
 
@@ -76,7 +80,7 @@ class State(click.ParamType[Any]):
             return value
         word = value.upper().replace("-", "_")
         if word not in Word.__members__:
-            refuse(param, value, f"one of {', '.join(Word.__members__)}")
+            refuse(param, ctx, value, f"one of {', '.join(Word.__members__)}")
         return Word(word)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -13,7 +13,8 @@ from burnish.cli.parameters import Whole
 from burnish.errors import UsageError
 
 
-@click.command(context_settings={**options.SETTINGS, "auto_envvar_prefix": "BURNISH_RUN"})
+@options.from_environment("BURNISH_RUN")
+@click.command(context_settings=options.SETTINGS)
 @click.option("--hosts", metavar="FILE", help="Run on the hosts of this inventory [default: this machine].")
 @click.option("--limit", metavar="HOST_OR_GROUP", help="Only these hosts of the inventory.")
 @click.option("--func", metavar="M.F", help="Call runner(runner_args, job_dict) for each job's command.")
@@ -88,19 +89,12 @@ def _source(func: str | None, python_file: str | None, template: str | None, pyt
     """Where commands come from. Raises UsageError unless exactly one of the three ways is asked for."""
     from burnish.runners import sources
 
-    given = [
-        name for name, value in (("--func", func), ("--python_file", python_file), ("--command", template)) if value
-    ]
-    if len(given) != 1:
-        what = " and ".join(given) if given else "none"
-        raise UsageError(
-            f"run needs one of --func, --python_file and --command; given: {what}. Nothing was started.",
-            hint="burnish run --num_workers 4 --python_file train.py",
-        )
-    if python and not python_file:
+    ways = {"func": func, "python_file": python_file, "template": template}
+    options.exactly_one("run", ways, "Nothing was started.", hint="burnish run --num_workers 4 --python_file train.py")
+    if python and python_file is None:
         raise UsageError("--python goes with --python_file only. Nothing was started.")
-    if func:
+    if func is not None:
         return sources.FunctionSource(func)
-    if template:
+    if template is not None:
         return sources.TemplateSource(template)
     return sources.PythonFileSource(str(python_file), python)

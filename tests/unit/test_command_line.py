@@ -5,9 +5,13 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import click
 import pytest
+from click.core import ParameterSource
 
-from burnish.cli.main import outcome
+from burnish.cli import options
+from burnish.cli.main import cli, outcome
+from burnish.cli.run import run
 from burnish.core import events, verbs
 
 
@@ -37,7 +41,23 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             '--num_workers "0": expected a whole number, 1 to 100000. Nothing was done.',
         ),
         ("create", "create needs one of --yaml, --csv and --func; given: none. Nothing was written."),
-        ("create --yaml a --csv b", "given: --yaml and --csv. Nothing was written."),
+        (
+            "create --yaml a --csv b",
+            "create takes only one of --yaml, --csv and --func; given: --yaml and --csv. Nothing was written.",
+        ),
+        ("create --yaml=", "--yaml is empty. Nothing was written."),
+        ("run", "run needs one of --func, --python_file and --command; given: none. Nothing was started."),
+        ("run --command=", "--command is empty. Nothing was started."),
+        (
+            "run --command true --func a.b",
+            "run takes only one of --func, --python_file and --command; given: --func and --command. Nothing",
+        ),
+        ("results --metric acc", "burnish results --metric comes with a later version of burnish. Nothing was done."),
+        ("results --over --seed", "burnish results --over comes with a later version of burnish. Nothing was done."),
+        ("results --sort acc", "burnish results --sort comes with a later version of burnish. Nothing was done."),
+        ("results --md", "burnish results --md comes with a later version of burnish. Nothing was done."),
+        ("report --out x", "burnish report comes with a later version of burnish. Nothing was done."),
+        ("top --help", "burnish top comes with a later version of burnish. Nothing was done."),
         ("create --max_jobs 0 --yaml a", '--max_jobs "0": expected a whole number, 1 or more. Nothing was done.'),
         ("cancel", "cancel needs one of --job_id IDS and --all; given: neither. Nothing was cancelled."),
         ("cancel --all --job_id 0", "given: both. Nothing was cancelled."),
@@ -73,6 +93,66 @@ def test_a_state_may_be_typed_in_any_case(table: Path, capsys: pytest.CaptureFix
 def test_options_accept_dashes(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert outcome(["status", "--job-id", "1", "--no-color"]) == 0
     assert "1e-4" not in capsys.readouterr().out
+
+
+VALUES = {"job_id": "0", "where": "--lr=1e-4", "num_workers": "3", "num_jobs": "2"}
+
+
+@pytest.mark.parametrize("option", [option for option in run.params if "--help" not in option.opts], ids=options.spelt)
+def test_every_option_of_run_is_read_from_the_environment(
+    option: click.Option, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = options.spelt(option).lstrip("-")
+    monkeypatch.setenv(f"BURNISH_RUN_{name.upper()}", VALUES.get(name, "1"))
+    context = run.make_context("run", [])
+    assert context.get_parameter_source(str(option.name)) is ParameterSource.ENVIRONMENT
+    typed = [f"--{name}"] if option.is_flag else [f"--{name}", VALUES.get(name, "1")]
+    monkeypatch.delenv(f"BURNISH_RUN_{name.upper()}")
+    assert context.params == run.make_context("run", typed).params != run.make_context("run", []).params
+
+
+def test_no_other_command_reads_options_from_the_environment() -> None:
+    others = [command for name, command in cli.commands.items() if name != "run"]
+    assert [option.envvar for command in others for option in command.params if option.envvar] == []
+    assert not any(command.context_settings.get("auto_envvar_prefix") for command in others)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "typed", "said"),
+    [
+        (
+            "BURNISH_RUN_NUM_WORKERS",
+            "x",
+            "run --command true",
+            '$BURNISH_RUN_NUM_WORKERS "x": expected a whole number, 1',
+        ),
+        (
+            "BURNISH_RUN_COMMAND",
+            "true",
+            "run --func a.b",
+            "given: --func and --command ($BURNISH_RUN_COMMAND). Nothing",
+        ),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_named_there(
+    table: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    typed: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert outcome(typed.split()) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_comes_later_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome(["--help"]) == outcome(["results", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "wait" in shown and "--csv" in shown
+    assert not [word for word in ("report", "top", "--metric", "--over", "--sort", "--md") if f" {word} " in shown]
 
 
 def test_a_defect_ends_the_command_with_a_report_and_leaves_the_table_usable(
