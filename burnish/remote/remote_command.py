@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from burnish.errors import BurnishError, HostRefused, HostUnreachable, printable
 
 NOT_FOUND = re.compile(r"not found|no such file|unknown command|cannot find", re.IGNORECASE)
-OLD_PYTHON = re.compile(r"SyntaxError|unrecognized arguments|unknown option -I|3\.8|ModuleNotFoundError|ImportError")
+OLD_PYTHON = re.compile(
+    r"SyntaxError|unrecognized arguments|[Uu]nknown option:? -I|3\.8|ModuleNotFoundError|ImportError"
+)
 
 
 @dataclass(frozen=True, slots=True)

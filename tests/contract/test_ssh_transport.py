@@ -303,6 +303,17 @@ def test_no_python_names_the_remedy(bench: Bench) -> None:
         assert error.hint and "python:" in error.hint
 
 
+def test_old_python_is_named_with_its_version(bench: Bench) -> None:
+    """A python3 that takes itself for 3.6.15, before whatever shell."""
+    for shell in ("bash", "dash", "zsh", "fish", "tcsh"):
+        host = bench.add(f"with-{shell}", shell=shell, without="python")
+        old = host.folder / "tools" / "python3"
+        old.write_text("#!/usr/bin/python3\nimport sys\nsys.version_info = (3, 6, 15)\nexec(sys.argv[-1])\n")
+        old.chmod(0o755)
+        error = refusal(bench, f"with-{shell}")
+        assert "its Python is 3.6.15, and burnish needs 3.8 or newer" in str(error) and "python:" in str(error.hint)
+
+
 def test_forced_command_is_told_from_an_agent(bench: Bench) -> None:
     bench.add("gpu1", options=("ForceCommand echo no commands here; exit 3",))
     error = refusal(bench, "gpu1")

@@ -15,6 +15,7 @@ from burnish.remote.remote_command import Ending, ending_error
         (1, b"python3: Command not found.\n", "there is no python3 there"),
         (126, b"dash: 1: exec: python3: Permission denied\n", "python3 there cannot be run"),
         (1, b"unknown option -I\nusage: python3\n", "cannot run burnish's agent"),
+        (2, b"Unknown option: -I\nTry `python -h' for more information.\n", "it needs python 3.8 or newer"),
         (1, b"  File x\nSyntaxError: invalid syntax\n", "it needs python 3.8 or newer"),
         (1, b"", "something else than burnish's agent ran there and ended (exit 1, without a word)"),
         (0, b"", "something else than burnish's agent"),

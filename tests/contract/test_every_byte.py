@@ -1,0 +1,93 @@
+"""Every byte but NUL there and back: arguments, environment and folder past each login shell, output home through the links."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.hosts import Bench
+
+# The shells, and the file that each reads when sshd runs a command with it: dash reads none.
+SHELLS = {
+    "bash": ".bashrc",
+    "dash": ".profile",
+    "zsh": ".zshenv",
+    "fish": ".config/fish/config.fish",
+    "tcsh": ".tcshrc",
+}
+NOISE = "echo Welcome, last login was yesterday\necho 'perl: warning: Setting locale failed.'\n"
+
+EVERY = bytes(range(1, 256))
+WORDS = [
+    b"", b" ", b"-n", b"--", b"-\xff", EVERY, EVERY[::-1], b"a\nb\r\n", b"'", b'"', b"\\", b"\\'\\\"\\\\n",
+    b"$HOME", b"`id`", b"$(id)", b"!!", b"*", b"~", b"%s", b"{a,b}", b"; rm -rf ~ #", b"\xff\xfe",
+    "\u00e9 \U0001f600 \u202e".encode(), b"\x1b[2J", b"x" * 100_000,
+]  # fmt: skip
+FOLDER = b"work\xff \n'\"$(id)\\*"  # below the table's, and no slash in it
+
+RUNNER = f"""
+import os
+import burnish
+
+def runner(runner_args, job_dict):
+    words = [os.fsdecode(word) for word in {WORDS!r}]
+    folder = os.path.join(os.getcwd(), os.fsdecode({FOLDER!r}))
+    return burnish.Command(["python3", "../echo.py", *words], env={{"EVERY": os.fsdecode({EVERY!r})}}, cwd=folder)
+"""
+# Each host has one slot, and no job ends before every host has one: so each host runs one of them.
+ECHO = f"""
+import os, sys, time
+os.mkdir("../at/" + os.uname().nodename)
+while len(os.listdir("../at")) < {len(SHELLS)}:
+    time.sleep(0.02)
+for word in [*sys.argv[1:], os.environ["EVERY"], os.getcwd()]:
+    sys.stdout.buffer.write(os.fsencode(word) + b"\\0")
+sys.stderr.buffer.write(bytes(range(256)) * 1000)
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where the hosts' account may write: pytest's own folders are closed to others."""
+    made = Path(tempfile.mkdtemp(prefix="burnish-test-"))
+    for name in (b".", b"at", b"home", FOLDER):
+        path = Path(os.fsdecode(os.path.join(os.fsencode(made), name)))
+        path.mkdir(exist_ok=True)
+        path.chmod(0o777)
+    yield made
+    shutil.rmtree(made)
+
+
+def burnish(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "burnish", *arguments]
+    environment = {**os.environ, "HOME": str(folder / "home")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_every_byte_goes_there_and_back_whatever_the_login_shell(bench: Bench, folder: Path) -> None:
+    for shell, file in SHELLS.items():
+        bench.add(f"with-{shell}", shell=shell, rc={file: NOISE})
+    hosts = ", ".join(bench.hosts)
+    (folder / "lab.yaml").write_text(
+        f"defaults: {{ssh_config: {bench.config}, gpus: none, slots: 1}}\nhosts: [{hosts}]\n"
+    )
+    (folder / "echo.py").write_text(ECHO)
+    (folder / "bytes_example.py").write_text(RUNNER)
+    (folder / "jobs.csv").write_text("n\n" + "\n".join(map(str, range(len(SHELLS)))) + "\n")
+    burnish(folder, "create", "--csv", "jobs.csv")
+    burnish(folder, "run", "--hosts", "lab.yaml", "--func", "bytes_example.runner")
+    cwd = os.path.realpath(os.fsencode(folder)) + b"/" + FOLDER
+    for number in range(len(SHELLS)):
+        [out] = (folder / "burnish_log").glob(f"*/*_job_{number}.log")
+        assert out.read_bytes().split(b"\0") == [*WORDS, EVERY, cwd, b""]
+        assert out.with_suffix(".err").read_bytes() == bytes(range(256)) * 1000
+    assert sorted(os.listdir(folder / "at")) == sorted(bench.hosts), "each shell had a job"
