@@ -47,6 +47,10 @@ mount --bind "$FOLDER/gpus" /home/gpus
 mount --bind "$FOLDER/var_tmp" /var/tmp
 mount --bind "$FOLDER/machine-id" /etc/machine-id
 mount --bind "$FOLDER/passwd" /etc/passwd
+for mount in $MOUNTS; do
+    mkdir "/home/${mount%%=*}"
+    mount --bind "${mount#*=}" "/home/${mount%%=*}"
+done
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/sshd
 exec /usr/sbin/sshd -D -e -f "$FOLDER/sshd_config"
@@ -63,6 +67,7 @@ class RemoteHost:
     port: int
     options: tuple[str, ...] = ()
     network: Network | None = None
+    mounts: dict[str, Path] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -89,7 +94,7 @@ class RemoteHost:
             [*enter, *shlex.split("setpriv --pdeathsig KILL unshare --pid --mount --uts --fork --kill-child sh -c"), BOOT],
             env={
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NAME": self.name, "FOLDER": str(self.folder), "FAKES": str(FAKES),
-                "ACCOUNT": ACCOUNT,
+                "ACCOUNT": ACCOUNT, "MOUNTS": " ".join(f"{name}={path}" for name, path in self.mounts.items()),
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -202,13 +207,14 @@ class Bench:
         network: Network | None = None,
         through: str | None = None,
         known: bool = True,
+        mounts: dict[str, Path] | None = None,
     ) -> RemoteHost:
         """Boot a host and tell ssh_config and known_hosts of it.
 
         `rc`: files in its home; `options`: lines for sshd_config; `without`: the programs whose names begin so are not
         on its PATH; `gpus`: recordings for its nvidia-smi, without which it has none (they are copied to `host.gpus`, to be
         changed while it runs); `network`: where it is, when not where we are; `through`: its ProxyJump; `known`: whether
-        its key is in known_hosts.
+        its key is in known_hosts; `mounts`: folders of this machine that it has below /home, by name.
         """
         folder = self.folder / name
         (folder / "home" / ".ssh").mkdir(parents=True)
@@ -223,7 +229,7 @@ class Bench:
         for entry in [folder / "home", *(folder / "home").rglob("*")]:
             os.chown(entry, UID, UID)
         address = f"{network.prefix if network else LOOPBACK}{len(self.hosts) + 1}"
-        host = RemoteHost(name, folder, address, free_port(), options, network)
+        host = RemoteHost(name, folder, address, free_port(), options, network, mounts or {})
         public = make_key(folder / "host_key")
         (folder / "tools").mkdir()
         shutil.copytree(gpus, folder / "gpus") if gpus else (folder / "gpus").mkdir()
