@@ -18,7 +18,7 @@ from burnish.core import health, sighting
 from burnish.core.health import Finding, Grade, Probe, Visit
 from burnish.core.hosts import Host
 from burnish.core.state import State
-from burnish.errors import BurnishError, HostUnreachable
+from burnish.errors import BurnishError, HostUnreachable, counted
 from burnish.remote.conversation import Conversation
 from burnish.remote.reach import transport
 from burnish.session import Session
@@ -153,20 +153,24 @@ def look_over(
         found.append((paths.shown, tuple(_of_table(session))))
     if sweep is not None:
         grid, _ = creation.read("yaml", sweep, MAX_JOBS)
-        found.append((sweep, (Finding(f"{len(grid.rows):,} jobs"),)))
+        found.append((sweep, (Finding(counted(len(grid.rows), "job")),)))
     if inventory is not None and (warning := strangers_may_write(inventory)):
         found.append((inventory, (Finding(warning, Grade.ODD, f"chmod go-w {inventory}"),)))
     return found, session
 
 
 def _of_table(session: Session) -> Iterator[Finding]:
-    yield Finding(f"{sum(1 for _ in session.state.listed()):,} jobs")
+    yield Finding(counted(sum(1 for _ in session.state.listed()), "job"))
     if not session.projection.readable:
         yield Finding(
             "it cannot be read, as said above", Grade.UNUSABLE, "mend the file; nothing new starts until then"
         )
     elif skipped := session.projection.skipped_rows:
-        yield Finding(f"{skipped} rows cannot be read, as said above", Grade.ODD, "mend these rows; the others run")
+        yield Finding(
+            f"{counted(skipped, 'row')} cannot be read, as said above",
+            Grade.ODD,
+            "mend what cannot be read; the others run",
+        )
 
 
 def strangers_may_write(path: str) -> str | None:

@@ -20,7 +20,7 @@ from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.jobs import AttemptId
 from burnish.core.state import State
-from burnish.errors import StoreError, UsageError
+from burnish.errors import StoreError, UsageError, counted
 from burnish.session import Say, Session, jobs
 from burnish.store import refusals
 from burnish.store.paths import Paths
@@ -52,9 +52,13 @@ def plan(session: Session, *, keep_db: bool, older_than: float | None, unreachab
         _refuse_alive(session.state, unreachable)
     logs = tuple(path for path in _logs(session) if older_than is None or _age(path) > older_than)
     if older_than is not None:
-        return Plan(f"Remove {len(logs)} log files of jobs that ended long ago?", logs, True, True, unreachable)
-    what = f"{len(logs)} log files and the journal" + ("" if keep_db else f" and {session.paths.shown}")
-    return Plan(f"Remove {what} ({sum(1 for _ in session.state.listed())} jobs)?", logs, False, keep_db, unreachable)
+        return Plan(
+            f"Remove {counted(len(logs), 'log file')} of jobs that ended long ago?", logs, True, True, unreachable
+        )
+    what = f"{counted(len(logs), 'log file')} and the journal" + ("" if keep_db else f" and {session.paths.shown}")
+    return Plan(
+        f"Remove {what} ({counted(sum(1 for _ in session.state.listed()), 'job')})?", logs, False, keep_db, unreachable
+    )
 
 
 def carry_out(session: Session, plan: Plan) -> str:
@@ -74,7 +78,7 @@ def carry_out(session: Session, plan: Plan) -> str:
             f"{error.filename}: {refusals.why(error)}. The rest is still there; burnish clean goes on."
         ) from None
     kept = "The table is kept." if plan.keep_db else f"{session.paths.shown} is gone."
-    return f"Removed {len(plan.logs)} log files. {kept}"
+    return f"Removed {counted(len(plan.logs), 'log file')}. {kept}"
 
 
 def _refuse_alive(state: State, unreachable: Sequence[AttemptId]) -> None:

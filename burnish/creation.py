@@ -14,7 +14,7 @@ from burnish.core.command import arguments
 from burnish.core.events import Fact
 from burnish.core.state import State
 from burnish.core.sweep import Grid
-from burnish.errors import StoreError, UsageError, printable
+from burnish.errors import StoreError, UsageError, counted, printable
 from burnish.session import Say, Session, jobs
 from burnish.store import refusals
 from burnish.store.journal import Journal
@@ -46,7 +46,7 @@ def rows(grid: Grid) -> Iterator[str]:
         yield f"{number}: {_arguments(grid.columns, row)}"
     if len(grid.rows) > SHOWN_ROWS:
         yield f"... and {len(grid.rows) - SHOWN_ROWS:,} more"
-    yield f"{len(grid.rows):,} jobs. Nothing was written (--dry_run)."
+    yield f"{counted(len(grid.rows), 'job')}. Nothing was written (--dry_run)."
 
 
 def create(paths: Paths, say: Say, grid: Grid, *, append: bool, force: bool) -> list[str]:
@@ -62,7 +62,7 @@ def create(paths: Paths, say: Say, grid: Grid, *, append: bool, force: bool) -> 
         raise UsageError(f"{paths.shown}: another burnish made this table a moment ago. Nothing was written.")
     session.settle()
     count = len(grid.rows)
-    lines = [f"{count:,} {'job' if count == 1 else 'jobs'} in {paths.shown}."]
+    lines = [f"{counted(count, 'job')} in {paths.shown}."]
     if grid.rows:
         lines.append(f"The first: {_arguments(grid.columns, grid.rows[0])}")
     return lines

@@ -52,7 +52,7 @@ class InputError(BurnishError):
         self.problems = tuple(problems)
         lines = [str(problem) for problem in self.problems[:SHOWN_PROBLEMS]]
         if len(self.problems) > SHOWN_PROBLEMS:
-            lines.append(f"... and {len(self.problems) - SHOWN_PROBLEMS} more problems like these.")
+            lines.append(f"... and {counted(len(self.problems) - SHOWN_PROBLEMS, 'more problem')} like these.")
         super().__init__("\n".join(lines), hint=hint)
 
 
@@ -89,6 +89,11 @@ class InternalError(BurnishError):
     """burnish broke one of its own rules: a defect, to be reported."""
 
     exit_code = 4
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 job`, `2 jobs`, `100,000 jobs`; with `many`, `1 job is` and `2 jobs are`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def printable(text: str, limit: int = 200) -> str:

@@ -16,7 +16,7 @@ from burnish.core.gpus import found_by_auto
 from burnish.core.jobs import Attempt, CoordinatorId, HostName, Slot, Word
 from burnish.core.state import State, verdict_of
 from burnish.core.suspicion import NOT_RUN, Ending, deadly_slot, unfit_host
-from burnish.errors import printable
+from burnish.errors import counted, printable
 from burnish.fleet import Fleet, Member
 
 LOOK = 15.0  # s between two looks at a host
@@ -92,7 +92,11 @@ class Inspection:
             self._named = time.monotonic()
             reasons = list(dict.fromkeys(self._obstacles()))
             more = f"\n… and {len(reasons) - 5} more." if len(reasons) > 5 else ""
-            self._say(f"{waiting} jobs wait, and nothing can start:\n" + "\n".join(reasons[:5]) + more)
+            self._say(
+                f"{counted(waiting, 'job waits', 'jobs wait')}, and nothing can start:\n"
+                + "\n".join(reasons[:5])
+                + more
+            )
 
     def _obstacles(self) -> Iterator[str]:
         for host, member in self._fleet.members.items():

@@ -20,7 +20,7 @@ from burnish.core.merge import Merged, merge
 from burnish.core.render import render
 from burnish.core.state import State
 from burnish.core.table import Table
-from burnish.errors import InputError, StoreError, TableClosed
+from burnish.errors import InputError, StoreError, TableClosed, counted
 from burnish.store.base_texts import BaseTexts
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
@@ -276,7 +276,7 @@ class Projection:
         fresh = [notice for notice in dict.fromkeys(notices) if notice not in self._said]
         self._said.update(fresh)
         if len(fresh) > MAX_NOTICES:
-            fresh = [*fresh[:MAX_NOTICES], f"... and {len(fresh) - MAX_NOTICES} more notices like these."]
+            fresh = [*fresh[:MAX_NOTICES], f"... and {counted(len(fresh) - MAX_NOTICES, 'more notice')} like these."]
         return fresh
 
 

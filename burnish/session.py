@@ -26,7 +26,7 @@ from burnish.core.slots import slots_of
 from burnish.core.spec import GRACE
 from burnish.core.state import Phase, State, phase
 from burnish.core.verbs import Wish
-from burnish.errors import TableClosed, UsageError, printable
+from burnish.errors import TableClosed, UsageError, counted, printable
 from burnish.plan import Outcome, Plan
 from burnish.projection import Projection
 from burnish.runners.refusal import RunnerRefused
@@ -199,7 +199,9 @@ class Session:
 
         waiting = sum(phase(job) is Phase.WAITING for job in self.state.listed())
         if waiting and not self.presence.others():
-            self.say(f"{waiting} jobs wait and no burnish run is going; this waits until one has run them.")
+            self.say(
+                f"{counted(waiting, 'job waits', 'jobs wait')} and no burnish run is going; this waits until one has done all."
+            )
         outcome = self.coordinator(Plan((), selection=selection, until=at_rest)).run()
         return exit_code(self, outcome)
 
@@ -266,7 +268,7 @@ class Session:
             job_id = queue.pop()
             assert job_id is not None
             yield from self._shown_command(plan.source, self.state.jobs[job_id], slot)
-        yield f"{waiting} jobs would run, {plan.most or len(slots)} at a time. Nothing was started (--dry_run)."
+        yield f"{counted(waiting, 'job')} would run, {plan.most or len(slots)} at a time. Nothing was started (--dry_run)."
 
     def _shown_command(self, source: CommandSource, job: Job, slot: Slot) -> Iterator[str]:
         values = {"JOB_ID": str(job.id), "STATE": job.word.value, **self.state.values(job)}
@@ -329,7 +331,7 @@ def _to_release(ids: Sequence[JobId]) -> str:
 
 def named(ids: Sequence[JobId]) -> str:
     """`1 COMPLETE job (3)`, `5 COMPLETE jobs (3, 5-8)`."""
-    return f"{len(ids)} COMPLETE {'job' if len(ids) == 1 else 'jobs'} ({name_ids(ids)})"
+    return f"{counted(len(ids), 'COMPLETE job')} ({name_ids(ids)})"
 
 
 def jobs(ids: Sequence[JobId]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from burnish.core.command import as_shown
 from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, Job, JobId, Word
-from burnish.errors import UsageError, printable
+from burnish.errors import UsageError, counted, printable
 from burnish.fetching import Fetch
 from burnish.session import Session
 from burnish.views import durations
@@ -201,7 +201,7 @@ def errors(session: Session) -> Iterator[str]:
     for last, failed in sorted(groups.items(), key=lambda group: -len(group[1])):
         first = failed[0]
         assert first.attempt is not None
-        yield f"{len(failed)} {'job' if len(failed) == 1 else 'jobs'} ({name_ids([j.id for j in failed])}): {printable(last)}"
+        yield f"{counted(len(failed), 'job')} ({name_ids([j.id for j in failed])}): {printable(last)}"
         yield f"    job {first.id}, {printable(first.reason)}:"
         yield from (f"    | {printable(line, 300)}" for line in _last_lines(session, first.attempt))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from burnish.core.columns import RESERVED_COLUMNS
 from burnish.core.sweep import MAX_JOBS, Grid, from_rows
-from burnish.errors import InputError, Problem, printable
+from burnish.errors import InputError, Problem, counted, printable
 
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _Line = tuple[int, list[str]]
@@ -102,7 +102,7 @@ def _other_delimiter(header: list[str]) -> str | None:
 
 def _raggedness(fields: list[str], header: list[str], where: str) -> Problem:
     shown = printable(",".join(fields), 80)
-    found = f"{len(fields)} field{'' if len(fields) == 1 else 's'} where the header has {len(header)}"
+    found = f"{counted(len(fields), 'field')} where the header has {len(header)}"
     if len(fields) > len(header):
         return Problem(where, f"{found} (an unquoted comma?): {shown}")
     missing = ", ".join(printable(name) for name in header[len(fields) :])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId
 from burnish.core.placement import Selection, WaitingQueue, priority
 from burnish.core.state import MAX_LOST, Phase, State, phase
-from burnish.errors import printable
+from burnish.errors import counted, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _turn(state: State, job: Job, around: Surroundings) -> Iterator[str]:
     if ahead:
         own = priority(job, state)
         why = f" (its PRIORITY is {own:g})" if "PRIORITY" in state.columns else ""
-        yield f"{len(ahead)} waiting job{'s' * (len(ahead) > 1)} {'start' if len(ahead) > 1 else 'starts'} before it{why}."
+        yield f"{counted(len(ahead), 'waiting job starts', 'waiting jobs start')} before it{why}."
     else:
         yield "It is the next to start."
     if state.open:

@@ -46,7 +46,7 @@ from burnish.core.jobs import Job, JobId, Word
 from burnish.core.notices import Notices
 from burnish.core.table import CANCEL, Row, Table
 from burnish.core.typed_over import TYPED_OVER, Answer, kept, left_alone, state_of
-from burnish.errors import printable
+from burnish.errors import counted, printable
 
 GRACE = 10.0  # s between TERM and KILL for a CANCEL that was typed
 BY_TABLE = "table"
@@ -111,7 +111,7 @@ def adopt(theirs: Table) -> Merged:
     if running:
         which = name_ids(running).replace(" ", "")
         notices.append(
-            f"{theirs.name}: {len(running)} job{'s were' if len(running) > 1 else ' was'} RUNNING under another table and "
+            f"{theirs.name}: {counted(len(running), 'job was', 'jobs were')} RUNNING under another table and "
             f"{'are' if len(running) > 1 else 'is'} HOLD now. To run them again, once nothing of theirs runs any more: "
             f"burnish release --job_id {which}"
         )
@@ -344,14 +344,14 @@ class _Merge:
             return
         if not self.theirs.rows:
             self.notices.say(
-                f"{self.theirs.name} has no rows, but {len(gone)} job{'s are' if len(gone) > 1 else ' is'} known. "
+                f"{self.theirs.name} has no rows, but {counted(len(gone), 'job is', 'jobs are')} known. "
                 "Nothing was removed; the table is written again. To remove a table: burnish clean."
             )
             return
         present, resembled = self._spoilt(gone)
         if not resembled:
             self.notices.say(
-                f"{self.theirs.name}: {len(gone)} row{'s are' if len(gone) > 1 else ' is'} gone, but as long as there are rows "
+                f"{self.theirs.name}: {counted(len(gone), 'row is', 'rows are')} gone, but as long as there are rows "
                 "without a readable JOB_ID, no job is removed."
             )
             return

@@ -20,7 +20,7 @@ from burnish.core.columns import CONTROL_COLUMNS, control_first, did_you_mean
 from burnish.core.columns import fault as control_fault
 from burnish.core.document import Mapping, Node, Scalar, Sequence, kind
 from burnish.core.sweep_options import BLOCK, SweepOptions
-from burnish.errors import InputError, Problem, printable
+from burnish.errors import InputError, Problem, counted, printable
 
 MAX_JOBS = 100_000
 # How many combinations of an enormous grid are looked at when `exclude` leaves little to sample from.
@@ -111,7 +111,7 @@ def from_rows(
     where_row = where_row or (lambda index: f"{where}, row {index}")
     cells = [tuple(from_value(name, value) for name, value in zip(names, row, strict=True)) for row in rows]
     if len(cells) > max_jobs:
-        problems.append(Problem(where, f"more than {max_jobs} jobs, which is the limit (--max_jobs)."))
+        problems.append(Problem(where, f"more than {counted(max_jobs, 'job')}, which is the limit (--max_jobs)."))
     if not cells or not names:
         problems.append(Problem(where, "this gives no jobs."))
     for index, row in enumerate(cells):
@@ -264,8 +264,8 @@ def _union(parts: list[_Part], findings: Findings) -> Grid:
         own = [(row, _arguments(columns, row)) for row in _rows(part, columns, findings)]
         fresh = [row for row, arguments in own if arguments not in earlier]
         if len(fresh) < len(own):
-            repeated = f"{len(own) - len(fresh)} of {len(own)} combinations"
-            findings.note(part.node, f"{repeated} are in an earlier grid already, and are not repeated.")
+            repeated = f"{len(own) - len(fresh)} of {counted(len(own), 'combination')}"
+            findings.note(part.node, f"an earlier grid has {repeated} already, which it does not repeat.")
         earlier.update(arguments for _, arguments in own)
         rows += fresh
     return Grid(columns, tuple(rows), findings.notices)
@@ -349,7 +349,8 @@ def _sample(part: _Part, wanted: int, excluded: list[_Exclusion], findings: Find
     if len(chosen) < wanted:
         findings.note(
             part.node,
-            f"random asks for {wanted}; only {len(chosen)} combinations were found, so all of these are taken.",
+            f"random asks for {wanted}; only {counted(len(chosen), 'combination was', 'combinations were')} found, and all "
+            "that were found are taken.",
         )
     return chosen
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from burnish.core import columns, table_faults
 from burnish.core.jobs import JobId, Word
-from burnish.errors import Problem, printable
+from burnish.errors import Problem, counted, printable
 
 ID_COLUMN = "JOB_ID"
 STATE_COLUMN = "STATE"
@@ -254,7 +254,7 @@ class _RowReader:
     def problems(self) -> tuple[Problem, ...]:
         """A sentence for each unusable row, in file order."""
         others = len(self.rows) - len(self.faults)
-        end = f"This row is skipped; {others} other{'s' * (others != 1)} {'go' if others != 1 else 'goes'} on."
+        end = f"This row is skipped; {counted(others, 'other goes', 'others go')} on."
         return tuple(
             Problem(f"{self.name}:{self.rows[number].line}", f"{what} {end}")
             for number, what in sorted(self.faults.items())
@@ -279,7 +279,7 @@ def _picker(positions: list[int]) -> Callable[[list[str]], tuple[str, ...]]:
 
 
 def _ragged(fields: list[str], header: tuple[str, ...]) -> str:
-    count = f"{len(fields)} field{'s' * (len(fields) != 1)} where the header has {len(header)}"
+    count = f"{counted(len(fields), 'field')} where the header has {len(header)}"
     if len(fields) > len(header):
         shown = printable(",".join(fields), 120)
         return f'{count} (an unquoted comma? put quotes around the whole field: "1,2"). It reads: {shown}.'

@@ -12,7 +12,7 @@ from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt
 from burnish.core.sighting import GpuSeen, Sighting
 from burnish.core.standing import Standing
-from burnish.errors import printable
+from burnish.errors import counted, printable
 from burnish.views import tables
 from burnish.views.tables import Column, Table
 
@@ -192,11 +192,11 @@ def note(standing: Standing) -> str:
 def _summary(standings: Sequence[Standing]) -> str:
     reached = [standing for standing in standings if standing.seen is not None]
     gpus = [standing.is_free(gpu) for standing in reached for gpu in standing.seen.gpus or ()]  # type: ignore[union-attr]
-    hosts = f"{len(standings)} host{'s' * (len(standings) != 1)}"
+    hosts = counted(len(standings), "host")
     silent = len(standings) - len(reached)
     parts = [f"{hosts}, {silent} of them not reached" if silent else hosts]
     if gpus:
-        parts.append(f"{len(gpus)} GPU{'s' * (len(gpus) != 1)}, {sum(gpus)} free")
+        parts.append(f"{counted(len(gpus), 'GPU')}, {sum(gpus)} free")
     return ": ".join(parts)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from burnish.core.jobs import JobId, Word
 from burnish.core.standing import Standing
-from burnish.errors import printable
+from burnish.errors import counted, printable
 from burnish.views import durations, tables
 from burnish.views.hosts import HostsView
 from burnish.views.snapshot import JobRow, Snapshot
@@ -68,7 +68,7 @@ class StatusView:
             hidden = {word: -sum(row.word is word for row in shown) for word in Word}
             for row in selected:
                 hidden[row.word] += 1
-            yield f"Not shown: {_counted(hidden)} (--all shows every job)"
+            yield f"Not shown: {_by_state(hidden)} (--all shows every job)"
 
     def json(self) -> object:
         snapshot = self.snapshot
@@ -100,7 +100,7 @@ def summary(counts: Mapping[Word, int]) -> str:
     total = sum(counts.values())
     if not total:
         return "No jobs"
-    return f"{total:,} {'job' if total == 1 else 'jobs'}: {_counted(counts)}"
+    return f"{counted(total, 'job')}: {_by_state(counts)}"
 
 
 def what_matters(rows: Sequence[JobRow]) -> list[JobRow]:
@@ -135,7 +135,7 @@ def job_json(snapshot: Snapshot, row: JobRow) -> dict[str, object]:
     }
 
 
-def _counted(counts: Mapping[Word, int]) -> str:
+def _by_state(counts: Mapping[Word, int]) -> str:
     return ", ".join(f"{counts[word]:,} {word}" for word in ORDER if counts[word])
 
 

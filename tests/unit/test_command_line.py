@@ -13,6 +13,7 @@ from burnish.cli import options
 from burnish.cli.main import cli, outcome
 from burnish.cli.run import run
 from burnish.core import events, verbs
+from burnish.errors import counted
 
 
 @pytest.fixture
@@ -80,6 +81,31 @@ def test_what_is_typed_wrong_is_said_and_nothing_is_done(
     assert "Traceback" not in shown.err
     assert shown.out == ""
     assert table.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("run --dry_run --command true", "1 job would run, 1 at a time."),
+        ("create --dry_run --csv one.csv", "1 job. Nothing was written"),
+        ("create --csv one.csv --db_file one.db", "1 job in one.db."),
+        ("clean --yes", "Removed 0 log files."),
+        ("status", "2 jobs: 1 NOT_RUNNING, 1 HOLD"),
+    ],
+)
+def test_one_is_no_plural(table: Path, capsys: pytest.CaptureFixture[str], typed: str, said: str) -> None:
+    (table.parent / "one.csv").write_text("--lr\n1e-4\n")
+    assert outcome(typed.split()) == 0
+    shown = capsys.readouterr()
+    assert said in shown.out + shown.err
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [(0, "0 rows are"), (1, "1 row is"), (2, "2 rows are"), (1_000_000, "1,000,000 rows are")]
+)
+def test_counts_are_read_as_words(number: int, shown: str) -> None:
+    assert counted(number, "row is", "rows are") == shown
+    assert counted(number, "row") == shown.rpartition(" ")[0]
 
 
 @pytest.mark.parametrize("word", ["HOLD", "hold", "Hold"])
