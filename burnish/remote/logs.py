@@ -67,6 +67,7 @@ class LogPull:
         waiting.sort(key=lambda item: item[1].goal is None)
         for (name, stream), kept in waiting[: max(0, free)]:
             kept.asked = True
+            self._streams[name, stream] = self._streams.pop((name, stream))  # to the end: all get their turn
             self._send({"type": "pull", "attempt": name, "stream": stream, "offset": kept.size, "size": PIECE})
 
     def take(self, report: LogPulled) -> bool:
