@@ -81,6 +81,9 @@ class Hearing:
                 self._end(attempt, report)
             case "absent" if rebooted:
                 self._propose(events.AttemptLost(attempt.id, "its host rebooted", self._clock()))
+            case "unstarted" if rebooted:
+                # A power loss takes the newest files, a `go` too: the agent makes it lost, not void.
+                yield actions.void(attempt, "its host rebooted")
             case "absent" | "unstarted" if attempt.started_at is None and report.name not in self._known:
                 yield actions.void(attempt, "its coordinator is gone")
 

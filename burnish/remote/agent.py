@@ -1048,7 +1048,8 @@ def _status_after_start(place: Place, start: Record, here: str) -> Standing:
         witness = read_process(pid) or witness
     if witness is not None or lock_state(place.job) == HELD:
         return Standing(RUNNING, start, supervised=False, witness=witness)
-    return Standing(RUNNING, start, dead="killed with its supervisor")
+    # A record without words is what a power loss leaves of one that was just written.
+    return Standing(RUNNING, start, dead="killed with its supervisor" if go else "its host lost power")
 
 
 def void(place: Place, why: str, **kind: bool) -> bool:
@@ -1338,6 +1339,9 @@ class Supervisor:
 
     def _write_final(self, record: Record) -> None:
         temporary, folder = self._place.file("final.tmp"), self._place.folder
+        for log in (self._out, self._err):
+            if os.fstat(log).st_size:
+                _sync(log)  # or a power loss would leave a verdict without what led to it
         data = _encode_json(record).encode("ascii")
         os.lseek(self._final, 0, os.SEEK_SET)
         _write_all(self._final, data)
@@ -1966,9 +1970,9 @@ class Agent:
         """What happened to this host since the request's attempt was claimed, or ""."""
         self._check_state()
         if request.get("state_id") not in (None, self._state_id):
-            return "the records of this host were wiped"
+            return "its host's records were wiped"
         if request.get("incarnation") not in (None, self._incarnation):
-            return "this host rebooted"
+            return "its host rebooted"
         return ""
 
     def _check_state(self) -> None:

@@ -1,4 +1,5 @@
-"""Logs of attempts on other machines, brought home while they grow and whole before their verdict.
+"""Logs of attempts on other machines, brought home while they grow, and whole and on disk before their verdict: after it the host
+forgets its copy.
 
 Each byte is written at its own offset, and what to ask for next is the size of the file at home: nothing else is remembered, so
 pulling again, after a crash or by two coordinators at once, changes nothing. At most one piece per stream is on its way, and at
@@ -23,12 +24,13 @@ STREAMS = ("out", "err")
 
 @dataclass(slots=True)
 class _Stream:
-    """One log on its way. `goal`: its final size, once the attempt has ended. `asked`: a piece is on its way."""
+    """One log on its way. `goal`: its final size, once the attempt has ended. `asked`: a piece is on its way. `kept`: on disk."""
 
     path: Path
     goal: int | None = None
     asked: bool = False
     size: int = 0
+    kept: bool = False
 
     @property
     def whole(self) -> bool:
@@ -49,7 +51,7 @@ class LogPull:
                 self._streams[name, stream] = _Stream(paths[stream], size=_size(paths[stream]))
 
     def ended(self, name: str, sizes: dict[str, int]) -> bool:
-        """The attempt has ended with logs of these sizes; True once they are whole at home."""
+        """The attempt has ended with logs of these sizes; True once they are whole at home. Raises StoreError."""
         for stream in STREAMS:
             if (kept := self._streams.get((name, stream))) is not None:
                 kept.goal = sizes.get(stream, 0)
@@ -57,8 +59,14 @@ class LogPull:
         return self.whole(name)
 
     def whole(self, name: str) -> bool:
-        """True if every byte of an ended attempt's logs is at home."""
-        return all(kept.whole for (owner, _), kept in self._streams.items() if owner == name)
+        """True if every byte of an ended attempt's logs is at home, where no power loss takes it. Raises StoreError."""
+        mine = [stream for (owner, _), stream in self._streams.items() if owner == name]
+        if not all(stream.whole for stream in mine):
+            return False
+        for stream in mine:
+            if stream.size and not stream.kept:
+                _sync(stream)
+        return True
 
     def ask(self) -> None:
         """Ask for the next pieces; those of ended attempts first, since a verdict waits for them."""
@@ -122,6 +130,19 @@ def _write_at(path: Path, offset: int, data: bytes) -> None:
             os.close(descriptor)
     except OSError as error:
         raise _disk(path, error) from None
+
+
+def _sync(stream: _Stream) -> None:
+    try:
+        descriptor = os.open(stream.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        stream.size = 0  # what the disk has of it is not known: it is pulled once more
+        raise _disk(stream.path, error) from None
+    stream.kept = True
 
 
 def _disk(path: Path, error: OSError) -> StoreError:

@@ -1,0 +1,66 @@
+"""No power loss leaves a verdict without its log: host and coordinator have the log on disk before the verdict counts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.core.reports import LogPulled
+from burnish.errors import StoreError
+from burnish.remote.logs import LogPull
+from tests.support.sweeps import Sweep
+
+NAME = "0.1-0a1b2c3d"
+
+
+def test_a_host_writes_the_log_to_disk_before_the_verdict(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 1)
+    trace = tmp_path / "trace"
+    strace = ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=fsync,link"]
+    run = [*strace, sys.executable, "-m", "burnish", *sweep.command, "--num_workers", "1"]
+    subprocess.run(run, cwd=tmp_path, env=sweep.environment, check=True, capture_output=True, timeout=60)
+    calls = trace.read_text().splitlines()
+    verdict = next(number for number, call in enumerate(calls) if re.search(r"link\(.*/final\.json", call))
+    for log in (".log", ".err"):
+        assert any(re.search(rf"fsync\(.*_job_0\{log}>", call) for call in calls[:verdict]), calls
+
+
+def pulled(path: Path, sent: list[dict[str, Any]]) -> LogPull:
+    """A pull of one log of four bytes, all of which are at home but not promised to be on disk."""
+    logs = LogPull(sent.append)
+    logs.watch(NAME, {"out": path / "out", "err": path / "err"})
+    assert not logs.ended(NAME, {"out": 4, "err": 0})
+    logs.take(LogPulled("gpu1", NAME, "out", 0, 4, b"text"))  # type: ignore[arg-type]
+    return logs
+
+
+def test_a_log_is_whole_when_it_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    logs = pulled(tmp_path, [])
+    assert logs.whole(NAME) and logs.whole(NAME)
+    assert synced == [str(tmp_path / "out")]
+
+
+def test_a_log_that_the_disk_refused_is_pulled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+    logs = pulled(tmp_path, sent)
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", refuse)
+        with pytest.raises(StoreError, match="No space left"):
+            logs.whole(NAME)
+    assert not logs.whole(NAME)
+    logs.ask()
+    assert (sent[-1]["type"], sent[-1]["offset"]) == ("pull", 0)
+    logs.take(LogPulled("gpu1", NAME, "out", 0, 4, b"text"))  # type: ignore[arg-type]
+    assert logs.whole(NAME)
