@@ -18,7 +18,7 @@ from burnish.core import events, merge, verbs
 from burnish.core.command import as_shown
 from burnish.core.events import Fact
 from burnish.core.hosts import Host
-from burnish.core.ids import name_ids
+from burnish.core.ids import name_ids, new_run
 from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.placement import Selection, WaitingQueue
 from burnish.core.reports import Report
@@ -87,7 +87,7 @@ class Session:
     @classmethod
     def bare(cls, paths: Paths, say: Say) -> Session:
         """The parts, with nothing read yet."""
-        me = CoordinatorId(f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(3)}")
+        me = new_run(socket.gethostname(), os.getpid(), secrets.token_hex(3))
         journal = Journal(paths.root, paths.shown, me, time.time)
         return cls(paths, journal, Projection(paths, journal), me, say)
 
@@ -191,8 +191,8 @@ class Session:
             )
         return left
 
-    def wait(self, selection: Selection) -> int:
-        """Look on until no selected job runs or waits; the exit code that a run would have."""
+    def waiter(self, selection: Selection) -> Coordinator:
+        """A coordinator that looks on until no selected job runs or waits."""
 
         def at_rest(state: State) -> bool:
             return not any(_going(job) for job in state.listed() if selection.admits(job, state))
@@ -202,8 +202,7 @@ class Session:
             self.say(
                 f"{counted(waiting, 'job waits', 'jobs wait')} and no burnish run is going; this waits until one has done all."
             )
-        outcome = self.coordinator(Plan((), selection=selection, until=at_rest)).run()
-        return exit_code(self, outcome)
+        return self.coordinator(Plan((), selection=selection, until=at_rest))
 
     def _wish(self, verb: Callable[[State], Wish]) -> Wish:
         """Commit what a verb calls for, on the newest state, and show it in the table."""
@@ -311,18 +310,22 @@ def selection(state: State, ids: frozenset[JobId] | None, where: Sequence[str]) 
 
 
 def exit_code(session: Session, outcome: Outcome) -> int:
-    """0 every job taken up is COMPLETE or was left alone, 1 one failed or a row was skipped, 130 stopped by a signal.
+    """0 every job taken up is COMPLETE or was left alone, 130 stopped by a signal.
 
-    2 the table or its rows could not be read and so nothing was started, 3 no host could be used.
+    1 one failed, a row was skipped, or one still runs, looked after by another run. 2 the table or its rows could not be read and
+    so nothing was started, 3 no host could be used.
     """
     if outcome.stopped_by is not None:
         return 130
-    words = [session.state.jobs[job_id].word for job_id in outcome.taken]
+    taken = [session.state.jobs[job_id] for job_id in outcome.taken]
+    words = {job.word for job in taken}
     if session.projection.skipped_rows or not session.projection.readable:
         return 1 if outcome.claimed else 2
     if Word.ERROR in words:
         return 1
-    return 3 if outcome.no_host and Word.NOT_RUNNING in words else 0
+    if outcome.no_host and Word.NOT_RUNNING in words:
+        return 3
+    return 1 if any(job.open_attempt is not None for job in taken) else 0
 
 
 def _to_release(ids: Sequence[JobId]) -> str:

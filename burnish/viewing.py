@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from burnish.core.command import as_shown
 from burnish.core.hosts import Host
-from burnish.core.jobs import Attempt, Job, JobId, Word
+from burnish.core.ids import name_run
+from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId, Word
 from burnish.errors import UsageError, counted, printable
 from burnish.fetching import Fetch
 from burnish.session import Session
@@ -42,7 +43,7 @@ def view(
     [job] = session.jobs(frozenset({JobId(job_id)}))
     chosen = _attempt(job, attempt)
     if meta:
-        out.lines(describe(job, chosen))
+        out.lines(describe(job, chosen, session.presence.others()))
         return
     with _fetched(session, chosen) as fetch:
         _show(session, job, chosen, fetch, follow=follow, tail=tail, stderr=stderr)
@@ -160,8 +161,8 @@ def _start_of_tail(path: Path, lines: int) -> int:
     return start + position + 1
 
 
-def describe(job: Job, attempt: Attempt) -> Iterator[str]:
-    """What an attempt was: a line each for command, host, process, times, exit."""
+def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Iterator[str]:
+    """What an attempt was: a line each for command, host, process, times, exit. `runs`: those that are going."""
     verdict = attempt.verdict
     yield f"job       {job.id} ({job.word}{': ' + printable(job.reason) if job.reason else ''})"
     yield f"attempt   {attempt.id}"
@@ -171,6 +172,9 @@ def describe(job: Job, attempt: Attempt) -> Iterator[str]:
         yield f"gpus      {', '.join(attempt.gpus)}"
     if attempt.pid is not None:
         yield f"pid       {attempt.pid}"
+    if attempt.open:
+        gone = "" if attempt.by in runs else ", gone; the next burnish run takes the job back"
+        yield f"run       {name_run(attempt.by)}{gone}"
     if attempt.started_at is not None:
         yield f"started   {_when(attempt.started_at)}"
     if verdict is not None:

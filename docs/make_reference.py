@@ -27,7 +27,7 @@ Options are written with underscores and accept dashes too: `--job_id`, `--job-i
 | exit code | means |
 | ---: | --- |
 | 0 | the command did what was asked; of `run` and `wait`: every job they took up is COMPLETE |
-| 1 | of `run` and `wait`: a job failed or was lost, or a row of the table had to be skipped |
+| 1 | of `run` and `wait`: a job failed or was lost, a row of the table had to be skipped, or another run still works on jobs |
 | 2 | usage or bad input; nothing was started or changed |
 | 3 | a host that was needed could not be used or did not answer |
 | 4 | burnish broke; running jobs are not affected |

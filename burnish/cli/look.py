@@ -60,7 +60,9 @@ def status(
 
     def shown() -> StatusView:
         standings = None if ask is None else ask()
-        return StatusView(snapshot.take(opened.state, time.time()), every, chosen, ids, standings)
+        return StatusView(
+            snapshot.take(opened.state, time.time(), runs=opened.presence.others()), every, chosen, ids, standings
+        )
 
     def again() -> StatusView:
         opened.sync(wait=False)
@@ -172,6 +174,14 @@ def wait(context: Context, ids: Any, where: tuple[str, ...]) -> int:
     Example: burnish wait && echo done
     """
     from burnish import session
+    from burnish.cli import signals
+    from burnish.views import live
 
     opened = session.Session.open(context.paths, context.out.say)
-    return opened.wait(session.selection(opened.state, ids, where))
+    coordinator = opened.waiter(session.selection(opened.state, ids, where))
+    signals.heed(coordinator)
+    outcome = coordinator.run()
+    if outcome.stopped_by is not None:
+        voice = live.Voice(context.out.say, opened.state)
+        voice.summary(outcome.taken, outcome.stopped_by, opened.me, opened.presence.others())
+    return session.exit_code(opened, outcome)

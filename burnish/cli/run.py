@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 import click
@@ -45,6 +44,7 @@ def run(context: Context, **asked: Any) -> int:
     Example: burnish run --num_workers 4 --command 'python train.py --lr {--lr}'
     """
     from burnish import session
+    from burnish.cli import signals
     from burnish.plan import Plan
     from burnish.views import live
 
@@ -64,11 +64,11 @@ def run(context: Context, **asked: Any) -> int:
     opened.name_unobeyed()
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"])
     coordinator = opened.coordinator(plan, voice.hear)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, frame: coordinator.stop(received))
+    signals.heed(coordinator)
     outcome = coordinator.run()
     source.close()
-    voice.summary(outcome.taken, outcome.stopped_by)
+    others = opened.presence.others()
+    voice.summary(outcome.taken, outcome.stopped_by, opened.me, others, opened.projection.skipped_rows)
     return session.exit_code(opened, outcome)
 
 

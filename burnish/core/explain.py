@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from burnish.core.ids import name_run
 from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId
 from burnish.core.placement import Selection, WaitingQueue, priority
 from burnish.core.state import MAX_LOST, Phase, State, phase
@@ -101,8 +102,13 @@ def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         yield f"It is being cancelled: {attempt.host} ends it, or will when it answers again."
     if job.hold_next:
         yield "Somebody held it: if this attempt does not start after all, the job becomes HOLD."
-    if attempt.by not in around.runs:
-        yield "The run that started it is gone. The next burnish run takes it back; so do burnish wait and burnish cancel."
+    if attempt.by in around.runs:
+        yield f"The burnish run that looks after it is {name_run(attempt.by)}."
+    else:
+        yield (
+            f"The run that looked after it ({name_run(attempt.by)}) is gone, so it may have ended since. The next burnish run "
+            "takes it back; so do burnish wait and burnish cancel."
+        )
 
 
 def _failed(job: Job) -> Iterator[str]:
@@ -135,4 +141,4 @@ def _because(job: Job) -> str:
 
 
 def _runs(runs: Sequence[CoordinatorId]) -> str:
-    return f"{len(runs)} burnish runs are" if len(runs) > 1 else f"A burnish run ({runs[0]}) is"
+    return f"{len(runs)} burnish runs are" if len(runs) > 1 else f"A burnish run ({name_run(runs[0])}) is"

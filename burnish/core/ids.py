@@ -1,10 +1,10 @@
-"""Job ids as people write and read them: `3`, `3,5-8`, `all`."""
+"""Ids as people write and read them: of jobs, `3`, `3,5-8`, `all`; of runs, `pid 4711 on desk`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from burnish.core.jobs import JobId
+from burnish.core.jobs import CoordinatorId, JobId
 from burnish.errors import UsageError
 
 SHOWN_IDS = 12
@@ -42,3 +42,14 @@ def name_ids(ids: Sequence[int]) -> str:
             start = number
         previous = number
     return ", ".join(pieces[:SHOWN_IDS]) + (f" and {len(pieces) - SHOWN_IDS} more" if len(pieces) > SHOWN_IDS else "")
+
+
+def new_run(host: str, pid: int, token: str) -> CoordinatorId:
+    """The id of a run on `host`; `token` tells it from another one of the same pid."""
+    return CoordinatorId(f"{host[:32]}-{pid}-{token}")
+
+
+def name_run(run: CoordinatorId) -> str:
+    """`pid 4711 on desk`: what tells a person which process that is."""
+    parts = run.rsplit("-", 2)
+    return f"pid {parts[1]} on {parts[0]}" if len(parts) == 3 and parts[1].isdigit() else run

@@ -9,13 +9,14 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.ids import name_ids
-from burnish.core.jobs import Job, JobId, Word
+from burnish.core.ids import name_ids, name_run
+from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId, Word
 from burnish.core.state import State
+from burnish.errors import counted
 from burnish.views import durations
 
 BEAT = 10.0  # s between two lines about progress
@@ -69,14 +70,30 @@ class Voice:
         elif self._failures == SHOWN_FAILURES + 1:
             self._say("more jobs fail; burnish view --errors shows them all")
 
-    def summary(self, taken: Collection[JobId], stopped_by: int | None) -> None:
-        """The last words of a run."""
+    def summary(
+        self,
+        taken: Collection[JobId],
+        stopped_by: int | None,
+        me: CoordinatorId,
+        others: Collection[CoordinatorId],
+        skipped: int = 0,
+    ) -> None:
+        """The last words of a run: what became of the jobs it took up, and who looks after those that run on.
+
+        `me` is this run, `others` are those that live; `skipped`: how many rows of the table could not be read.
+        """
         jobs = [self._state.jobs[job_id] for job_id in sorted(taken)]
+        left = list(_what_runs_on(jobs, me, others))
         if stopped_by is not None:
-            self._say(f"Stopped by {signal.Signals(stopped_by).name}. {_what_runs_on(jobs)}")
+            self._say(f"Stopped by {signal.Signals(stopped_by).name}. {' '.join(left) or 'No job is running.'}")
         elif not self._quiet:
             took = durations.short(self._clock() - self._began)
             self._say(f"{progress(jobs)}, in {took}" if jobs else "Nothing to run: no job is NOT_RUNNING")
+        if stopped_by is None:
+            for sentence in left:
+                self._say(sentence)
+        if skipped:
+            self._say(f"{counted(skipped, 'row was', 'rows were')} skipped; burnish status says which, and why")
 
 
 def _told_of_host(fact: events.HostDrained | events.HostUndrained | events.HostForgotten) -> str:
@@ -98,11 +115,23 @@ def progress(jobs: Iterable[Job]) -> str:
     return ", ".join(parts)
 
 
-def _what_runs_on(jobs: Sequence[Job]) -> str:
-    alive = [job.id for job in jobs if job.open_attempt is not None]
-    if not alive:
-        return "No job is running."
-    return (
-        f"{'Job' if len(alive) == 1 else 'Jobs'} {name_ids(alive)} {'runs' if len(alive) == 1 else 'run'} on. "
-        "The same burnish run takes them back; burnish cancel --all stops them."
-    )
+def _what_runs_on(jobs: Sequence[Job], me: CoordinatorId, others: Collection[CoordinatorId]) -> Iterator[str]:
+    """A sentence for each run that looks after some of the jobs that run on, or did."""
+    by_run: dict[CoordinatorId, list[Attempt]] = {}
+    for job in jobs:
+        if (attempt := job.open_attempt) is not None:
+            by_run.setdefault(attempt.by, []).append(attempt)
+    for run, attempts in by_run.items():
+        ids = name_ids([attempt.id.job for attempt in attempts])
+        on = f"Job {ids} runs on" if len(attempts) == 1 else f"Jobs {ids} run on"
+        them = "it" if len(attempts) == 1 else "them"
+        if run == me:
+            yield f"{on}. burnish run takes {them} back; burnish cancel --all stops {them}."
+        elif run in others:
+            yield f"{on}, and another burnish run looks after {them} ({name_run(run)}). To wait for {them}: burnish wait"
+        else:
+            hosts = ", ".join(sorted({attempt.host for attempt in attempts}))
+            yield (
+                f"{on} as far as is known: the run that looked after {them} is gone ({name_run(run)}), and {hosts} could not "
+                f"be asked. The next burnish run takes {them} back."
+            )

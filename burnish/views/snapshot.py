@@ -7,11 +7,11 @@ given in `away`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from burnish.core.columns import CONTROL_COLUMNS
-from burnish.core.jobs import Attempt, AttemptId, HostName, Job, JobId, Word
+from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Word
 from burnish.core.placement import priority
 from burnish.core.state import State
 
@@ -45,13 +45,17 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A table at time `now`: all rows in table order, the number of jobs in each state, and the hosts kept out (and why)."""
+    """A table at time `now`: all rows in table order, the number of jobs in each state, and the hosts kept out (and why).
+
+    `unattended`: jobs that were started and have not ended as far as is known, and whose run is gone.
+    """
 
     now: float
     columns: tuple[str, ...]
     rows: tuple[JobRow, ...]
     counts: Mapping[Word, int]
     drained: Mapping[HostName, str]
+    unattended: tuple[JobId, ...] = ()
 
     @property
     def arguments(self) -> tuple[int, ...]:
@@ -64,14 +68,23 @@ class Snapshot:
         return tuple(index for index, column in enumerate(self.columns) if column in CONTROL_COLUMNS)
 
 
-def take(state: State, now: float, away: Mapping[HostName, str] | None = None) -> Snapshot:
-    """The snapshot of `state` at `now` (s since 1970). `away`: host -> why it is not seen, as `unreachable since 10:41`."""
+def take(
+    state: State,
+    now: float,
+    away: Mapping[HostName, str] | None = None,
+    runs: Collection[CoordinatorId] | None = None,
+) -> Snapshot:
+    """The snapshot of `state` at `now` (s since 1970).
+
+    `away`: host -> why it is not seen, as `unreachable since 10:41`. `runs`: those that are going; None if that is not known.
+    """
     away = away or {}
     rows = tuple(_row(job, state, now, away) for job in state.listed())
     counts = dict.fromkeys(Word, 0)
     for row in rows:
         counts[row.word] += 1
-    return Snapshot(now, state.columns, rows, counts, dict(state.drained))
+    gone = () if runs is None else (attempt.id.job for attempt in state.open.values() if attempt.by not in runs)
+    return Snapshot(now, state.columns, rows, counts, dict(state.drained), tuple(sorted(gone)))
 
 
 def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> JobRow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from burnish.core.ids import name_ids
 from burnish.core.jobs import JobId, Word
 from burnish.core.standing import Standing
 from burnish.errors import counted, printable
@@ -59,6 +60,8 @@ class StatusView:
         for host, reason in self.snapshot.drained.items():
             line = printable(f"Drained: {host}{f' ({reason})' if reason else ''}")
             yield line if width is None else tables.cut(line, width)
+        for line in unattended(self.snapshot.unattended):
+            yield line if width is None else tables.cut(line, width)
         selected = self._selected()
         shown = selected if self._complete(selected) else what_matters(selected)
         if shown:
@@ -78,6 +81,7 @@ class StatusView:
             "counts": {word.value: snapshot.counts[word] for word in Word},
             "columns": list(snapshot.columns),
             "drained": {str(host): reason for host, reason in snapshot.drained.items()},
+            "unattended": list(snapshot.unattended),
             "jobs": [job_json(snapshot, row) for row in self._selected()],
             **({} if self.hosts is None else {"hosts": HostsView(self.hosts).json()}),
         }
@@ -101,6 +105,16 @@ def summary(counts: Mapping[Word, int]) -> str:
     if not total:
         return "No jobs"
     return f"{counted(total, 'job')}: {_by_state(counts)}"
+
+
+def unattended(jobs: Sequence[JobId]) -> Iterator[str]:
+    """What is said of jobs that no run looks after: their supervisors do, and nobody has heard of them since."""
+    if len(jobs) == 1:
+        yield f"No burnish run looks after job {jobs[0]}: it runs on, or has ended since."
+        yield "burnish run takes it back either way."
+    elif jobs:
+        yield f"No burnish run looks after jobs {name_ids(jobs)}: they run on, or have ended since."
+        yield "burnish run takes them back either way."
 
 
 def what_matters(rows: Sequence[JobRow]) -> list[JobRow]:

@@ -100,9 +100,13 @@ class Sweep:
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         """Start a `burnish run` and leave it running."""
+        return self.start_command(*self.command, *options)
+
+    def start_command(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command and leave it running."""
         with (self.folder / f"run{len(self.running)}.txt").open("w") as said:
             process = subprocess.Popen(
-                [sys.executable, "-m", "burnish", *self.command, *options],
+                [sys.executable, "-m", "burnish", *arguments],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -112,6 +116,10 @@ class Sweep:
             )
         self.running.append(process)
         return process
+
+    def said(self, process: subprocess.Popen[str]) -> str:
+        """What a started command has said so far."""
+        return (self.folder / f"run{self.running.index(process)}.txt").read_text()
 
     def finish(self, *options: str, timeout: float = 300) -> int:
         """One quiet run to the end; its exit code."""

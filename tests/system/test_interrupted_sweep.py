@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,4 +71,32 @@ def test_a_run_with_nothing_to_start_takes_back_what_a_killed_one_left(tmp_path:
         assert sweep.finish("--num_workers", "4") == 1
         assert sweep.check() == {"1": 4}
     finally:
+        sweep.stop()
+
+
+def test_who_looks_after_running_jobs_is_said_by_all_who_are_asked(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 2, "100")
+    try:
+        run = sweep.start("--num_workers", "2")
+        wait_for(lambda: started(sweep) == 2 and sweep.status()[1]["state"] == "RUNNING", sweep.status)
+        beside = sweep.burnish(*sweep.command, check=False)
+        assert beside.returncode == 1, "a run ended with 0 although jobs it took up are not COMPLETE"
+        assert f"Jobs 0-1 run on, and another burnish run looks after them (pid {run.pid} on" in beside.stderr
+        assert "No burnish run" not in sweep.burnish("status").stdout
+        assert f"run       pid {run.pid} on" in sweep.burnish("view", "1", "--meta").stdout
+        run.kill()
+        run.wait()
+        assert "No burnish run looks after jobs 0-1: they run on, or have ended" in sweep.burnish("status").stdout
+        assert "gone; the next burnish run takes the job back" in sweep.burnish("view", "1", "--meta").stdout
+        assert "may have ended since" in sweep.burnish("explain", "1").stdout
+        waiting = sweep.start_command("wait")
+        wait_for(lambda: "No burnish run" not in sweep.burnish("status").stdout)
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(30) == 130
+        said = sweep.said(waiting)
+        assert (
+            "Stopped by SIGINT. Jobs 0-1 run on. burnish run takes them back; burnish cancel --all stops them." in said
+        )
+    finally:
+        sweep.burnish("cancel", "--all", check=False)
         sweep.stop()

@@ -55,7 +55,10 @@ def test_running_job_whose_run_is_gone_says_who_takes_it_back() -> None:
     tables.start(state, 0, gpus=("0", "1"))
     assert "runs on gpu01, GPU 0, 1, pid 4711" in told(state)
     assert "is gone" not in told(state)
-    assert "is gone" in told(state, around=Surroundings())
+    assert "The burnish run that looks after it is me." in told(state)
+    assert "The run that looked after it (me) is gone, so it may have ended since." in told(
+        state, around=Surroundings()
+    )
 
 
 def test_earlier_attempts_are_told_with_their_ends() -> None:

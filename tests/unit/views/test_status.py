@@ -7,7 +7,7 @@ import json
 from support.tables import BEGAN, claim, finish, opened, start
 
 from burnish.core import events
-from burnish.core.jobs import JobId, Word
+from burnish.core.jobs import AttemptId, CoordinatorId, JobId, Word
 from burnish.views.snapshot import Snapshot, take
 from burnish.views.status import LONG, StatusView
 from burnish.views.tables import width_of
@@ -42,6 +42,25 @@ def test_small_table_is_shown_whole() -> None:
         "     2  RUNNING              gpu02  1        2.1  1m15s  0.3",
         "     3  NOT_RUNNING                                      0.4",
     ]
+
+
+def test_jobs_whose_run_is_gone_are_named_above_the_table_and_in_json() -> None:
+    state = opened(("--lr",), [("0.1",), ("0.2",), ("0.3",), ("0.4",)])
+    finish(state, start(state, 0))
+    start(state, 1)
+    claim(state, 2)
+    attended, gone = (StatusView(take(state, BEGAN, runs=runs)) for runs in ([CoordinatorId("me")], []))
+    assert list(attended.text())[1] == ""
+    assert list(gone.text())[1:3] == [
+        "No burnish run looks after jobs 1-2: they run on, or have ended since.",
+        "burnish run takes them back either way.",
+    ]
+    assert max(map(width_of, gone.text(width=60))) <= 60
+    assert [view.json()["unattended"] for view in (attended, gone)] == [[], [1, 2]]  # type: ignore[index]
+    state.apply(events.AttemptVoided(AttemptId(JobId(2), 1), "its coordinator is gone"))
+    one = list(StatusView(take(state, BEGAN, runs=[])).text())
+    assert one[1].startswith("No burnish run looks after job 1: it runs on")
+    assert StatusView(take(state, BEGAN)).json()["unattended"] == []  # type: ignore[index]
 
 
 def test_state_stands_in_words_where_it_is_coloured() -> None:

@@ -1,0 +1,85 @@
+"""The last words of a run: what became of its jobs, who looks after those that run on, and what was skipped."""
+
+from __future__ import annotations
+
+import signal
+
+from support.tables import finish, opened, start
+
+from burnish.core import events
+from burnish.core.ids import name_run, new_run
+from burnish.core.jobs import CoordinatorId
+from burnish.core.state import State
+from burnish.views.live import Voice
+
+ME = CoordinatorId("me")
+OTHER = new_run("ann-desk", 4711, "9f86d0")
+
+
+def last_words(
+    state: State, *, stopped_by: int | None = None, others: tuple[CoordinatorId, ...] = (), skipped: int = 0
+) -> list[str]:
+    said: list[str] = []
+    Voice(said.append, state, clock=lambda: 0.0).summary(state.jobs.keys(), stopped_by, ME, others, skipped)
+    return said
+
+
+def three_jobs() -> State:
+    """Job 0 is done, 1 and 2 run."""
+    state = opened(("--lr",), [("1",), ("2",), ("3",)])
+    finish(state, start(state, 0))
+    start(state, 1)
+    start(state, 2, "gpu02")
+    return state
+
+
+def adopt(state: State, run: CoordinatorId, *jobs: int) -> None:
+    for attempt in list(state.open):
+        if attempt.job in jobs:
+            state.apply(events.AttemptAdopted(attempt, run))
+
+
+def test_a_run_is_known_by_its_pid_and_machine() -> None:
+    assert name_run(OTHER) == "pid 4711 on ann-desk"
+    assert name_run(ME) == "me"
+
+
+def test_jobs_that_another_run_looks_after_are_named_with_it() -> None:
+    state = three_jobs()
+    adopt(state, OTHER, 1, 2)
+    assert last_words(state, others=(OTHER,)) == [
+        "1 of 3 done, 2 RUNNING, in 0s",
+        "Jobs 1-2 run on, and another burnish run looks after them (pid 4711 on ann-desk). "
+        "To wait for them: burnish wait",
+    ]
+
+
+def test_jobs_whose_run_is_gone_and_whose_host_is_silent_are_not_called_running() -> None:
+    state = three_jobs()
+    adopt(state, OTHER, 2)
+    assert last_words(state)[-1] == (
+        "Job 2 runs on as far as is known: the run that looked after it is gone (pid 4711 on ann-desk), and gpu02 could "
+        "not be asked. The next burnish run takes it back."
+    )
+
+
+def test_a_run_that_is_stopped_says_whose_each_job_is() -> None:
+    state = three_jobs()
+    adopt(state, OTHER, 2)
+    [said] = last_words(state, stopped_by=signal.SIGINT, others=(OTHER,))
+    assert said == (
+        "Stopped by SIGINT. Job 1 runs on. burnish run takes it back; burnish cancel --all stops it. "
+        "Job 2 runs on, and another burnish run looks after it (pid 4711 on ann-desk). To wait for it: burnish wait"
+    )
+    finish(state, next(iter(state.open)))
+    finish(state, next(iter(state.open)))
+    assert last_words(state, stopped_by=signal.SIGINT) == ["Stopped by SIGINT. No job is running."]
+
+
+def test_rows_that_were_skipped_are_counted_at_the_end() -> None:
+    state = opened(("--lr",), [("1",)])
+    finish(state, start(state, 0))
+    assert last_words(state, skipped=1) == [
+        "1 of 1 done, in 0s",
+        "1 row was skipped; burnish status says which, and why",
+    ]
