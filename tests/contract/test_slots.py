@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from burnish.remote import agent
-from burnish.remote.transport import LocalTransport
+from burnish.remote.transport import LocalTransport, Transport
 from tests.support import gpus
 from tests.support.agent_client import AgentClient, Frame, kill
 from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
@@ -25,13 +25,17 @@ WAIT = ("sleep", "1000")
 OTHER_UID = 4242
 
 
+# What depends on no transport, and takes its time.
+on_the_agent_alone = pytest.mark.parametrize("transport", ["local"], indirect=True)
+
+
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OneHost]:
+def host(transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OneHost]:
     """A host without GPUs, whose GPU locks are the test's own."""
     monkeypatch.setenv("BURNISH_GPU_LOCK_DIR", str(tmp_path / "gpu-locks"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("FAKE_GPUS", str(tmp_path / "gpus"))
-    with one_host(tmp_path) as host:
+    with one_host(tmp_path, transport) as host:
         yield host
 
 
@@ -347,6 +351,7 @@ def smi_processes(smi: Path) -> list[int]:
     return found
 
 
+@on_the_agent_alone
 def test_hung_nvidia_smi_delays_nobody(host: OneHost, smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BURNISH_NVIDIA_SMI_LIMIT", "3")
     link, other = host.connect(), host.connect()
@@ -367,6 +372,7 @@ def test_hung_nvidia_smi_delays_nobody(host: OneHost, smi: Path, monkeypatch: py
     wait_for(lambda: not smi_processes(smi))
 
 
+@on_the_agent_alone
 def test_look_is_answered_before_a_slow_nvidia_smi(host: OneHost, smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (smi / "hang").touch()
     link = host.connect()
