@@ -6,9 +6,7 @@ The rules are `core.health`. A visit leaves nothing behind, and the tiny job end
 from __future__ import annotations
 
 import getpass
-import os
 import secrets
-import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ from burnish.core.state import State
 from burnish.errors import BurnishError, HostUnreachable, counted
 from burnish.remote.conversation import Conversation
 from burnish.remote.reach import transport
+from burnish.roster import strangers_may_write
 from burnish.session import Session
 from burnish.store.paths import Paths
 from burnish.whereabouts import asked_for, hosts_of, table_if_any, twins
@@ -171,18 +170,3 @@ def _of_table(session: Session) -> Iterator[Finding]:
             Grade.ODD,
             "mend what cannot be read; the others run",
         )
-
-
-def strangers_may_write(path: str) -> str | None:
-    """A warning if somebody else can change what an inventory says, and so run commands as us; None if not, or not known."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    mode = stat.S_IMODE(status.st_mode)
-    who = "belongs to another user" if status.st_uid not in (os.geteuid(), 0) else ""
-    group = mode & stat.S_IWGRP and status.st_gid != os.getegid()  # one's own group is often oneself alone
-    if group or mode & stat.S_IWOTH:
-        others = "anyone" if mode & stat.S_IWOTH else "its group"
-        who = f"{who} and " * bool(who) + f"may be changed by {others} (mode {mode:04o})"
-    return f"{path}: this file {who}. Whoever can write to it can run commands as you." if who else None

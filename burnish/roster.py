@@ -8,6 +8,7 @@ folder: of two names for one, only the first is used.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -97,6 +98,21 @@ def read(path: str, limit: str | None) -> tuple[Host, ...]:
     here = os.getcwd()
     chosen = select(hosts, limit) if limit is not None else hosts
     return tuple(host if host.workdir is not None else replace(host, workdir=here) for host in chosen)
+
+
+def strangers_may_write(path: str) -> str | None:
+    """A warning if somebody else can change what an inventory says, and so run commands as us; None if not, or not known."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    mode = stat.S_IMODE(status.st_mode)
+    who = "belongs to another user" if status.st_uid not in (os.geteuid(), 0) else ""
+    group = mode & stat.S_IWGRP and status.st_gid != os.getegid()  # one's own group is often oneself alone
+    if group or mode & stat.S_IWOTH:
+        others = "anyone" if mode & stat.S_IWOTH else "its group"
+        who = f"{who} and " * bool(who) + f"may be changed by {others} (mode {mode:04o})"
+    return f"{path}: this file {who}. Whoever can write to it can run commands as you." if who else None
 
 
 def _way_to(host: Host) -> dict[str, object]:

@@ -57,6 +57,7 @@ class Session:
         self.me = me
         self.say = say
         self.presence = Presence(paths.coordinators, me)
+        self._noted: set[str] = set()  # on the ways to hosts
 
     @property
     def state(self) -> State:
@@ -245,7 +246,13 @@ class Session:
         from burnish.remote.link import Link
         from burnish.remote.reach import transport
 
-        return Link(host.name, transport(host, self.say), self.state.table, host.state_dir, report)
+        return Link(host.name, transport(host, self._note), self.state.table, host.state_dir, report)
+
+    def _note(self, sentence: str) -> None:
+        """Say what was noted on the way to a host; once, though it was so on the way to many."""
+        if sentence not in self._noted:
+            self._noted.add(sentence)
+            self.say(sentence)
 
     def name_unobeyed(self) -> None:
         """Say which control columns of the table are not obeyed yet, so that nobody relies on one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -49,7 +50,7 @@ def run(context: Context, **asked: Any) -> int:
     from burnish.views import live
 
     source = _source(**{key: asked[key] for key in ("func", "python_file", "template", "python")})
-    where = _where(asked["hosts"], asked["limit"], asked["num_workers"])
+    where = _where(asked["hosts"], asked["limit"], asked["num_workers"], context.out.say)
     opened = session.Session.open(context.paths, context.out.say)
     plan = Plan(
         **where,
@@ -72,16 +73,18 @@ def run(context: Context, **asked: Any) -> int:
     return session.exit_code(opened, outcome)
 
 
-def _where(hosts: str | None, limit: str | None, num_workers: int | None) -> dict[str, Any]:
+def _where(hosts: str | None, limit: str | None, num_workers: int | None, say: Callable[[str], None]) -> dict[str, Any]:
     """The hosts of a run and how much of them it may use: fields of a `Plan`. Raises InputError or UsageError."""
     from burnish import session
-    from burnish.roster import Roster
+    from burnish.roster import Roster, strangers_may_write
 
     if hosts is None:
         if limit is not None:
             raise UsageError("--limit goes with --hosts only. Nothing was started.")
         return {"hosts": (session.this_machine(),), "workers": num_workers or 1}
     roster = Roster(hosts, limit)
+    if warning := strangers_may_write(hosts):
+        say(warning)
     return {"hosts": roster.hosts, "roster": roster, "most": num_workers}
 
 

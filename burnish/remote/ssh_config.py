@@ -192,8 +192,8 @@ def _without_ssh(host: Host) -> Endpoint:
         accept_new=host.host_keys == "accept-new",
         ssh_config=host.ssh_config,
         notes=(
-            f"{host.name}: there is no ssh program here to read the ssh configuration with, so it is not used. What this "
-            "host needs of it (hostname, port, user, proxy_jump) must stand in the inventory.",
+            "There is no ssh program here to read the ssh configuration with, so it is not used. What a host needs of it "
+            "(hostname, port, user, proxy_jump) must stand in the inventory.",
         ),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,29 @@ def test_check_warns_of_an_inventory_that_others_may_write(table: Gated) -> None
     assert "may be changed by anyone (mode 0666)" in texts(found["lab.yaml"])
     os.chown(table.folder / "lab.yaml", UID, UID)
     assert "belongs to another user" in texts(checked(table, "lab.yaml")["lab.yaml"])
+    table.open(*range(6))
+    said = table.burnish("run", "--hosts", "lab.yaml", "--command", "python3 job.py").stderr
+    assert said.count("Whoever can write to it can run commands as you.") == 1, "and so does a run"
+
+
+def test_missing_ssh_program_is_told_once_for_all_hosts(bench: Bench, table: Gated) -> None:
+    """Then ssh's configuration counts for nothing, whatever it includes and matches; the inventory says it all."""
+    bench.add("gpu2")
+    home = table.folder / "home" / ".ssh"
+    home.mkdir()
+    (home / "id_ed25519").write_bytes(bench.key.read_bytes())
+    (home / "known_hosts").write_bytes(bench.known_hosts.read_bytes())
+    (table.folder / "bin").mkdir()
+    (table.folder / "bin" / "python3").symlink_to(sys.executable)
+    entries = [f"{h.name}: {{hostname: {h.address}, port: {h.port}, user: {ACCOUNT}}}" for h in bench.hosts.values()]
+    (table.folder / "lab.yaml").write_text(
+        f"defaults: {{gpus: none, workdir: {table.folder}}}\nhosts: {{{', '.join(entries)}}}\n"
+    )
+    table.open(*range(6))
+    no_ssh = {"PATH": str(table.folder / "bin")}
+    done = table.burnish("run", "--hosts", "lab.yaml", "--command", "python3 job.py", env=no_ssh)
+    assert done.stderr.count("There is no ssh program here to read the ssh configuration with") == 1
+    assert "must stand in the inventory" in done.stderr and "6 of 6 done" in done.stderr
 
 
 def test_check_of_files(table: Gated) -> None:
