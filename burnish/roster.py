@@ -64,7 +64,8 @@ class Roster:
                 say(
                     f"{name} is the same host as {known}: both have the state folder of {welcome.hostname}. "
                     f"Jobs start under the name {known} only.\n"
-                    f"hint: take one of them out of {self._path}, or give {name} another state_dir"
+                    f"hint: take one of them out of {self._path}, or give {name} another state_dir "
+                    "(a cloned machine has a copy of the state folder: remove it there)"
                 )
 
     def _changed(self) -> bool:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.hosts import Bench, alive
+from tests.support.waiting import wait_for
 
 
 def shell(bench: Bench, name: str, command: str) -> str:
@@ -28,7 +29,9 @@ def test_what_a_host_is_to_those_who_log_in(bench: Bench) -> None:
 def test_pulled_plug_takes_every_process_and_no_file(bench: Bench) -> None:
     host = bench.add("gpu1")
     shell(bench, "gpu1", "setsid nohup sleep 1000 >/dev/null 2>&1 & echo kept > kept; sync")
-    (sleeper,) = [pid for pid in host.processes() if "sleep" in Path(f"/proc/{pid}/comm").read_text()]
+    (sleeper,) = wait_for(
+        lambda: [pid for pid in host.processes() if "sleep" in Path(f"/proc/{pid}/comm").read_text()], host.processes
+    )
     before = shell(bench, "gpu1", "readlink /proc/self/ns/pid")
     host.stop()
     assert not alive(sleeper)

@@ -208,16 +208,21 @@ class Bench:
         through: str | None = None,
         known: bool = True,
         mounts: dict[str, Path] | None = None,
+        home_of: RemoteHost | None = None,
     ) -> RemoteHost:
         """Boot a host and tell ssh_config and known_hosts of it.
 
         `rc`: files in its home; `options`: lines for sshd_config; `without`: the programs whose names begin so are not
         on its PATH; `gpus`: recordings for its nvidia-smi, without which it has none (they are copied to `host.gpus`, to be
         changed while it runs); `network`: where it is, when not where we are; `through`: its ProxyJump; `known`: whether
-        its key is in known_hosts; `mounts`: folders of this machine that it has below /home, by name.
+        its key is in known_hosts; `mounts`: folders of this machine that it has below /home, by name;
+        `home_of`: the host whose home it shares, as over NFS.
         """
         folder = self.folder / name
-        (folder / "home" / ".ssh").mkdir(parents=True)
+        folder.mkdir()
+        if home_of:
+            (folder / "home").symlink_to(home_of.home)
+        (folder / "home" / ".ssh").mkdir(parents=True, exist_ok=home_of is not None)
         (folder / "var_tmp").mkdir()
         (folder / "var_tmp").chmod(0o1777)
         (folder / "machine-id").write_text(os.urandom(16).hex() + "\n")
