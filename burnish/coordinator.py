@@ -23,7 +23,7 @@ from burnish.core.events import Fact
 from burnish.core.hosts import Host
 from burnish.core.ids import name_ids
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
-from burnish.core.placement import WaitingQueue, free_slots
+from burnish.core.placement import WaitingQueue
 from burnish.core.reports import Report
 from burnish.core.spec import spec
 from burnish.core.state import Phase, State, phase
@@ -38,11 +38,13 @@ from burnish.runners.sources import Call
 from burnish.store.journal import Decide, Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
+from burnish.vacancies import Vacancies
 
 TURN = 0.25  # s between two looks at the journal, the table and the clock when nothing is heard
 TROUBLE = 10.0  # s without new starts on a host that could start nothing
 ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptVoided)
 SILENCE = 60.0  # s between two sentences about the same silent host
+FAREWELL = 2.0  # s in which a run that is stopped waits for what it claimed ahead to come back
 
 
 class Coordinator:
@@ -81,11 +83,23 @@ class Coordinator:
         self._specs: dict[str, dict[str, Any]] = {}
         self._hearing = Hearing(journal.state, self._fleet, paths, self._propose, self._specs, say, clock)
         self._inspection = Inspection(me, journal.state, self._fleet, say)
+        self._vacancies = Vacancies(
+            me,
+            journal.state,
+            self._fleet,
+            self._inspection,
+            plain=plan.workers is not None,
+            most=plan.most,
+            num_jobs=plan.num_jobs,
+            attend=plan.attend,
+        )
+        self._claims: set[AttemptId] = set()  # made by this run, and open
         self._gone: set[CoordinatorId] = set()
         self._silent: dict[HostName, tuple[str, float]] = {}
         self._refusal = ""
         self._next_look = 0.0
         self._deadline = time.monotonic() + plan.limit
+        self._leave_by = 0.0
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -117,6 +131,7 @@ class Coordinator:
         if time.monotonic() >= self._next_look:
             self._look_around()
             self._next_look = time.monotonic() + TURN
+        self._call_back()
         self._place()
         if self._commit(self._decide):
             self._act()
@@ -149,8 +164,10 @@ class Coordinator:
         self._adopt()
 
     def _finished(self) -> bool:
-        if self.outcome.stopped_by is not None or time.monotonic() >= self._deadline:
+        if time.monotonic() >= self._deadline:
             return True
+        if self._stopping:
+            return time.monotonic() >= self._leave_by or not self._vacancies.waits()
         if self._plan.until is not None:
             return not self._proposals and self._plan.until(self._journal.state)
         if self._proposals or self._mine() or self._orphaned():
@@ -158,6 +175,10 @@ class Coordinator:
         if not self._projection.readable and not self.outcome.claimed:
             return True  # nothing runs, and nothing can be started: the user is told to mend the table
         return self._starts_nothing() or not (self._queue or len(self._preparation))
+
+    @property
+    def _stopping(self) -> bool:
+        return self.outcome.stopped_by is not None
 
     def _starts_nothing(self) -> bool:
         if self._plan.source is None or self.outcome.no_host:
@@ -219,6 +240,7 @@ class Coordinator:
                 self._say(f"{host} is not used: {why}")
             case reports.StopAsked(signal):
                 self.outcome.stopped_by = signal
+                self._leave_by = time.monotonic() + FAREWELL
 
     def _propose(self, fact: Any) -> None:
         self._proposals[fact.attempt] = fact
@@ -249,11 +271,11 @@ class Coordinator:
         return job.id not in self._projection.skipped and self._plan.selection.admits(job, state)
 
     def _place(self) -> None:
-        """Keep a free slot for each next job and ask the runner for its command."""
-        if self._plan.source is None or not self._queue or not self._projection.readable:
+        """Keep a slot for each next job and ask the runner for its command."""
+        if self._plan.source is None or self._stopping or not self._queue or not self._projection.readable:
             return
         calls = []
-        for slot in self._free():
+        for slot in self._vacancies.find(self._ending(), self._preparation, self.outcome.claimed):
             job_id = self._queue.pop()
             if job_id is None:
                 break
@@ -261,25 +283,18 @@ class Coordinator:
             calls.append((job, slot, self._call(job, slot)))
         self._preparation.ask(calls)
 
-    def _free(self) -> list[Slot]:
-        """The slots on which something may be started now, as many as may still be."""
-        state = self._journal.state
-        # What this turn commits as ended leaves its slot to a claim in the same commit: one wait for the disk, not two.
-        ending = {attempt for attempt, fact in self._proposals.items() if isinstance(fact, ENDS)}
-        mine = [attempt for attempt in self._mine() if attempt.id not in ending]
-        free: list[Slot] = []
-        for member in self._fleet.ready(time.monotonic(), state.drained):
-            name = member.host.name
-            others = mine if self._plan.workers is not None else state.open.values()
-            there = [attempt for attempt in others if attempt.host == name and attempt.id not in ending]
-            free.extend(self._inspection.usable(free_slots(member.slots, there, self._preparation.slots(name))))
-        busy = len(self._preparation)
-        limits = [len(free)]
-        if self._plan.num_jobs is not None:
-            limits.append(self._plan.num_jobs - self.outcome.claimed - busy)
-        if self._plan.most is not None:
-            limits.append(self._plan.most - len(mine) - busy)
-        return free[: max(0, min(limits))]
+    def _ending(self) -> set[AttemptId]:
+        """What this turn commits as ended for good. A job that goes back to the queue shall be there before its slot is given."""
+        return {attempt for attempt, fact in self._proposals.items() if isinstance(fact, events.AttemptExited)}
+
+    def _call_back(self) -> None:
+        """See to it that what was claimed ahead never starts where somebody would rather have it otherwise.
+
+        It comes back by its host's word, as everything does: until then it may have started after all.
+        """
+        for attempt, why in self._vacancies.unwanted(self._skipped, self._queue.highest, self._stopping):
+            if self._specs.pop(attempt.name, None):  # without it, a host that has not heard of it is told to void it
+                self._send(actions.void(attempt, why))
 
     def _call(self, job: Job, slot: Slot) -> Call:
         values = {"JOB_ID": str(job.id), "STATE": job.word.value, **self._journal.state.values(job)}
@@ -292,15 +307,16 @@ class Coordinator:
     def _decide(self, state: State) -> list[Fact]:
         """All that is news, on the newest state. May be asked again when somebody else committed first."""
         facts = [fact for fact in self._proposals.values() if state.admits(fact)] + self._inspection.drains(state)
+        leader = self._vacancies.leaders(self._ending())
         for ready in self._preparation.ready(lambda job_id: state.jobs[job_id].cells):
             job, host = state.jobs[ready.job], ready.slot.host
             usable = self._fleet.welcome(host) is not None and self._fleet.takes_jobs(host, state.drained)
             usable = usable and ready.slot in self._fleet.members[host].slots
-            if usable and phase(job) is Phase.WAITING and not job.removed:
-                facts.append(self._claim(job, ready))
+            if usable and phase(job) is Phase.WAITING and not job.removed and not self._stopping:
+                facts.append(self._claim(job, ready, leader(ready.slot)))
         return facts
 
-    def _claim(self, job: Job, ready: Ready) -> events.AttemptClaimed:
+    def _claim(self, job: Job, ready: Ready, after: str) -> events.AttemptClaimed:
         slot = ready.slot
         welcome = self._fleet.welcome(slot.host)
         assert welcome is not None
@@ -317,6 +333,7 @@ class Coordinator:
             argv=tuple(ready.command.argv),
             log=self._stem(job),
             at=self._clock(),
+            after=after,
         )
 
     def _stem(self, job: Job) -> str:
@@ -332,10 +349,16 @@ class Coordinator:
         self._inspection.settle()
         for fact in news:
             self._inspection.learn(fact)
+            self._vacancies.learn(fact)
             if isinstance(fact, events.AttemptClaimed) and fact.by == self.me:
                 self._keep_spec(fact)
+                self._claims.add(fact.attempt)
                 self.outcome.claimed += 1
-            elif isinstance(fact, events.AttemptVoided) and fact.trouble:
+            elif isinstance(fact, ENDS) and fact.attempt in self._claims:
+                self._claims.remove(fact.attempt)
+                # What never ran does not count, unless it cannot be run at all.
+                self.outcome.claimed -= isinstance(fact, events.AttemptVoided) and not fact.refused
+            if isinstance(fact, events.AttemptVoided) and fact.trouble:
                 self._pause(state.jobs[fact.attempt.job].attempts[-1].host, fact.why)
             for action in actions.follow(fact, state, self.me):
                 self._send(action)

@@ -143,9 +143,10 @@ class Fleet:
 def frame(action: actions.Action, specs: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """The message that carries an order (docs/protocol.md)."""
     match action:
-        case actions.StartAttempt(_, name, incarnation, state_id):
+        case actions.StartAttempt(_, name, incarnation, state_id, after):
             claim = {"incarnation": incarnation, "state_id": state_id}
-            return {"type": "start", "attempt": name, "spec": specs[name], **claim}
+            behind = {"after": after} if after else {}
+            return {"type": "start", "attempt": name, "spec": specs[name], **claim, **behind}
         case actions.VoidAttempt(_, name, incarnation, state_id, why):
             return {"type": "void", "attempt": name, "why": why, "incarnation": incarnation, "state_id": state_id}
         case actions.CancelAttempt(_, name, grace, by):

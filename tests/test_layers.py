@@ -34,6 +34,7 @@ RANKS = {
     "hearing": 6,
     "leftovers": 6,
     "inspection": 6,
+    "vacancies": 7,
     "roster": 6,
     "plan": 7,
     "coordinator": 8,

@@ -17,12 +17,16 @@ from burnish.core.state import State, job_of
 
 @dataclass(frozen=True, slots=True)
 class StartAttempt:
-    """With what the claim knew of the host: if it has rebooted since, the command may have run, and the agent refuses."""
+    """With what the claim knew of the host: if it has rebooted since, the command may have run, and the agent refuses.
+
+    With `after`, the name of an attempt, it waits on the host until that one has ended.
+    """
 
     host: HostName
     name: str
     incarnation: str
     state_id: str
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def resume(attempt: Attempt, *, holds_spec: bool) -> list[Action]:
 
 def start(attempt: Attempt) -> StartAttempt:
     """The order to start what was claimed."""
-    return StartAttempt(attempt.host, attempt.name, attempt.incarnation, attempt.state_id)
+    return StartAttempt(attempt.host, attempt.name, attempt.incarnation, attempt.state_id, attempt.after)
 
 
 def void(attempt: Attempt, why: str) -> VoidAttempt:

@@ -13,7 +13,7 @@ from typing import Any
 from burnish.core.jobs import Attempt, AttemptId, Job, JobId, Verdict, Word
 from burnish.core.state import State
 
-VERSION = 1
+VERSION = 2
 JOBS_PER_LINE = 1000
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
@@ -102,11 +102,13 @@ def _attempt_row(a: Attempt, places: dict[str, int]) -> list[Any]:
     v = a.verdict
     verdict = None if v is None else [v.word.value, v.reason, v.started, v.ended, v.duration, v.max_rss, v.result]
     lived = [a.pid, a.started_at, a.cancelled_by, a.grace, a.voided, verdict]
-    return [a.id.number, a.nonce, place, a.slots, a.gpus, a.argv, a.log, a.claimed_at, *lived]
+    return [a.id.number, a.nonce, place, a.slots, a.gpus, a.argv, a.log, a.claimed_at, *lived, a.after]
 
 
 def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
-    number, nonce, place, slots, gpus, argv, log, claimed_at, pid, started_at, cancelled_by, grace, voided, v = row
+    number, nonce, place, slots, gpus, argv, log, claimed_at, pid, started_at, cancelled_by, grace, voided, v, after = (
+        row
+    )
     by, host, state_id, incarnation, entry = places[place]
     verdict = None if v is None else Verdict(Word(v[0]), *v[1:])
     return Attempt(
@@ -128,4 +130,5 @@ def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
         grace,
         voided,
         verdict,
+        after,
     )

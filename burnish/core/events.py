@@ -113,7 +113,8 @@ class AttemptClaimed:
     """Coordinator `by` will start this attempt on `host`. Committed before the host hears of it.
 
     `nonce` completes the name of its folder there; `state_id` and `incarnation` are the host's at that time; `entry` is what a
-    later run needs to reach the host; `slots` are slot indices; `log` is the stem of its log files below the log folder.
+    later run needs to reach the host; `slots` are slot indices; `log` is the stem of its log files below the log folder. With
+    `after`, the name of an attempt, it waits on the host until that one, which has its slot, has ended.
     """
 
     attempt: AttemptId
@@ -128,6 +129,7 @@ class AttemptClaimed:
     argv: tuple[str, ...]
     log: str
     at: float
+    after: str = ""
 
 
 @dataclass(frozen=True)

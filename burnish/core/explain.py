@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from burnish.core.ahead import leader_of
 from burnish.core.ids import name_run
 from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId
 from burnish.core.placement import Selection, WaitingQueue, priority
@@ -93,7 +94,10 @@ def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
     attempt = job.open_attempt
     assert attempt is not None
     where = str(attempt.host) + (f", GPU {', '.join(attempt.gpus)}" if attempt.gpus else "")
-    if attempt.started_at is None:
+    leader = leader_of(attempt, state)
+    if leader is not None:
+        yield f"Attempt {attempt.id} waits on {where} for the end of job {leader.id.job}, which has its slot."
+    elif attempt.started_at is None:
         yield f"Attempt {attempt.id} was given to {where}, which has not said yet that it started."
     else:
         pid = f", pid {attempt.pid}" if attempt.pid else ""

@@ -101,6 +101,7 @@ class Attempt:
     grace: float = 10.0
     voided: str | None = None
     verdict: Verdict | None = None
+    after: str = ""  # the name of the attempt that had the slot when this one was claimed for it: core.ahead
 
     @property
     def open(self) -> bool:

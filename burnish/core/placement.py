@@ -58,6 +58,13 @@ class WaitingQueue:
             else:
                 self._queued.pop(job_id, None)
 
+    @property
+    def highest(self) -> float | None:
+        """The PRIORITY of the next job; None when nothing waits."""
+        while self._heap and self._queued.get(self._heap[0][2]) != self._heap[0]:
+            heapq.heappop(self._heap)
+        return -self._heap[0][0] if self._heap else None
+
     def pop(self) -> JobId | None:
         """The next job, taken out of the queue; None when nothing waits."""
         while self._heap:
@@ -78,9 +85,18 @@ def priority(job: Job, state: State) -> float:
 
 
 def free_slots(slots: Sequence[Slot], mine: Iterable[Attempt], reserved: Iterable[Slot]) -> list[Slot]:
-    """The slots without an attempt. Attempts taken over from a run with other slots count against the number all the same."""
+    """The slots without an attempt. Attempts taken over from a run with other slots count against the number all the same.
+
+    One that waits for the end of another takes no slot of its own, nor does a slot that is kept for such a one.
+    """
     attempts = list(mine)
-    kept = set(reserved)
     taken = {index for attempt in attempts for index in attempt.slots}
+    kept = {slot for slot in reserved if slot.index not in taken}
     free = [slot for slot in slots if slot.index not in taken and slot not in kept]
-    return free[: max(0, len(slots) - len(attempts) - len(kept))]
+    return free[: max(0, len(slots) - len(in_place(attempts)) - len(kept))]
+
+
+def in_place(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Those of `attempts` that are not in the place of another one of them."""
+    names = {attempt.name for attempt in attempts}
+    return [attempt for attempt in attempts if attempt.after not in names]

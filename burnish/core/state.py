@@ -260,6 +260,7 @@ class State:
             argv=fact.argv,
             log=fact.log,
             claimed_at=fact.at,
+            after=fact.after,
         )
         self._append(job, attempt)
         self.open[attempt.id] = attempt

@@ -63,6 +63,7 @@ MISSING = "missing"
 ORDER_LIMIT = 64 << 10  # bytes of an order to a supervisor that is there; a larger one gets a supervisor of its own
 IDLE_CREWS = 16  # supervisors kept for the next attempts
 DONE = "!"  # ends a notice: its supervisor is done with the attempt
+FREED = "-"  # ends a notice: the attempt has left its slot, and is not recorded yet
 
 GRACE = 10.0  # s between TERM and KILL, unless asked otherwise
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
@@ -1143,6 +1144,7 @@ class Supervisor:
             self._tell()
             self._attend()
             self._free_slots()  # no process of the job is left to use them
+            self._tell(FREED)
             self._record()
         else:
             self._free_slots()
@@ -1151,7 +1153,7 @@ class Supervisor:
         for descriptor in (self._runner, self._lock, self._final, self._out, self._err):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._tell(done=True)
+        self._tell(DONE)
 
     # Launching.
 
@@ -1379,11 +1381,11 @@ class Supervisor:
         verdict.update(read_result(self._place.file("result.json")))
         return verdict
 
-    def _tell(self, done: bool = False) -> None:
-        """Tell the agent that forked us, if it is still there, to look at the folder; and whether we are done with it."""
+    def _tell(self, mark: str = "") -> None:
+        """Tell the agent that forked us, if it is still there, to look at the folder; or what `mark` stands for."""
         if self._notices is not None:
             try:
-                os.write(self._notices, ("%s%s\n" % (self._place.attempt, DONE if done else "")).encode("ascii"))
+                os.write(self._notices, ("%s%s\n" % (self._place.attempt, mark)).encode("ascii"))
             except OSError:
                 pass  # gone, or not reading: whoever asks next reads the folder
 
@@ -1648,6 +1650,7 @@ class Agent:
         self._gpus = GpuReading()
         self._looks: List[Look] = []
         self._waiting_starts: List[Header] = []  # for the first reading of the GPUs
+        self._starts_behind: List[Header] = []  # each for the end of the attempt that it names as `after`
         self._over = False
 
     def serve(self) -> None:
@@ -1665,8 +1668,12 @@ class Agent:
         names = set()
         if self._notices in ready:
             told = os.read(self._notices, READ_SIZE).decode("ascii").split("\n")
-            names = {name.rstrip(DONE) for name in told}
             self._relieve({name.rstrip(DONE) for name in told if name.endswith(DONE)})
+            for name in told:
+                if name.endswith(FREED):
+                    self._start_next(name.rstrip(FREED))
+                else:
+                    names.add(name.rstrip(DONE))
         names.update(self._watched[pidfd].place.attempt for pidfd in ready if pidfd in self._watched)
         if time.monotonic() - self._looked >= LOOK_INTERVAL:
             self._looked = time.monotonic()
@@ -1872,6 +1879,9 @@ class Agent:
         moved = self._moved(request)
         if moved:
             raise Refusal("not started, because since it was claimed %s" % moved)
+        if self._is_behind(request):
+            self._starts_behind.append(request)
+            return
         problem = problem_of_spec(spec)
         if not problem and (spec.get("slots") or {}).get("gpus") and not self._gpus.done:
             self._read_gpus()
@@ -1897,6 +1907,22 @@ class Agent:
         else:
             watch = self._watches[place.attempt] = Watch(place, started_here=True)
             watch.ours = True  # told when the job runs, or at the next look
+
+    def _is_behind(self, request: Header) -> bool:
+        """True if another attempt, which the request is to come after, has not ended; then its end is heard of here."""
+        if request.get("after") is None:
+            return False
+        leader = self._place({"attempt": request["after"]})
+        if leader.attempt not in self._watches:
+            self._answer(leader)
+        return leader.attempt in self._watches
+
+    def _start_next(self, ended: str) -> None:
+        """Start what was to come after an attempt. Nothing of it was on disk until now: it would have gone with the link."""
+        ready = [request for request in self._starts_behind if request["after"] == ended]
+        self._starts_behind = [request for request in self._starts_behind if request["after"] != ended]
+        for request in ready:
+            self._serve_request(dict(request, after=None))
 
     def _hand_over(self, place: Place, spec: Record) -> None:
         """Give the attempt to a supervisor, and its runner lock with it: there is no moment in which it looks abandoned."""
@@ -2025,7 +2051,7 @@ class Agent:
     def _on_cancel(self, request: Header) -> None:
         place = self._place(request)
         by, grace = str(request.get("by") or "unknown"), float(request.get("grace", GRACE))
-        if any(start["attempt"] == place.attempt for start in self._waiting_starts):
+        if any(start["attempt"] == place.attempt for start in self._waiting_starts + self._starts_behind):
             self._make_folder(place)  # as if it had not waited
         standing = settle(place, self._incarnation)
         if standing.status in (UNSTARTED, STARTING):
@@ -2195,6 +2221,7 @@ class Agent:
         watch = self._watches.pop(attempt, None)
         if watch is not None:
             self._forget_pidfd(watch)
+            self._start_next(attempt)
 
     def _forget_pidfd(self, watch: Watch) -> None:
         if watch.pidfd is not None:

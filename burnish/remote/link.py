@@ -48,6 +48,7 @@ class Link:
     ) -> None:
         self.host = host
         self.welcome: reports.Welcome | None = None
+        self.round_trip = 0.0  # s from the last ping to its answer
         self._transport = transport
         self._hello = {"type": "hello", "protocol": agent.PROTOCOL, "table": table, "state_dir": state_dir}
         self._report = report
@@ -57,6 +58,7 @@ class Link:
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._heard = self._looked = self._pinged = clock()
+        self._ping_id = ""
         self._thread = threading.Thread(target=self._live, name=f"link {host}", daemon=True)
 
     def start(self) -> None:
@@ -84,8 +86,11 @@ class Link:
         if now - self._heard > DEAD:
             self._drop_channel()
         elif now - self._pinged > PING:
-            self._pinged = now
-            self.send({"type": "ping", "id": secrets.token_hex(4)})
+            self._ping()
+
+    def _ping(self) -> None:
+        self._pinged, self._ping_id = self._clock(), secrets.token_hex(4)
+        self.send({"type": "ping", "id": self._ping_id})
 
     def close(self) -> None:
         """End the connection and its threads; what runs on the host runs on."""
@@ -182,11 +187,14 @@ class Link:
                 self._tell(
                     reports.RequestRefused(self.host, header.get("attempt") or "", header["request"], header["why"])
                 )
+            case "pong" if header.get("id") == self._ping_id:
+                self.round_trip = self._clock() - self._pinged
             case "seen":
                 self._tell(reports.HostSeen(self.host, sighting.read({}, header)))
             case "welcome":
                 self.welcome = reports.Welcome(header["state_id"], header["incarnation"], header["hostname"])
                 self._tell(reports.HostConnected(self.host, self.welcome))
+                self._ping()
 
     def _tell(self, report: Report) -> None:
         if not self._closing.is_set():

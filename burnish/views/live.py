@@ -118,9 +118,12 @@ def progress(jobs: Iterable[Job]) -> str:
 def _what_runs_on(jobs: Sequence[Job], me: CoordinatorId, others: Collection[CoordinatorId]) -> Iterator[str]:
     """A sentence for each run that looks after some of the jobs that run on, or did."""
     by_run: dict[CoordinatorId, list[Attempt]] = {}
+    unheard: list[JobId] = []
     for job in jobs:
-        if (attempt := job.open_attempt) is not None:
+        if (attempt := job.open_attempt) is not None and attempt.started_at is not None:
             by_run.setdefault(attempt.by, []).append(attempt)
+        elif attempt is not None:
+            unheard.append(job.id)
     for run, attempts in by_run.items():
         ids = name_ids([attempt.id.job for attempt in attempts])
         on = f"Job {ids} runs on" if len(attempts) == 1 else f"Jobs {ids} run on"
@@ -135,3 +138,6 @@ def _what_runs_on(jobs: Sequence[Job], me: CoordinatorId, others: Collection[Coo
                 f"{on} as far as is known: the run that looked after {them} is gone ({name_run(run)}), and {hosts} could not "
                 f"be asked. The next burnish run takes {them} back."
             )
+    if unheard:
+        ids = f"Job {name_ids(unheard)}" if len(unheard) == 1 else f"Jobs {name_ids(unheard)}"
+        yield f"{ids} may have started meanwhile: no host has said. The next burnish run finds out."

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from burnish.core.ahead import leader_of
 from burnish.core.columns import CONTROL_COLUMNS
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Word
 from burnish.core.placement import priority
@@ -104,7 +105,7 @@ def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> Jo
     return JobRow(
         id=job.id,
         word=job.word,
-        reason=_reason(job, attempt, state.columns, away),
+        reason=_reason(job, attempt, state, away),
         cells=job.cells,
         attempt=attempt.id,
         attempts=len(job.attempts),
@@ -128,14 +129,15 @@ def _explains(attempt: Attempt, job: Job) -> bool:
     return attempt.open or job.word is Word.ERROR
 
 
-def _reason(job: Job, attempt: Attempt, columns: tuple[str, ...], away: Mapping[HostName, str]) -> str:
+def _reason(job: Job, attempt: Attempt, state: State, away: Mapping[HostName, str]) -> str:
     parts = [job.reason] if job.reason else []
     if attempt.open:
         if not job.reason and attempt.started_at is None:
-            parts.append("starting")
+            leader = leader_of(attempt, state)
+            parts.append("starting" if leader is None else f"next after job {leader.id.job}")
         if attempt.host in away:
             parts.append(away[attempt.host])
-    if job.ran_with is not None and (changed := _other_command(job, columns, job.ran_with)):
+    if job.ran_with is not None and (changed := _other_command(job, state.columns, job.ran_with)):
         parts.append(changed)
     return "; ".join(parts)
 

@@ -1,6 +1,7 @@
-"""A table of jobs that wait behind gates, on hosts of the bench: each runs until the test lets it end.
+"""A table of jobs that wait behind gates, here or on hosts of the bench: each runs until the test lets it end.
 
-A gated job says where it is, waits until its file in `gates/` is there, says one thing more and ends.
+A gated job notes in `ran/` that it runs, says where it is, waits until its file in `gates/` is there, says one thing more and
+ends.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from tests.support.waiting import wait_for
 JOB = """\
 import os, sys, time
 job = os.environ["BURNISH_JOB_ID"]
+with open("ran/" + job, "a") as ran:
+    print(*sys.argv[1:], file=ran)
 print("job", job, "on", os.uname().nodename, flush=True)
 print("warning of", job, file=sys.stderr, flush=True)
 while not os.path.exists("gates/" + job):
@@ -30,20 +33,26 @@ print("the end of", job, flush=True)
 """
 
 
+# burnish, but jobs of whatever length count as short: so a successor is claimed ahead, and waits as long as a test does.
+PATIENT = "from burnish.core import ahead; ahead.SHORTEST_TRIP = 1000; from burnish.cli.main import main; main()"
+
+
 @dataclass
 class Gated:
-    """A folder with the table and `lab.yaml`; commands as a user types them."""
+    """A folder with the table and `lab.yaml`; commands as a user types them. `enter`: words that run a command elsewhere."""
 
-    bench: Bench
+    bench: Bench | None
     folder: Path
+    enter: tuple[str, ...] = ()
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, bench: Bench, jobs: int) -> Gated:
+    def of(cls, bench: Bench | None, jobs: int) -> Gated:
         """A fresh table. The folder is where the hosts' account may write: pytest's own are closed to others."""
         made = cls(bench, Path(tempfile.mkdtemp(prefix="burnish-test-")))
-        for name in ("gates", "home"):
+        for name in ("gates", "home", "ran"):
             (made.folder / name).mkdir()
+            (made.folder / name).chmod(0o777)
         made.folder.chmod(0o777)
         (made.folder / "job.py").write_text(JOB)
         (made.folder / "jobs.csv").write_text("\n".join(["n", *map(str, range(jobs))]) + "\n")
@@ -52,6 +61,7 @@ class Gated:
 
     def inventory(self, *names: str, gpus: str = "none", slots: int = 2) -> None:
         """Save `lab.yaml` as editors do."""
+        assert self.bench is not None
         defaults = f"ssh_config: {self.bench.config}, gpus: {gpus}, slots: {slots}, workdir: {self.folder}"
         fresh = self.folder / "lab.new"
         fresh.write_text(f"defaults: {{{defaults}}}\nhosts: [{', '.join(names)}]\n")
@@ -75,11 +85,12 @@ class Gated:
         assert "Traceback" not in done.stderr
         return done
 
-    def start(self, *arguments: str, into: str = "said.txt") -> subprocess.Popen[str]:
+    def start(self, *arguments: str, into: str = "said.txt", patient: bool = False) -> subprocess.Popen[str]:
         """Start a command and leave it running; what it says goes to the file `into`."""
+        program = ("-c", PATIENT) if patient else ("-m", "burnish")
         with (self.folder / into).open("w") as said:
             process = subprocess.Popen(
-                [sys.executable, "-m", "burnish", *arguments],
+                [*self.enter, sys.executable, *program, *arguments],
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -105,6 +116,11 @@ class Gated:
         """Let these jobs end."""
         for job in jobs:
             (self.folder / "gates" / str(job)).touch()
+
+    def ran(self, job: int) -> list[str]:
+        """The arguments of each time that a job ran."""
+        path = self.folder / "ran" / str(job)
+        return path.read_text().splitlines() if path.exists() else []
 
     def said(self, file: str = "said.txt") -> str:
         """What a started command has said so far."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from support.tables import finish, opened, start
+from support.tables import claim, finish, opened, start
 
 from burnish.core import events
 from burnish.core.ids import name_run, new_run
@@ -74,6 +74,15 @@ def test_a_run_that_is_stopped_says_whose_each_job_is() -> None:
     finish(state, next(iter(state.open)))
     finish(state, next(iter(state.open)))
     assert last_words(state, stopped_by=signal.SIGINT) == ["Stopped by SIGINT. No job is running."]
+
+
+def test_a_job_that_was_only_given_to_a_host_is_not_said_to_run() -> None:
+    state = opened(("--lr",), [("1",), ("2",)])
+    start(state, 0)
+    claim(state, 1)
+    (words,) = last_words(state, stopped_by=signal.SIGINT)
+    assert "Job 0 runs on." in words
+    assert "Job 1 may have started meanwhile: no host has said." in words
 
 
 def test_rows_that_were_skipped_are_counted_at_the_end() -> None:

@@ -1,0 +1,81 @@
+"""Which jobs may be claimed ahead: for a slot whose job still runs, to wait behind it on the host. Pure.
+
+Without it a slot stands idle between two jobs for a round trip and a commit. That is nothing beside a job of minutes and half
+the time beside one of 50 ms. So only short jobs get a successor, one per slot, and only while all that was seen last was short:
+a job that waits behind a long one could run elsewhere. What is claimed ahead is NOT_RUNNING until its host says that it started,
+and is called back as soon as somebody would rather have it otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+from burnish.core import events
+from burnish.core.events import Fact
+from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, Slot
+from burnish.core.state import State
+
+ROUND_TRIPS = 50  # a job that lasts longer loses less than a fiftieth by the wait for the next
+SHORTEST_TRIP = 0.02  # s that a round trip counts at least: a turn and its commit are part of it
+REMEMBERED = 8  # durations
+
+
+def patience(round_trip: float) -> float:
+    """How long a job may last, in s, to be short where an answer takes `round_trip`."""
+    return ROUND_TRIPS * max(round_trip, SHORTEST_TRIP)
+
+
+class Ahead:
+    """What coordinator `me` has seen of how long jobs last, and what follows. `now` is s on the clock that `learn` is given."""
+
+    def __init__(self, me: CoordinatorId, state: State) -> None:
+        self._me = me
+        self._state = state
+        self._durations: deque[float] = deque(maxlen=REMEMBERED)
+        self._running: dict[AttemptId, float] = {}  # since when
+
+    def learn(self, fact: Fact, now: float) -> None:
+        """A fact was committed."""
+        if isinstance(fact, events.AttemptStarted):
+            self._running[fact.attempt] = now
+        elif isinstance(fact, events.AttemptExited | events.AttemptLost):
+            self._running.pop(fact.attempt, None)
+            if isinstance(fact, events.AttemptExited):
+                self._durations.append(fact.duration)
+
+    def slots(self, slots: Iterable[Slot], there: Sequence[Attempt], now: float, limit: float) -> list[Slot]:
+        """Those of a host's `slots` whose job may get a successor. `there`: its open attempts; `limit`: s that are short."""
+        if not self._durations or max(self._durations) >= limit:
+            return []
+        leaders = ((slot, self.leader(slot, there)) for slot in slots)
+        return [slot for slot, leader in leaders if leader is not None and not self.is_long(leader, now, limit)]
+
+    def leader(self, slot: Slot, there: Sequence[Attempt]) -> Attempt | None:
+        """The attempt that an attempt on `slot` comes after: ours, known to run, the last one there and with nobody behind it."""
+        on_slot = [attempt for attempt in there if slot.index in attempt.slots]
+        followed = {attempt.after for attempt in on_slot}
+        last = [attempt for attempt in on_slot if attempt.name not in followed]
+        if len(last) != 1 or last[0].by != self._me or last[0].started_at is None:
+            return None
+        return last[0]
+
+    def is_long(self, leader: Attempt, now: float, limit: float) -> bool:
+        """True if an attempt lasts too long already to wait behind it."""
+        return now - self._running.get(leader.id, float("-inf")) >= limit
+
+    def waiting(self) -> Iterator[tuple[Attempt, Attempt]]:
+        """What we have claimed ahead and is not known to have started, each with the attempt that it waits for."""
+        for attempt in self._state.open.values():
+            if attempt.after and attempt.by == self._me and attempt.started_at is None:
+                leader = leader_of(attempt, self._state)
+                if leader is not None:
+                    yield attempt, leader
+
+
+def leader_of(attempt: Attempt, state: State) -> Attempt | None:
+    """The attempt that `attempt` waits for, as long as that one is open."""
+    if not attempt.after or attempt.started_at is not None:
+        return None
+    leader = state.open.get(AttemptId.parse(attempt.after.partition("-")[0]))
+    return leader if leader is not None and leader.name == attempt.after else None

@@ -1,0 +1,206 @@
+"""A start that waits on its host for the end of another attempt: when it runs, when it never does, and over a cut cable."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from burnish.remote.transport import LocalTransport
+from tests.support.agent_client import AgentClient, kill, make_spec, new_attempt
+from tests.support.gated import Gated
+from tests.support.hosts import Bench, Network
+from tests.support.one_host import PYTHON, OneHost, job_pid, one_host, supervisor_pid
+from tests.support.waiting import wait_for
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[OneHost]:
+    with one_host(tmp_path, LocalTransport(PYTHON)) as host:
+        yield host
+
+
+@pytest.fixture
+def link(host: OneHost) -> AgentClient:
+    return host.connect()
+
+
+class Pair:
+    """An attempt that runs until its gate opens, and one that is to come after it."""
+
+    def __init__(self, host: OneHost, link: AgentClient, *links: AgentClient) -> None:
+        self.gate = host.folder / "gate"
+        wait = f"while [ ! -e '{self.gate}' ]; do sleep 0.02; done"
+        self.leader = link.start("/bin/sh", "-c", wait)
+        link.wait_status(self.leader, "running")
+        self.follower = new_attempt()
+        for each in (link, *links):
+            each.send("start", attempt=self.follower, spec=make_spec(*host.ledger_job()), after=self.leader)
+            assert each.status(self.leader)["status"] == "running"  # so it has heard the start before
+
+
+def test_nothing_of_it_is_on_the_host_before_its_turn_and_then_it_needs_no_word(
+    host: OneHost, link: AgentClient
+) -> None:
+    pair = Pair(host, link)
+    assert link.status(pair.follower)["status"] == "absent"
+    assert not host.folder_of(pair.follower).exists()
+    pair.gate.touch()  # nothing is sent to the agent from here on
+    assert link.wait_status(pair.follower, "ended")["final"]["exit"]["code"] == 0
+    assert host.runs() == 1
+
+
+def test_after_what_has_ended_it_starts_at_once(host: OneHost, link: AgentClient) -> None:
+    leader = link.run("/bin/true")["attempt"]
+    for after in (leader, new_attempt()):
+        link.send("start", attempt=(attempt := new_attempt()), spec=make_spec("/bin/true"), after=after)
+        link.wait_status(attempt, "ended")
+
+
+def test_voided_meanwhile_it_never_runs(host: OneHost, link: AgentClient) -> None:
+    pair = Pair(host, link)
+    assert link.void(pair.follower)["status"] == "void"
+    pair.gate.touch()
+    link.wait_status(pair.leader, "ended")
+    assert link.status(pair.follower)["status"] == "void"
+    assert host.runs() == 0
+
+
+def test_cancelled_meanwhile_it_never_runs(host: OneHost, link: AgentClient) -> None:
+    pair = Pair(host, link)
+    assert link.cancel(pair.follower)["status"] == "void"
+    pair.gate.touch()
+    link.wait_status(pair.leader, "ended")
+    assert link.status(pair.follower)["status"] == "void"
+    assert host.runs() == 0
+
+
+def test_it_goes_with_the_link(host: OneHost, link: AgentClient) -> None:
+    pair = Pair(host, link)
+    link.close()
+    pair.gate.touch()
+    later = host.connect()
+    assert later.wait_status(pair.leader, "ended") if later.status(pair.leader)["status"] == "running" else True
+    assert later.status(pair.follower)["status"] == "absent"
+    assert host.runs() == 0
+
+
+def test_two_links_that_both_wait_start_it_once(host: OneHost, link: AgentClient) -> None:
+    other = host.connect()
+    pair = Pair(host, link, other)
+    pair.gate.touch()
+    for each in (link, other):
+        each.wait_status(pair.follower, "ended")
+    assert host.runs() == 1
+
+
+def test_its_turn_comes_when_the_other_is_lost_and_not_while_its_job_lives(host: OneHost, link: AgentClient) -> None:
+    pair = Pair(host, link)
+    job = job_pid(link.status(pair.leader))
+    kill(supervisor_pid(link.status(pair.leader)))
+    link.wait(lambda frame: frame["type"] == "status" and frame.get("supervised") is False)
+    assert link.status(pair.follower)["status"] == "absent"
+    kill(job)
+    assert "lost" in link.wait_status(pair.leader, "ended")["final"]
+    link.wait_status(pair.follower, "ended")
+    assert host.runs() == 1
+
+
+# -- a whole run over SSH ------------------------------------------------------------------------------------------
+
+QUICK = range(3)  # these jobs end at once; those after them wait for their gates
+LEADER, FOLLOWER, LAST = 3, 4, 5
+
+
+@pytest.fixture
+def lab(bench: Bench, network: Network) -> Iterator[Gated]:
+    """A run over a host of one slot, on which job 3 runs and job 4 is claimed ahead."""
+    bench.add("gpu1", network=network)
+    made = Gated.of(bench, LAST + 1)
+    made.enter = network.enter
+    made.inventory("gpu1", slots=1)
+    made.open(*QUICK)
+    made.start("run", "--hosts", "lab.yaml", "--command", "python3 job.py {n}", patient=True)
+    wait_until_next(made, FOLLOWER)
+    yield made
+    made.stop()
+
+
+def wait_until_next(lab: Gated, job: int) -> None:
+    """Wait until `job` is claimed behind job 3. It has not run, and nobody is told that it has."""
+    wait_for(lambda: lab.status()[job]["reason"] == f"next after job {LEADER}", lambda: f"{lab.status()}\n{lab.said()}")
+    assert lab.status()[job]["state"] == "NOT_RUNNING"
+    assert lab.status()[LEADER]["state"] == "RUNNING"
+    assert lab.ran(job) == []
+
+
+def finish(lab: Gated) -> None:
+    """Let every job end, by another run if the first one is gone, and see that each is COMPLETE."""
+    lab.open(*range(LAST + 1))
+    if lab.running[-1].poll() is not None:
+        lab.start("run", "--hosts", "lab.yaml", "--command", "python3 job.py {n}")
+    assert lab.running[-1].wait(timeout=60) == 0, lab.said()
+    assert {job["state"] for job in lab.status().values()} == {"COMPLETE"}
+
+
+def test_next_job_starts_while_nobody_can_say_so(lab: Gated, network: Network) -> None:
+    network.cut()
+    lab.open(LEADER)
+    wait_for(lambda: lab.ran(FOLLOWER), lab.said)
+    assert lab.status()[FOLLOWER]["state"] == "NOT_RUNNING"  # its host has not said yet that it runs
+    network.mend()
+    finish(lab)
+    assert [lab.ran(job) for job in range(LAST + 1)] == [[str(job)] for job in range(LAST + 1)]
+
+
+def test_agent_killed_keeps_the_order(lab: Gated, bench: Bench) -> None:
+    host = bench.hosts["gpu1"]
+    agents = [pid for pid in host.processes() if b"-S\0-c" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    kill(min(agents))  # the supervisors are its children
+    wait_for(lambda: "does not answer" in lab.said(), lab.said)
+    wait_until_next(lab, FOLLOWER)
+    lab.open(LEADER)
+    wait_for(lambda: lab.ran(FOLLOWER), lab.said)
+    finish(lab)
+    assert [len(lab.ran(job)) for job in range(LAST + 1)] == [1] * (LAST + 1)
+
+
+def test_host_that_dies_gives_it_back(lab: Gated, bench: Bench) -> None:
+    host = bench.hosts["gpu1"]
+    host.stop()
+    host.start()
+    finish(lab)
+    assert [len(lab.ran(job)) for job in range(LAST + 1)] == [1, 1, 1, 2, 1, 1]  # job 3 was running
+
+
+def test_drained_host_gives_it_back(lab: Gated) -> None:
+    lab.burnish("drain", "gpu1")
+    wait_for(lambda: lab.status()[FOLLOWER]["reason"] == "", lab.status)
+    lab.open(LEADER)
+    wait_for(lambda: lab.status()[LEADER]["state"] == "COMPLETE", lab.status)
+    assert lab.ran(FOLLOWER) == []
+    lab.burnish("undrain", "gpu1")
+    finish(lab)
+    assert lab.ran(FOLLOWER) == [str(FOLLOWER)]
+
+
+def test_stopped_run_takes_it_back(lab: Gated) -> None:
+    (run,) = lab.running
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=20) == 130
+    assert f"Job {LEADER} runs on." in lab.said()
+    assert lab.status()[FOLLOWER]["reason"] == ""
+    lab.open(LEADER)
+    finish(lab)
+    assert [len(lab.ran(job)) for job in range(LAST + 1)] == [1] * (LAST + 1)
+
+
+def test_killed_coordinator_takes_it_along(lab: Gated) -> None:
+    (run,) = lab.running
+    run.kill()
+    run.wait()
+    lab.open(LEADER)
+    finish(lab)
+    assert [len(lab.ran(job)) for job in range(LAST + 1)] == [1] * (LAST + 1)

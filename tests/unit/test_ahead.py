@@ -1,0 +1,146 @@
+"""Which slots' jobs get a successor, behind whom, and how long it may wait there."""
+
+from __future__ import annotations
+
+from support import facts, tables
+
+from burnish.core import events
+from burnish.core.ahead import REMEMBERED, Ahead, leader_of, patience
+from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
+from burnish.core.placement import free_slots
+
+ME = CoordinatorId("me")
+HOST = HostName("gpu01")
+SLOTS = [Slot(HOST, 0), Slot(HOST, 1)]
+LIMIT = 1.0  # s
+
+
+class Table:
+    """Jobs on one host, and what a coordinator knows of them."""
+
+    def __init__(self, jobs: int = 6) -> None:
+        self.state = tables.opened(("--n",), [(str(n),) for n in range(jobs)])
+        self.ahead = Ahead(ME, self.state)
+
+    def happen(self, fact: events.Fact, now: float = 0.0) -> None:
+        self.state.apply(fact)
+        self.ahead.learn(fact, now)
+
+    def claim(self, job: int, slot: int = 0, after: str = "", by: str = "me") -> Attempt:
+        claim = facts.claim_of(AttemptId(JobId(job), 1), by, slot=slot)
+        self.happen(events.AttemptClaimed(**{**claim.__dict__, "nonce": f"{job:08x}", "after": after}))
+        return self.state.jobs[JobId(job)].attempts[-1]
+
+    def start(self, attempt: Attempt, now: float = 0.0) -> Attempt:
+        self.happen(events.AttemptStarted(attempt.id, 4711, 1.0), now)
+        return attempt
+
+    def end(self, attempt: Attempt, duration: float = 0.1) -> None:
+        self.happen(facts.exit_of(attempt.id, duration=duration))
+
+    def slots(self, now: float = 0.0) -> list[int]:
+        there = list(self.state.open.values())
+        return [slot.index for slot in self.ahead.slots(SLOTS, there, now, LIMIT)]
+
+
+def one_seen(duration: float = 0.1) -> Table:
+    """A table whose first job lasted so long."""
+    table = Table()
+    table.end(table.start(table.claim(0)), duration)
+    return table
+
+
+def test_short_is_what_fifty_answers_take_and_an_answer_takes_a_turn_at_least() -> None:
+    assert patience(0.1) == 5.0
+    assert patience(0.0) == patience(0.001) == 1.0
+
+
+def test_nobody_is_claimed_ahead_before_a_job_has_ended() -> None:
+    table = Table()
+    table.start(table.claim(0))
+    assert table.slots() == []
+
+
+def test_a_running_job_gets_one_successor() -> None:
+    table = one_seen()
+    leader = table.start(table.claim(1))
+    assert table.slots() == [0]
+    table.claim(2, after=leader.name)
+    assert table.slots() == []
+
+
+def test_a_job_that_may_not_have_started_gets_none() -> None:
+    table = one_seen()
+    table.claim(1)
+    assert table.slots() == []
+
+
+def test_another_runs_job_gets_none() -> None:
+    table = one_seen()
+    table.start(table.claim(1, by="other"))
+    assert table.slots() == []
+
+
+def test_one_long_job_among_the_last_ends_it_for_a_while() -> None:
+    table = Table(REMEMBERED + 3)
+    for job, duration in enumerate([LIMIT, *[0.1] * REMEMBERED]):
+        assert table.slots() == []
+        table.end(table.start(table.claim(job)), duration)
+    table.start(table.claim(REMEMBERED + 1))
+    assert table.slots() == [0]
+
+
+def test_a_job_that_runs_for_long_gets_none() -> None:
+    table = one_seen()
+    leader = table.start(table.claim(1), now=10.0)
+    assert table.slots(now=10.9) == [0]
+    assert table.slots(now=11.0) == []
+    assert table.ahead.is_long(leader, 11.0, LIMIT)
+
+
+def test_a_job_that_this_run_did_not_see_start_counts_as_long() -> None:
+    table = one_seen()
+    leader = table.start(table.claim(1))
+    later = Ahead(ME, table.state)
+    assert later.is_long(leader, 0.0, LIMIT)
+
+
+def test_the_next_one_follows_the_last_while_the_first_is_still_on_its_way_home() -> None:
+    table = one_seen()
+    first = table.start(table.claim(1))
+    second = table.start(table.claim(2, after=first.name))
+    there = list(table.state.open.values())
+    assert [attempt.id for attempt in there] == [
+        first.id,
+        second.id,
+    ]  # the first has ended, but its log is not whole here
+    assert table.ahead.leader(SLOTS[0], there) is second
+    assert table.slots() == [0]
+
+
+def test_waiting_is_what_is_claimed_behind_an_open_attempt() -> None:
+    table = one_seen()
+    leader = table.start(table.claim(1))
+    follower = table.claim(2, after=leader.name)
+    assert list(table.ahead.waiting()) == [(follower, leader)]
+    assert leader_of(follower, table.state) is leader
+    table.end(leader)
+    assert list(table.ahead.waiting()) == []
+    assert leader_of(follower, table.state) is None
+
+
+def test_what_has_started_waits_no_more() -> None:
+    table = one_seen()
+    leader = table.start(table.claim(1))
+    table.start(table.claim(2, after=leader.name))
+    assert list(table.ahead.waiting()) == []
+
+
+def test_a_successor_takes_no_slot_of_its_own() -> None:
+    table = one_seen()
+    leader = table.start(table.claim(1))
+    table.claim(2, after=leader.name)
+    there = list(table.state.open.values())
+    assert free_slots(SLOTS, there, []) == [SLOTS[1]]
+    assert free_slots(SLOTS, there, [SLOTS[0]]) == [SLOTS[1]]  # kept for a successor
+    assert free_slots(SLOTS, there[1:], []) == [SLOTS[1]]  # the leader is about to be committed as ended
