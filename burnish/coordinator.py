@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -78,7 +78,7 @@ class Coordinator:
         self._fleet = Fleet(connect, self._inbox.put)
         self._preparation = Preparation(plan.source, self._inbox.put)
         self._queue = WaitingQueue(self._may_start)
-        self._skipped: frozenset[JobId] = frozenset()
+        self._skipped: Set[JobId] = frozenset()
         self._proposals: dict[AttemptId, Fact] = {}
         self._specs: dict[str, dict[str, Any]] = {}
         self._hearing = Hearing(journal.state, self._fleet, paths, self._propose, self._specs, say, clock)
@@ -199,7 +199,7 @@ class Coordinator:
         self._journal.catch_up()
         for notice in self._projection.look():
             self._say(notice)
-        if (skipped := self._projection.skipped) != self._skipped:
+        if (skipped := self._projection.skipped.keys()) != self._skipped:
             mended, self._skipped = self._skipped ^ skipped, skipped
             self._queue.update(mended & self._journal.state.jobs.keys(), self._journal.state)
         self._presence.beat()

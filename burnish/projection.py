@@ -20,7 +20,7 @@ from burnish.core.merge import Merged, merge
 from burnish.core.render import render
 from burnish.core.state import State
 from burnish.core.table import Table
-from burnish.errors import InputError, StoreError, TableClosed, counted
+from burnish.errors import InputError, Problem, StoreError, TableClosed, counted
 from burnish.store.base_texts import BaseTexts
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
@@ -60,9 +60,9 @@ class Projection:
         return self._trouble is None
 
     @property
-    def skipped(self) -> frozenset[JobId]:
-        """Jobs whose row cannot be read: not started until it is mended."""
-        return self._table.skipped if self._table is not None else frozenset()
+    def skipped(self) -> Mapping[JobId, Problem]:
+        """Jobs whose row cannot be read, and why: not started until it is mended."""
+        return self._table.skipped if self._table is not None else {}
 
     @property
     def skipped_rows(self) -> int:

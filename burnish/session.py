@@ -131,9 +131,9 @@ class Session:
         """Jobs with an open attempt."""
         return [attempt.job for attempt in self.state.open]
 
-    def jobs(self, ids: frozenset[JobId] | None) -> list[Job]:
-        """The jobs of these ids; all for None. Raises UsageError for ids that are no jobs."""
-        return verbs.chosen(self.state, ids, self.paths.shown)
+    def jobs(self, ids: frozenset[JobId] | None, nothing: str = "Nothing was changed.") -> list[Job]:
+        """The jobs of these ids; all for None. Raises UsageError for ids that are no jobs, with `nothing` at its end."""
+        return verbs.chosen(self.state, ids, self.paths.shown, self.projection.skipped, nothing)
 
     def plan_reset(self, ids: frozenset[JobId] | None, errors_only: bool) -> Wish:
         """What `reset` would do."""
@@ -159,7 +159,8 @@ class Session:
         self.say(f"{jobs(wish.done)} on HOLD. {_to_release(wish.done)}" if wish.done else "No job was held.")
         if wish.alive:
             self.say(f"{jobs(wish.alive)} running and cannot be held; burnish cancel stops a job.")
-        self._say_ignored(wish)
+        if ids is not None:
+            self._say_ignored(wish)
 
     def release(self, ids: frozenset[JobId] | None) -> None:
         """Let jobs go on and say so."""
@@ -300,16 +301,16 @@ def this_machine() -> Host:
     return Host(LOCAL, connection="local", workdir=os.getcwd(), gpus=())
 
 
-def selection(state: State, ids: frozenset[JobId] | None, where: Sequence[str]) -> Selection:
+def selection(session: Session, ids: frozenset[JobId] | None, where: Sequence[str]) -> Selection:
     """The jobs a command is narrowed to. Raises UsageError for unknown ids and columns."""
-    if ids is not None:
-        verbs.chosen(state, ids)
+    session.jobs(ids, "Nothing was started.")
+    columns = session.state.columns
     wanted = {}
     for condition in where:
         column, equals, value = condition.partition("=")
-        if not equals or column not in state.columns:
+        if not equals or column not in columns:
             raise UsageError(
-                f"--where {condition}: expected --KEY=VALUE with one of the columns {', '.join(state.columns)}. "
+                f"--where {condition}: expected --KEY=VALUE with one of the columns {', '.join(columns)}. "
                 "Nothing was started."
             )
         wanted[column] = value

@@ -40,7 +40,7 @@ def view(
     meta: bool,
 ) -> None:
     """Show a log as asked. Raises UsageError when there is none, saying why."""
-    [job] = session.jobs(frozenset({JobId(job_id)}))
+    [job] = session.jobs(frozenset({JobId(job_id)}), nothing="")
     chosen = _attempt(job, attempt)
     if meta:
         out.lines(describe(job, chosen, session.presence.others()))

@@ -54,7 +54,7 @@ def status(
     from burnish.views.status import StatusView
 
     opened = session.look(context.paths, context.out.say)
-    opened.jobs(ids)
+    opened.jobs(ids, nothing="")
     chosen = frozenset(words) or None
     ask = None if inventory is None else _asking(inventory, opened)
 
@@ -130,7 +130,7 @@ def explain(context: Context, job: int | None, job_id: int | None) -> None:
     if len(wanted) != 1:
         raise UsageError("explain needs one job: burnish explain 3.")
     opened = session.look(context.paths, context.out.say)
-    [asked] = opened.jobs(frozenset({JobId(wanted.pop())}))
+    [asked] = opened.jobs(frozenset({JobId(wanted.pop())}), nothing="")
     projection = opened.projection
     around = explaining.Surroundings(projection.skipped, projection.readable, opened.presence.others())
     context.out.lines(explaining.explain(opened.state, asked, around))
@@ -178,7 +178,7 @@ def wait(context: Context, ids: Any, where: tuple[str, ...]) -> int:
     from burnish.views import live
 
     opened = session.Session.open(context.paths, context.out.say)
-    coordinator = opened.waiter(session.selection(opened.state, ids, where))
+    coordinator = opened.waiter(session.selection(opened, ids, where))
     signals.heed(coordinator)
     outcome = coordinator.run()
     if outcome.stopped_by is not None:

@@ -55,7 +55,7 @@ def run(context: Context, **asked: Any) -> int:
     plan = Plan(
         **where,
         source=source,
-        selection=session.selection(opened.state, asked["ids"], asked["where"]),
+        selection=session.selection(opened, asked["ids"], asked["where"]),
         num_jobs=asked["num_jobs"],
     )
     if asked["dry_run"]:

@@ -6,22 +6,22 @@ What only a run knows (which slots are free at this moment, which hosts answer) 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from burnish.core.ahead import leader_of
 from burnish.core.ids import name_run
 from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId
 from burnish.core.placement import Selection, WaitingQueue, priority
 from burnish.core.state import MAX_LOST, Phase, State, phase
-from burnish.errors import counted, printable
+from burnish.errors import Problem, counted, printable
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is known beside the state: jobs whose row cannot be read, whether the table can, which runs are going."""
+    """What is known beside the state: jobs whose row cannot be read, and why; whether the table can; which runs are going."""
 
-    skipped: Collection[JobId] = ()
+    skipped: Mapping[JobId, Problem] = field(default_factory=dict)
     readable: bool = True
     runs: Sequence[CoordinatorId] = ()
 
@@ -48,8 +48,8 @@ def explain(state: State, job: Job, around: Surroundings) -> Iterator[str]:
 def _waiting(state: State, job: Job, around: Surroundings) -> Iterator[str]:
     if job.removed:
         return
-    if job.id in around.skipped:
-        yield "Its row in the table cannot be read, so it is passed over until the row is mended; burnish status names the row."
+    if (fault := around.skipped.get(job.id)) is not None:
+        yield f"Its row in the table cannot be read, so it is passed over until the row is mended. {fault}"
     if not around.readable:
         yield "The table cannot be read as a whole, and until it can, nothing new is started."
     if not around.runs:

@@ -401,7 +401,7 @@ def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
         return Word.ERROR, "OOM"
     if fact.signal is not None:
         return Word.ERROR, f"signal {fact.signal}"
-    note = f" ({fact.error})" if fact.error else ""
+    note = f" (BURNISH_RESULT was not taken: {fact.error})" if fact.error else ""
     return (Word.COMPLETE if fact.code == 0 else Word.ERROR), f"exit {fact.code}{note}"
 
 

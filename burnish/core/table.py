@@ -93,9 +93,10 @@ class Table:
         return hashlib.sha256(self.data).hexdigest()
 
     @cached_property
-    def skipped(self) -> frozenset[JobId]:
-        """Jobs whose row cannot be used as it stands: nothing is started for them until it is mended."""
-        return frozenset(row.id for row in self.rows if not row.usable and row.id is not None)
+    def skipped(self) -> Mapping[JobId, Problem]:
+        """Jobs whose row cannot be used as it stands, and why: nothing is started for them until it is mended."""
+        unusable = zip((row for row in self.rows if not row.usable), self.problems, strict=True)
+        return {row.id: Problem(self.where(row), problem.what) for row, problem in unusable if row.id is not None}
 
     @cached_property
     def nameless(self) -> tuple[Row, ...]:

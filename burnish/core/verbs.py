@@ -6,15 +6,16 @@ without asking whether the text was stale.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.ids import name_ids
 from burnish.core.jobs import AttemptId, Job, JobId, Word
 from burnish.core.state import Phase, State, phase
-from burnish.errors import UsageError
+from burnish.errors import Problem, UsageError
 
 
 @dataclass(slots=True)
@@ -31,19 +32,29 @@ class Wish:
     attempts: list[AttemptId] = field(default_factory=list)
 
 
-def chosen(state: State, ids: frozenset[JobId] | None, shown: str = "The table") -> list[Job]:
+def chosen(
+    state: State,
+    ids: frozenset[JobId] | None,
+    shown: str,
+    skipped: Mapping[JobId, Problem] = MappingProxyType({}),
+    nothing: str = "",
+) -> list[Job]:
     """The jobs of these ids in id order; for None all, in the order of the table. A row that was removed counts while it runs.
 
-    Raises UsageError naming the ids that are no jobs.
+    Raises UsageError naming the ids that are no jobs, those of `skipped` rows of the table `shown` with the reason. `nothing`
+    is the end of the sentence: what was not done.
     """
     there = {job.id: job for job in state.jobs.values() if not job.removed or job.open_attempt is not None}
     if ids is None:
         return list(there.values())
     missing = sorted(ids - there.keys())
     if missing:
-        raise UsageError(
-            f"{shown} has no job {name_ids(missing)}. Nothing was changed.", hint="burnish status shows the ids"
-        )
+        unread = [job_id for job_id in missing if job_id in skipped]
+        told = [f"Job {job_id} is not known yet: its row cannot be read. {skipped[job_id]}" for job_id in unread]
+        if unknown := [job_id for job_id in missing if job_id not in skipped]:
+            told.append(f"{shown} has no {'job' if len(unknown) == 1 else 'jobs'} {name_ids(unknown)}.")
+        hint = "burnish status shows the ids" if unknown else f"mend the row in {shown}"
+        raise UsageError("\n".join([*told[:-1], f"{told[-1]} {nothing}".rstrip()]), hint=hint)
     return [there[job_id] for job_id in sorted(ids)]
 
 
@@ -74,7 +85,7 @@ def hold(state: State, jobs: Sequence[Job]) -> Wish:
             case Phase.COMPLETE:
                 wish.ignored.append(f"Job {job.id} is COMPLETE; there is nothing to hold.")
             case Phase.HELD:
-                pass
+                wish.ignored.append(f"Job {job.id} is on HOLD already.")
     return wish
 
 

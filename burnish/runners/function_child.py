@@ -129,7 +129,9 @@ class Served:
         try:
             module = importlib.import_module(module_name)
         except BaseException as error:
-            found = f" Searched: {', '.join(sys.path)}." if isinstance(error, ModuleNotFoundError) else ""
+            found = (
+                f" Searched: {', '.join(dict.fromkeys(sys.path))}." if isinstance(error, ModuleNotFoundError) else ""
+            )
             return {
                 "refused": f"cannot import {module_name}: {_last_line(error)}.{found}",
                 "traceback": _traceback(error),

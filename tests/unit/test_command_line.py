@@ -31,7 +31,11 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("stauts", 'There is no command "stauts". Did you mean "status"?'),
         ("status --nope", "No such option"),
         ("status --state done", '--state "done": expected one of NOT_RUNNING, HOLD, RUNNING, COMPLETE, ERROR. Nothing'),
-        ("status --job_id 7", "burnish.db has no job 7."),
+        ("status --job_id 7", "burnish.db has no job 7.\nhint"),
+        ("view 7", "burnish.db has no job 7.\nhint"),
+        ("explain 7", "burnish.db has no job 7.\nhint"),
+        ("hold --job_id 7-8", "burnish.db has no jobs 7-8. Nothing was changed."),
+        ("run --command true --job_id 7", "burnish.db has no job 7. Nothing was started."),
         ("status --job_id x", '--job_id x: "x" is not an id. Expected 3, or 3,5-8, or all.'),
         ("view x", 'the argument "x": expected a whole number, 0 or more. Nothing was done.'),
         ("view 0 --attempt 0", '--attempt "0": expected a whole number, 1 or more. Nothing was done.'),
@@ -106,6 +110,18 @@ def test_one_is_no_plural(table: Path, capsys: pytest.CaptureFixture[str], typed
 def test_counts_are_read_as_words(number: int, shown: str) -> None:
     assert counted(number, "row is", "rows are") == shown
     assert counted(number, "row") == shown.rpartition(" ")[0]
+
+
+@pytest.mark.parametrize(
+    "typed", ["explain 2", "view 2", "reset --job_id 2", "hold --job_id 2", "run --command true --job_id 2"]
+)
+def test_a_job_whose_row_cannot_be_read_is_not_called_unknown(
+    table: Path, capsys: pytest.CaptureFixture[str], typed: str
+) -> None:
+    table.write_text(table.read_text() + "2,DONE,1\n")
+    assert outcome(typed.split()) == 2
+    said = capsys.readouterr().err
+    assert 'error: Job 2 is not known yet: its row cannot be read. burnish.db:4: "DONE" is not a STATE.' in said
 
 
 @pytest.mark.parametrize("word", ["HOLD", "hold", "Hold"])

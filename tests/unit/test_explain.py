@@ -9,6 +9,7 @@ from burnish.core import events
 from burnish.core.explain import Surroundings, explain
 from burnish.core.jobs import CoordinatorId, JobId
 from burnish.core.state import Phase, State
+from burnish.errors import Problem
 
 GOING = Surroundings(runs=[CoordinatorId("me")])
 
@@ -30,9 +31,11 @@ def test_place_in_the_queue_counts_priority_and_skipped_rows() -> None:
     state = tables.opened(("PRIORITY",), [("",), ("",), ("5",), ("",)])
     assert "3 waiting jobs start before it (its PRIORITY is 0)" in told(state, 3)
     assert "It is the next to start." in told(state, 2)
-    skipping = Surroundings(skipped={JobId(0)}, runs=[CoordinatorId("me")])
+    skipping = Surroundings({JobId(0): Problem("burnish.db:2", "3 fields.")}, runs=[CoordinatorId("me")])
     assert "2 waiting jobs start before it" in told(state, 3, skipping)
-    assert "cannot be read" in told(state, 0, skipping)
+    assert "cannot be read, so it is passed over until the row is mended. burnish.db:2: 3 fields." in told(
+        state, 0, skipping
+    )
 
 
 def test_no_run_and_unreadable_table_are_named() -> None:

@@ -232,8 +232,12 @@ def test_a_job_held_too_late_runs_and_keeps_its_verdict() -> None:
     [
         ({"code": 0}, Word.COMPLETE, "exit 0"),
         ({"code": 3}, Word.ERROR, "exit 3"),
-        ({"code": 127, "error": "no such interpreter"}, Word.ERROR, "exit 127 (no such interpreter)"),
-        ({"code": 0, "error": "its result is no JSON"}, Word.COMPLETE, "exit 0 (its result is no JSON)"),
+        (
+            {"code": 127, "error": "it is a folder"},
+            Word.ERROR,
+            "exit 127 (BURNISH_RESULT was not taken: it is a folder)",
+        ),
+        ({"code": 0, "error": "it is no JSON"}, Word.COMPLETE, "exit 0 (BURNISH_RESULT was not taken: it is no JSON)"),
         ({"code": None, "signal": 11}, Word.ERROR, "signal 11"),
         ({"code": None, "signal": 9, "oom": True}, Word.ERROR, "OOM"),
         ({"code": None, "signal": 15, "time_limit": True}, Word.ERROR, "TIME_LIMIT"),

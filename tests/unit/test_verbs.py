@@ -15,7 +15,7 @@ from burnish.core.ids import name_ids, parse_ids
 from burnish.core.jobs import AttemptId, JobId, Word
 from burnish.core.state import Phase, State, phase
 from burnish.core.verbs import Wish, chosen
-from burnish.errors import UsageError
+from burnish.errors import Problem, UsageError
 
 FIRST = AttemptId(JobId(0), 1)
 
@@ -86,14 +86,25 @@ def mixed() -> State:
 
 def test_jobs_are_chosen_by_id_or_all_that_are_there() -> None:
     state = mixed()
-    assert [job.id for job in chosen(state, None)] == [0, 1, 3]
-    assert [job.id for job in chosen(state, frozenset({JobId(3), JobId(0)}))] == [0, 3]
+    assert [job.id for job in chosen(state, None, "lab.db")] == [0, 1, 3]
+    assert [job.id for job in chosen(state, frozenset({JobId(3), JobId(0)}), "lab.db")] == [0, 3]
 
 
 def test_unknown_ids_are_all_named_and_nothing_is_done() -> None:
     with pytest.raises(UsageError) as caught:
-        chosen(mixed(), frozenset(JobId(number) for number in (0, 2, 7, 8)), "lab.db")
-    assert str(caught.value) == "lab.db has no job 2, 7-8. Nothing was changed."
+        chosen(mixed(), frozenset(JobId(number) for number in (0, 2, 7, 8)), "lab.db", nothing="Nothing was changed.")
+    assert str(caught.value) == "lab.db has no jobs 2, 7-8. Nothing was changed."
+
+
+def test_a_job_whose_row_cannot_be_read_is_told_with_the_reason() -> None:
+    skipped = {JobId(7): Problem("lab.db:9", '"DONE" is not a STATE. This row is skipped; 2 others go on.')}
+    with pytest.raises(UsageError) as caught:
+        chosen(mixed(), frozenset({JobId(7)}), "lab.db", skipped)
+    assert str(caught.value) == (
+        'Job 7 is not known yet: its row cannot be read. lab.db:9: "DONE" is not a STATE. This row is skipped; 2 others go on.'
+    )
+    with pytest.raises(UsageError, match=r"(?s)Job 7 is not known yet.*\nlab\.db has no job 8\. Nothing was done\."):
+        chosen(mixed(), frozenset({JobId(7), JobId(8)}), "lab.db", skipped, "Nothing was done.")
 
 
 def made(verb: Callable[[State], Wish], state: State) -> tuple[list[Fact], list[int], list[int], list[str]]:
@@ -136,7 +147,8 @@ def test_hold(at: Phase) -> None:
     _, done, alive, ignored = made(lambda state: verbs.hold(state, all_of(state)), state)
     assert done == ([0] if at in (Phase.WAITING, Phase.CLAIMED, Phase.ERROR) else [])
     assert alive == ([0] if at is Phase.RUNNING else [])
-    assert ignored == (["Job 0 is COMPLETE; there is nothing to hold."] if at is Phase.COMPLETE else [])
+    told = {Phase.COMPLETE: "Job 0 is COMPLETE; there is nothing to hold.", Phase.HELD: "Job 0 is on HOLD already."}
+    assert ignored == [told[at]] if at in told else not ignored
     if at in (Phase.WAITING, Phase.ERROR, Phase.HELD):
         assert state.jobs[JobId(0)].word is Word.HOLD
 
@@ -180,5 +192,5 @@ def test_cancel_asked_twice_is_told_once_and_waits_for_the_same_attempt() -> Non
 
 def test_cancel_of_all_reaches_a_job_whose_row_was_removed() -> None:
     state = mixed()
-    wish = verbs.cancel(state, chosen(state, None), "ann", 5.0)
+    wish = verbs.cancel(state, chosen(state, None, "lab.db"), "ann", 5.0)
     assert [str(attempt) for attempt in wish.attempts] == ["1.1", "3.1"]
