@@ -14,7 +14,7 @@ from pathlib import Path
 
 from burnish.core.command import as_shown
 from burnish.core.hosts import Host
-from burnish.core.ids import name_run
+from burnish.core.ids import name_ids, name_run
 from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId, Word
 from burnish.errors import UsageError, counted, printable
 from burnish.fetching import Fetch
@@ -25,6 +25,7 @@ from burnish.views.output import Output
 CHUNK = 1 << 16
 LOOK = 0.2  # s between two looks at a log that is followed
 LAST_LINES = 20  # of a failed job's stderr, in `view --errors`
+REASON = 2000  # characters of a reason, at most
 TAIL_BYTES = 1 << 20  # the most that is read from the end of a log to find its last lines
 
 
@@ -74,14 +75,35 @@ def _show(
     shown = errors if stderr or (not log.exists() and errors.exists()) else log
     if not shown.exists():
         raise UsageError(f"Job {job.id} has no log {shown}. {_why_no_log(job, attempt)}")
+    if not (_size(shown) or follow) and (stderr or not _size(errors)):
+        session.say(f"(Job {job.id} {_nothing_in(job, attempt, log, stderr)})")
+        return
     if sys.stdout.isatty() and not (follow or stderr) and tail is None:
         _open_viewer(log, errors)
         return
     position = _copy(shown, 0 if tail is None else _start_of_tail(shown, tail))
     if follow:
         _follow(session, attempt, fetch, shown, position)
-    elif shown == log and errors.exists() and errors.stat().st_size:
-        session.say(f"(Job {job.id} wrote to stderr, too: burnish view {job.id} --stderr)")
+    elif shown == log and _size(errors):
+        session.say(
+            f"(Job {job.id} wrote to stderr{', too' if _size(log) else ' only'}: burnish view {job.id} --stderr)"
+        )
+
+
+def _size(path: Path) -> int:
+    """0 for a file that is not there, too."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def _nothing_in(job: Job, attempt: Attempt, log: Path, stderr: bool) -> str:
+    """Why an empty log is empty, and where more is to be found: the end of a sentence about the job."""
+    if attempt.voided is not None:
+        return f"never started: {printable(attempt.voided, REASON)}"
+    if stderr and _size(log):
+        return (
+            f"wrote nothing to stderr; it is {job.word}{_because(job)}. What it wrote to stdout: burnish view {job.id}"
+        )
+    return f"wrote nothing{' so far' if attempt.open else ''}; it is {job.word}{_because(job)}"
 
 
 def _attempt(job: Job, number: int | None) -> Attempt:
@@ -97,18 +119,18 @@ def _attempt(job: Job, number: int | None) -> Attempt:
 
 
 def _because(job: Job) -> str:
-    return f" ({printable(job.reason)})" if job.reason else ""
+    return f" ({printable(job.reason, REASON)})" if job.reason else ""
 
 
 def _why_no_log(job: Job, attempt: Attempt) -> str:
     if attempt.voided is not None:
-        return f"Attempt {attempt.id} never started ({printable(attempt.voided)})."
+        return f"Attempt {attempt.id} never started ({printable(attempt.voided, REASON)})."
     return f"Attempt {attempt.id} ran on {attempt.host}; the job is {job.word}{_because(job)}."
 
 
 def _open_viewer(log: Path, errors: Path) -> None:
     """vim read-only, stderr below when there is some; or $BURNISH_VIEWER with the same files."""
-    files = [str(path) for path in (log, errors) if path.exists() and (path == log or path.stat().st_size)]
+    files = [str(path) for path in (log, errors) if path.exists() and (path == log or _size(path))]
     chosen = os.environ.get("BURNISH_VIEWER")
     if chosen:
         command = [*shlex.split(chosen), *files]
@@ -164,10 +186,11 @@ def _start_of_tail(path: Path, lines: int) -> int:
 def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Iterator[str]:
     """What an attempt was: a line each for command, host, process, times, exit. `runs`: those that are going."""
     verdict = attempt.verdict
-    yield f"job       {job.id} ({job.word}{': ' + printable(job.reason) if job.reason else ''})"
+    yield f"job       {job.id} ({job.word}{': ' + printable(job.reason, REASON) if job.reason else ''})"
     yield f"attempt   {attempt.id}"
-    yield f"command   {printable(as_shown(attempt.argv), 10_000)}"
-    yield f"host      {attempt.host}"
+    if attempt.argv:
+        yield f"command   {printable(as_shown(attempt.argv), 10_000)}"
+        yield f"host      {attempt.host}"
     if attempt.gpus:
         yield f"gpus      {', '.join(attempt.gpus)}"
     if attempt.pid is not None:
@@ -183,7 +206,7 @@ def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Ite
         if verdict.max_rss:
             yield f"memory    {verdict.max_rss / 1024:.0f} MiB at most"
     elif attempt.voided is not None:
-        yield f"verdict   never started ({printable(attempt.voided)})"
+        yield f"verdict   never started ({printable(attempt.voided, REASON)})"
     yield f"log       {attempt.log}.log"
 
 
@@ -192,22 +215,33 @@ def _when(at: float | None) -> str:
 
 
 def errors(session: Session) -> Iterator[str]:
-    """Failed jobs, those with the same last line together, most first: how many, which, and the last lines of one of them."""
+    """Failed jobs, alike ones together, most first: how many, which, and the last lines of one of them.
+
+    Alike are those that never started for the same reason, and those with the same last line.
+    """
     groups: dict[str, list[Job]] = {}
     for job in session.state.listed():
-        if job.word is Word.ERROR and job.attempt is not None:
-            lines = _last_lines(session, job.attempt)
-            groups.setdefault(lines[-1] if lines else f"({job.reason})", []).append(job)
+        if job.word is Word.ERROR:
+            groups.setdefault(_headline(session, job), []).append(job)
     if not groups:
         yield "No job is in ERROR."
-    from burnish.core.ids import name_ids
-
-    for last, failed in sorted(groups.items(), key=lambda group: -len(group[1])):
+    for headline, failed in sorted(groups.items(), key=lambda group: -len(group[1])):
+        yield f"{counted(len(failed), 'job')} ({name_ids([job.id for job in failed])}): {printable(headline, REASON)}"
         first = failed[0]
-        assert first.attempt is not None
-        yield f"{counted(len(failed), 'job')} ({name_ids([j.id for j in failed])}): {printable(last)}"
-        yield f"    job {first.id}, {printable(first.reason)}:"
-        yield from (f"    | {printable(line, 300)}" for line in _last_lines(session, first.attempt))
+        lines = [] if first.attempt is None else _last_lines(session, first.attempt)
+        if lines:
+            reason = "" if headline == first.reason else f", {printable(first.reason, REASON)}"
+            yield f"    job {first.id}{reason}:"
+        yield from (f"    | {printable(line, 300)}" for line in lines)
+
+
+def _headline(session: Session, job: Job) -> str:
+    """What tells one failure from another: the last line that the job wrote, or the reason where it wrote none."""
+    attempt = job.attempt
+    if attempt is None or attempt.verdict is None:
+        return job.reason  # set by hand or never started: what stands in its log is burnish's, or its runner function's
+    lines = _last_lines(session, attempt)
+    return lines[-1] if lines else f"{job.reason}, and nothing on stdout or stderr"
 
 
 def _last_lines(session: Session, attempt: Attempt) -> list[str]:

@@ -118,7 +118,14 @@ def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
 def _failed(job: Job) -> Iterator[str]:
     if job.lost > MAX_LOST:
         yield f"It died {job.lost} times without a verdict, and is not started again by itself."
-    yield f"To see what it said: burnish view {job.id} --stderr. To run it again: burnish reset --job_id {job.id}"
+    yield f"To see more: {more_of(job)}. To run it again: burnish reset --job_id {job.id}"
+
+
+def more_of(job: Job) -> str:
+    """The command that shows more of a failed job: what it wrote or, if it never ran, what was to be run."""
+    attempt = job.attempt
+    never_ran = attempt is not None and attempt.voided is not None and attempt.argv
+    return f"burnish view {job.id} {'--meta' if never_ran else '--stderr'}"
 
 
 def _past(job: Job) -> Iterator[str]:
@@ -141,7 +148,7 @@ def _end(attempt: Attempt) -> str:
 
 
 def _because(job: Job) -> str:
-    return f" ({printable(job.reason)})" if job.reason else ""
+    return f" ({printable(job.reason, 2000)})" if job.reason else ""
 
 
 def _runs(runs: Sequence[CoordinatorId]) -> str:

@@ -134,7 +134,7 @@ class FunctionSource:
 
     def _read(self, call: Call, reply: dict[str, Any], printed: str) -> Command | RunnerRefused:
         if "refused" in reply:
-            return RunnerRefused(reply["refused"], reply["traceback"] + printed)
+            return RunnerRefused(reply["refused"], reply["traceback"] + (f"It printed:\n{printed}" if printed else ""))
         if printed and self._on_output:
             self._on_output(call.job.get("JOB_ID", ""), printed)
         made = reply["command"]

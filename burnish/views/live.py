@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from burnish.core import events
 from burnish.core.events import Fact
+from burnish.core.explain import more_of
 from burnish.core.ids import name_ids, name_run
 from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId, Word
 from burnish.core.state import State
@@ -66,7 +67,7 @@ class Voice:
             return
         self._failures += 1
         if self._failures <= SHOWN_FAILURES or self._verbose:
-            self._say(f"job {job.id} ERROR, {job.reason} (burnish view {job.id} --stderr)")
+            self._say(f"job {job.id} ERROR, {job.reason} ({more_of(job)})")
         elif self._failures == SHOWN_FAILURES + 1:
             self._say("more jobs fail; burnish view --errors shows them all")
 

@@ -1,0 +1,84 @@
+"""What is shown of failures: those that are alike together, headed by what went wrong, and no view that leads nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.sweeps import Sweep
+
+RUNNER = """\
+def runner(runner_args, job):
+    print("the command of", job["JOB_ID"])
+    if job["fate"] == "raise":
+        raise ValueError("no such model.")
+    if job["fate"] == "absent":
+        return ["no-such-program", "--lr"]
+    return ["sh", "-c", {
+        "silent": "exit 4",
+        "last": "echo of job $BURNISH_JOB_ID; echo 'ValueError: x.' >&2; exit 1",
+        "stdout": "echo last words; kill -9 $$",
+    }[job["fate"]]]
+"""
+FATES = ("raise", "raise", "absent", "silent", "last", "last", "last", "stdout")
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
+    """A sweep whose jobs have failed, each in its way; `run0.txt` holds what the run said."""
+    sweep = Sweep(tmp_path_factory.mktemp("failed"))
+    (sweep.folder / "home").mkdir()
+    (sweep.folder / "jobs.csv").write_text("\n".join(["fate", *FATES]) + "\n")
+    (sweep.folder / "maker.py").write_text(RUNNER)
+    sweep.burnish("create", "--csv", "jobs.csv")
+    run = sweep.start_command("run", "--func", "maker.runner", "--num_workers", "4")
+    assert run.wait(60) == 1
+    yield sweep
+    sweep.stop()
+
+
+def test_alike_failures_stand_together_under_what_went_wrong(failed: Sweep) -> None:
+    shown = failed.burnish("view", "--errors").stdout
+    heads = [line for line in shown.splitlines() if not line.startswith(" ")]
+    assert heads[0] == "3 jobs (4-6): ValueError: x."
+    assert heads[1] == "2 jobs (0-1): not started: maker.runner raised ValueError: no such model"
+    absent, silent, stdout = heads[2:]
+    assert absent.startswith("1 job (2): not started: no program no-such-program in PATH (")
+    assert silent == "1 job (3): exit 4, and nothing on stdout or stderr"
+    assert stdout == "1 job (7): last words"
+    assert "    job 4, exit 1:\n    | ValueError: x.\n" in shown
+    assert "    job 0:\n    | maker.runner raised" in shown
+    assert "    | It printed:\n    | the command of 0\n" in shown
+    assert "    job 7, signal 9:\n    | last words\n" in shown
+    assert ".:" not in shown and "::" not in shown
+
+
+@pytest.mark.parametrize(
+    ("job", "hint", "there"),
+    [
+        (0, "burnish view 0 --stderr", "ValueError: no such model."),
+        (2, "burnish view 2 --meta", "command   no-such-program --lr\n"),
+        (3, "burnish view 3 --stderr", "(Job 3 wrote nothing; it is ERROR (exit 4))"),
+        (4, "burnish view 4 --stderr", "ValueError: x."),
+        (
+            7,
+            "burnish view 7 --stderr",
+            "wrote nothing to stderr; it is ERROR (signal 9). What it wrote to stdout: burnish view 7",
+        ),
+    ],
+)
+def test_where_a_failure_points_there_is_something_to_read(failed: Sweep, job: int, hint: str, there: str) -> None:
+    [said] = [line for line in failed.said(failed.running[0]).splitlines() if line.startswith(f"job {job} ERROR, ")]
+    assert said.endswith(f"({hint})")
+    assert hint in failed.burnish("explain", str(job)).stdout
+    shown = failed.burnish(*hint.split()[1:])
+    assert there in shown.stdout + shown.stderr
+
+
+def test_an_empty_log_is_not_silence(failed: Sweep) -> None:
+    for option in ([], ["--stderr"], ["--tail", "3"]):
+        assert "(Job 2 never started: no program no-such-program in PATH" in failed.burnish("view", "2", *option).stderr
+    only = failed.burnish("view", "4", "--stderr")
+    assert (only.stdout, only.stderr) == ("ValueError: x.\n", "")
+    assert failed.burnish("view", "4").stderr == "(Job 4 wrote to stderr, too: burnish view 4 --stderr)\n"
