@@ -72,6 +72,7 @@ def test_a_running_job_gets_one_successor() -> None:
 def test_a_job_that_may_not_have_started_gets_none() -> None:
     table = one_seen()
     table.claim(1)
+    assert table.ahead.leader(SLOTS[0], list(table.state.open.values())) is None
     assert table.slots() == []
 
 
@@ -84,8 +85,9 @@ def test_another_runs_job_gets_none() -> None:
 def test_one_long_job_among_the_last_ends_it_for_a_while() -> None:
     table = Table(REMEMBERED + 3)
     for job, duration in enumerate([LIMIT, *[0.1] * REMEMBERED]):
+        running = table.start(table.claim(job))
         assert table.slots() == []
-        table.end(table.start(table.claim(job)), duration)
+        table.end(running, duration)
     table.start(table.claim(REMEMBERED + 1))
     assert table.slots() == [0]
 
