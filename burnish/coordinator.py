@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -23,18 +23,18 @@ from burnish.core.events import Fact
 from burnish.core.hosts import Host
 from burnish.core.ids import name_ids
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
-from burnish.core.placement import WaitingQueue
 from burnish.core.reports import Report
+from burnish.core.requirements import requirements
 from burnish.core.spec import spec
 from burnish.core.state import Phase, State, phase
 from burnish.errors import StoreError, TableClosed
 from burnish.fleet import Connect, Fleet, Member
 from burnish.hearing import Hearing
 from burnish.inspection import Inspection
+from burnish.placing import Placing
 from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation, Ready
 from burnish.projection import Projection
-from burnish.runners.sources import Call
 from burnish.store.journal import Decide, Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
@@ -77,8 +77,6 @@ class Coordinator:
         self._inbox: SimpleQueue[Report] = SimpleQueue()
         self._fleet = Fleet(connect, self._inbox.put)
         self._preparation = Preparation(plan.source, self._inbox.put)
-        self._queue = WaitingQueue(self._may_start)
-        self._skipped: Set[JobId] = frozenset()
         self._proposals: dict[AttemptId, Fact] = {}
         self._specs: dict[str, dict[str, Any]] = {}
         self._hearing = Hearing(journal.state, self._fleet, paths, self._propose, self._specs, say, clock)
@@ -90,8 +88,18 @@ class Coordinator:
             self._inspection,
             plain=plan.workers is not None,
             most=plan.most,
-            num_jobs=plan.num_jobs,
             attend=plan.attend,
+        )
+        self._placing = Placing(
+            journal.state,
+            plan,
+            self.outcome,
+            self._fleet,
+            vacancies=self._vacancies,
+            projection=projection,
+            preparation=self._preparation,
+            paths=paths,
+            say=say,
         )
         self._claims: set[AttemptId] = set()  # made by this run, and open
         self._gone: set[CoordinatorId] = set()
@@ -115,6 +123,8 @@ class Coordinator:
             self._begin()
             while not self._finished():
                 self.turn(TURN)
+            if self.outcome.stopped_by is None and not self._starts_nothing():
+                self.outcome.stuck = self._placing.stuck()
             for notice in self._projection.finish():
                 self._say(notice)
             self._journal.checkpoint()
@@ -132,7 +142,8 @@ class Coordinator:
             self._look_around()
             self._next_look = time.monotonic() + TURN
         self._call_back()
-        self._place()
+        if not self._stopping:
+            self._placing.place(self._ending())
         if self._commit(self._decide):
             self._act()
         self._projection.render_if_due()
@@ -155,7 +166,7 @@ class Coordinator:
         state = self._journal.state
         self._journal.take_news()
         self._take_up(job.id for job in state.listed() if phase(job) in (Phase.WAITING, Phase.CLAIMED, Phase.RUNNING))
-        self._queue.update(state.jobs, state)
+        self._placing.update(state.jobs)
         state.take_touched()
         for host in self._plan.hosts:
             own = None if self._plan.workers is None else tuple(Slot(host.name, n) for n in range(self._plan.workers))
@@ -174,7 +185,7 @@ class Coordinator:
             return False
         if not self._projection.readable and not self.outcome.claimed:
             return True  # nothing runs, and nothing can be started: the user is told to mend the table
-        return self._starts_nothing() or not (self._queue or len(self._preparation))
+        return self._starts_nothing() or not (self._placing.hopeful() or len(self._preparation))
 
     @property
     def _stopping(self) -> bool:
@@ -199,15 +210,13 @@ class Coordinator:
         self._journal.catch_up()
         for notice in self._projection.look():
             self._say(notice)
-        if (skipped := self._projection.skipped.keys()) != self._skipped:
-            mended, self._skipped = self._skipped ^ skipped, skipped
-            self._queue.update(mended & self._journal.state.jobs.keys(), self._journal.state)
+        self._placing.look()
         self._presence.beat()
         if self._plan.roster is not None:
             self._plan.roster.look(self._fleet, self._say)
         self._fleet.watch()
         self._inspection.watch()
-        self._inspection.name_idle(len(self._queue) if self._plan.source and not self._mine() else 0)
+        self._inspection.name_idle(len(self._placing) if self._plan.source and not self._mine() else 0)
         self.outcome.no_host = bool(self._plan.hosts) and self._fleet.hopeless
         self._adopt()
         self._name_the_silent()
@@ -267,22 +276,6 @@ class Coordinator:
 
     # -- placing ---------------------------------------------------------------------------------------------------
 
-    def _may_start(self, job: Job, state: State) -> bool:
-        return job.id not in self._projection.skipped and self._plan.selection.admits(job, state)
-
-    def _place(self) -> None:
-        """Keep a slot for each next job and ask the runner for its command."""
-        if self._plan.source is None or self._stopping or not self._queue or not self._projection.readable:
-            return
-        calls = []
-        for slot in self._vacancies.find(self._ending(), self._preparation, self.outcome.claimed):
-            job_id = self._queue.pop()
-            if job_id is None:
-                break
-            job = self._journal.state.jobs[job_id]
-            calls.append((job, slot, self._call(job, slot)))
-        self._preparation.ask(calls)
-
     def _ending(self) -> set[AttemptId]:
         """What this turn commits as ended for good. A job that goes back to the queue shall be there before its slot is given."""
         return {attempt for attempt, fact in self._proposals.items() if isinstance(fact, events.AttemptExited)}
@@ -292,15 +285,10 @@ class Coordinator:
 
         It comes back by its host's word, as everything does: until then it may have started after all.
         """
-        for attempt, why in self._vacancies.unwanted(self._skipped, self._queue.highest, self._stopping):
+        skipped = self._projection.skipped
+        for attempt, why in self._vacancies.unwanted(skipped, self._placing.highest, self._stopping):
             if self._specs.pop(attempt.name, None):  # without it, a host that has not heard of it is told to void it
                 self._send(actions.void(attempt, why))
-
-    def _call(self, job: Job, slot: Slot) -> Call:
-        values = {"JOB_ID": str(job.id), "STATE": job.word.value, **self._journal.state.values(job)}
-        folder = self._paths.log_dir
-        gpus = slot.gpu or ""
-        return Call(values, {"log_dir": str(folder.parent), "prefix": folder.name, "host": slot.host, "gpus": gpus})
 
     # -- committing ------------------------------------------------------------------------------------------------
 
@@ -309,31 +297,33 @@ class Coordinator:
         facts = [fact for fact in self._proposals.values() if state.admits(fact)] + self._inspection.drains(state)
         leader = self._vacancies.leaders(self._ending())
         for ready in self._preparation.ready(lambda job_id: state.jobs[job_id].cells):
-            job, host = state.jobs[ready.job], ready.slot.host
+            job, host = state.jobs[ready.job], ready.slots[0].host
             usable = self._fleet.welcome(host) is not None and self._fleet.takes_jobs(host, state.drained)
-            usable = usable and ready.slot in self._fleet.members[host].slots
+            usable = usable and set(ready.slots) <= set(self._fleet.members[host].slots)
             if usable and phase(job) is Phase.WAITING and not job.removed and not self._stopping:
-                facts.append(self._claim(job, ready, leader(ready.slot)))
+                facts.append(self._claim(job, ready, leader(ready.slots)))
         return facts
 
     def _claim(self, job: Job, ready: Ready, after: str) -> events.AttemptClaimed:
-        slot = ready.slot
-        welcome = self._fleet.welcome(slot.host)
+        host = ready.slots[0].host
+        welcome = self._fleet.welcome(host)
         assert welcome is not None
+        asked = requirements(job, self._journal.state).retries
         return events.AttemptClaimed(
             attempt=AttemptId(job.id, job.attempts[-1].id.number + 1 if job.attempts else 1),
             nonce=secrets.token_hex(4),
             by=self.me,
-            host=slot.host,
+            host=host,
             state_id=welcome.state_id,
             incarnation=welcome.incarnation,
-            entry=self._fleet.entry(slot.host),
-            slots=(slot.index,),
-            gpus=(slot.gpu,) if slot.gpu else (),
+            entry=self._fleet.entry(host),
+            slots=tuple(slot.index for slot in ready.slots),
+            gpus=tuple(slot.gpu for slot in ready.slots if slot.gpu is not None),
             argv=tuple(ready.command.argv),
             log=self._stem(job),
             at=self._clock(),
             after=after,
+            retries=self._plan.retries if asked is None else asked,
         )
 
     def _stem(self, job: Job) -> str:
@@ -363,7 +353,7 @@ class Coordinator:
             for action in actions.follow(fact, state, self.me):
                 self._send(action)
         changed = state.take_touched() | self._preparation.settle()
-        self._queue.update(changed, state)
+        self._placing.update(changed)
         self._projection.mark(changed)
         self._take_up(job_id for job_id in changed if state.jobs[job_id].word in (Word.NOT_RUNNING, Word.RUNNING))
         if news:
@@ -373,6 +363,7 @@ class Coordinator:
         attempt = self._journal.state.jobs[claim.attempt.job].attempts[-1]
         command = self._preparation.command(attempt.id.job)
         member = self._fleet.members[attempt.host]
+        limit = requirements(self._journal.state.jobs[attempt.id.job], self._journal.state).time_limit
         in_place = {stream: str(self._paths.log(attempt.log, stream)) for stream in ("out", "err")}
         self._specs[attempt.name] = spec(
             attempt,
@@ -381,7 +372,8 @@ class Coordinator:
             table=str(self._paths.db),
             log_dir=str(self._paths.log_dir),
             logs=in_place if member.here else {},
-            **self._fleet.on_slot(attempt),
+            time_limit=self._plan.time_limit if limit is None else limit,
+            **self._fleet.on_slots(attempt),
         )
 
     def _pause(self, host: HostName, why: str) -> None:

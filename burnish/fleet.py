@@ -115,14 +115,14 @@ class Fleet:
         """What a later run needs to reach the host."""
         return self.members[host].host.to_entry()
 
-    def on_slot(self, attempt: Attempt) -> dict[str, Any]:
+    def on_slots(self, attempt: Attempt) -> dict[str, Any]:
         """The `slots` and `environment` of an attempt's spec. A plain worker holds no slot and inherits the run's own."""
         member = self.members[attempt.host]
         if member.offer.plain:
             return {"slots": None, "environment": {}}
-        slot = next(slot for slot in member.slots if slot.index in attempt.slots)
-        gpu = member.offer.gpu(slot)
-        return {"slots": order(slot, gpu.uuid if gpu else ""), "environment": environment(member.host, slot)}
+        slots = [slot for slot in member.slots if slot.index in attempt.slots]
+        uuids = {slot: gpu.uuid for slot in slots if (gpu := member.offer.gpu(slot)) is not None}
+        return {"slots": order(slots, uuids), "environment": environment(member.host, slots)}
 
     def expect_logs(self, attempt: Attempt, path: Callable[[str, str], Path]) -> None:
         """Bring this attempt's logs home from now on, unless it writes them in place. Raises StoreError."""

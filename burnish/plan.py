@@ -22,7 +22,8 @@ class Plan:
 
     `hosts`: where jobs run, and `roster` the inventory that they are from; with `workers`, only this machine, with so many plain
     workers of this run's own. `most`: how many run at once. `attend`: attempts to look after whoever claimed them. `until`: end
-    when this holds, instead of when nothing is left to do. `limit`: end after so many s in any case.
+    when this holds, instead of when nothing is left to do. `limit`: end after so many s in any case. `retries` and `time_limit`
+    (s) hold for jobs that do not say themselves.
     """
 
     hosts: tuple[Host, ...]
@@ -35,15 +36,18 @@ class Plan:
     attend: frozenset[AttemptId] = frozenset()
     until: Callable[[State], bool] | None = None
     limit: float = float("inf")
+    retries: int = 0
+    time_limit: float | None = None
 
 
 @dataclass(slots=True)
 class Outcome:
     """How a run ended: the ids it took up, how many attempts it claimed, the signal that stopped it, if one did, and whether no
-    host could be used.
+    host could be used. `stuck`: waiting jobs that it could not start, and why, a clause.
     """
 
     taken: set[JobId] = field(default_factory=set)
     claimed: int = 0
     stopped_by: int | None = None
     no_host: bool = False
+    stuck: dict[JobId, str] = field(default_factory=dict)

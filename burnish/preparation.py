@@ -20,18 +20,18 @@ from burnish.runners.sources import Call, CommandSource
 
 
 class Reservation(NamedTuple):
-    """A slot kept for a job, and the cells its command is made of."""
+    """The slots kept for a job, and the cells its command is made of."""
 
-    slot: Slot
+    slots: tuple[Slot, ...]
     cells: tuple[str, ...]
 
 
 class Ready(NamedTuple):
-    """A job whose command is made, and the slot that waits for it."""
+    """A job whose command is made, and the slots, all of one host, that wait for it."""
 
     job: JobId
     command: Command
-    slot: Slot
+    slots: tuple[Slot, ...]
 
 
 class Preparation:
@@ -58,14 +58,14 @@ class Preparation:
 
     def slots(self, host: HostName) -> list[Slot]:
         """Slots of a host that are kept."""
-        return [kept.slot for kept in self._reserved.values() if kept.slot.host == host]
+        return [slot for kept in self._reserved.values() for slot in kept.slots if slot.host == host]
 
-    def ask(self, jobs: Sequence[tuple[Job, Slot, Call]]) -> None:
+    def ask(self, jobs: Sequence[tuple[Job, tuple[Slot, ...], Call]]) -> None:
         """Keep these slots and ask for these commands."""
         if not jobs or self._source is None:
             return
-        for job, slot, _ in jobs:
-            self._reserved[job.id] = Reservation(slot, job.cells)
+        for job, slots, _ in jobs:
+            self._reserved[job.id] = Reservation(slots, job.cells)
         calls = [call for _, _, call in jobs]
         if not self._source.instant:
             self._calls.put(calls)
@@ -78,15 +78,15 @@ class Preparation:
         self._commands[report.job] = report.command
 
     def drop(self, job: JobId) -> None:
-        """The job gets no command; its slot is free again."""
+        """The job gets no command; its slots are free again."""
         self._reserved.pop(job, None)
 
     def ready(self, cells: Callable[[JobId], tuple[str, ...]]) -> Iterator[Ready]:
         """Jobs to claim now: those whose `cells` are still what the command was made of."""
         for job, command in self._commands.items():
-            slot, made_of = self._reserved[job]
+            slots, made_of = self._reserved[job]
             if cells(job) == made_of:
-                yield Ready(job, command, slot)
+                yield Ready(job, command, slots)
 
     def command(self, job: JobId) -> Command:
         """The command that was just claimed."""

@@ -20,7 +20,7 @@ from burnish.core.events import Fact
 from burnish.core.hosts import Host
 from burnish.core.ids import name_ids, new_run
 from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
-from burnish.core.placement import Selection, WaitingQueue
+from burnish.core.placement import Selection, Site, WaitingQueue, assign
 from burnish.core.reports import Report
 from burnish.core.slots import slots_of
 from burnish.core.spec import GRACE
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 LOCAL = HostName("localhost")
 SHOWN_COMMANDS = 5
-UNOBEYED = ("GPUS", "HOSTS", "TIME_LIMIT", "RETRIES", "AFTER")  # control columns that are read and checked only
 CANCEL_LIMIT = 20.0  # s beyond the grace in which a host has to say that a job is gone
 
 Say = Callable[[str], None]
@@ -255,41 +254,35 @@ class Session:
             self._noted.add(sentence)
             self.say(sentence)
 
-    def name_unobeyed(self) -> None:
-        """Say which control columns of the table are not obeyed yet, so that nobody relies on one."""
-        places = [(self.state.columns.index(name), name) for name in UNOBEYED if name in self.state.columns]
-        used = [name for place, name in places if any(job.cells[place] for job in self.state.listed())]
-        if used:
-            self.say(
-                f"{self.paths.shown}: {', '.join(used)} {'are' if len(used) > 1 else 'is'} not obeyed by this version yet."
-            )
-
     def dry_run(self, plan: Plan) -> Iterator[str]:
         """What the first jobs would run: host, slot, what is added to the environment, command."""
         assert plan.source is not None
         queue = WaitingQueue(plan.selection.admits)
         queue.update(self.state.jobs, self.state)
-        waiting = len(queue)
-        slots = [slot for host in plan.hosts for slot in _slots(host, plan.workers)]
-        for slot in slots[: min(waiting, SHOWN_COMMANDS)]:
-            job_id = queue.pop()
-            assert job_id is not None
-            yield from self._shown_command(plan.source, self.state.jobs[job_id], slot)
-        yield f"{counted(waiting, 'job')} would run, {plan.most or len(slots)} at a time. Nothing was started (--dry_run)."
+        waiting = len(queue) + len(queue.blocked)
+        sites = [
+            Site(host, slots, slots, bool(plan.workers)) for host in plan.hosts if (slots := _slots(host, plan.workers))
+        ]
+        places = sum(len(site.slots) for site in sites)
+        for job_id, given in assign(queue, sites, SHOWN_COMMANDS):
+            yield from self._shown_command(plan.source, self.state.jobs[job_id], given)
+        yield f"{counted(waiting, 'job')} would run, {plan.most or places} at a time. Nothing was started (--dry_run)."
 
-    def _shown_command(self, source: CommandSource, job: Job, slot: Slot) -> Iterator[str]:
+    def _shown_command(self, source: CommandSource, job: Job, slots: tuple[Slot, ...]) -> Iterator[str]:
         values = {"JOB_ID": str(job.id), "STATE": job.word.value, **self.state.values(job)}
         logs = self.paths.log_dir
+        host, gpus = slots[0].host, ",".join(slot.gpu for slot in slots if slot.gpu is not None)
         try:
             made = source.prepare(
-                values, {"log_dir": str(logs.parent), "prefix": logs.name, "host": slot.host, "gpus": slot.gpu or ""}
+                values, {"log_dir": str(logs.parent), "prefix": logs.name, "host": host, "gpus": gpus}
             )
         except RunnerRefused as refusal:
             yield f"{job.id}: {refusal}"
             return
-        gpu = {"CUDA_VISIBLE_DEVICES": slot.gpu} if slot.gpu else {}
+        gpu = {"CUDA_VISIBLE_DEVICES": gpus} if gpus else {}
         extra = "".join(f"{name}={shlex.quote(value)} " for name, value in {**gpu, **(made.env or {})}.items())
-        yield printable(f"{job.id} on {slot.host}, slot {slot.index}: {extra}{as_shown(made.argv)}", 4000)
+        numbers = ",".join(str(slot.index) for slot in slots)
+        yield printable(f"{job.id} on {host}, slot {numbers}: {extra}{as_shown(made.argv)}", 4000)
 
 
 def _slots(host: Host, workers: int | None) -> tuple[Slot, ...]:
@@ -320,8 +313,8 @@ def selection(session: Session, ids: frozenset[JobId] | None, where: Sequence[st
 def exit_code(session: Session, outcome: Outcome) -> int:
     """0 every job taken up is COMPLETE or was left alone, 130 stopped by a signal.
 
-    1 one failed, a row was skipped, or one still runs, looked after by another run. 2 the table or its rows could not be read and
-    so nothing was started, 3 no host could be used.
+    1 one failed or could not be started, a row was skipped, or one still runs, looked after by another run. 2 the table or its
+    rows could not be read and so nothing was started, 3 no host could be used.
     """
     if outcome.stopped_by is not None:
         return 130
@@ -333,7 +326,7 @@ def exit_code(session: Session, outcome: Outcome) -> int:
         return 1
     if outcome.no_host and Word.NOT_RUNNING in words:
         return 3
-    return 1 if any(job.open_attempt is not None for job in taken) else 0
+    return 1 if outcome.stuck or any(job.open_attempt is not None for job in taken) else 0
 
 
 def _to_release(ids: Sequence[JobId]) -> str:

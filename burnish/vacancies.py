@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from burnish.core.ahead import Ahead, patience
 from burnish.core.events import Fact
+from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
-from burnish.core.placement import free_slots, in_place, priority
+from burnish.core.placement import Site, free_slots, in_place, priority
 from burnish.core.state import State
 from burnish.fleet import Fleet
 from burnish.inspection import Inspection
@@ -20,7 +21,7 @@ from burnish.preparation import Preparation
 
 
 class Vacancies:
-    """The slots of a run's hosts, for coordinator `me`. `plain`, `most`, `num_jobs`, `attend`: as its plan says.
+    """The slots of a run's hosts, for coordinator `me`. `plain`, `most`, `attend`: as its plan says.
 
     `ending` are attempts whose end is about to be committed: such a one leaves its slot to a claim in the same commit, so that
     there is one wait for the disk, not two.
@@ -35,7 +36,6 @@ class Vacancies:
         *,
         plain: bool,
         most: int | None,
-        num_jobs: int | None,
         attend: Collection[AttemptId],
     ) -> None:
         self._me = me
@@ -44,7 +44,6 @@ class Vacancies:
         self._inspection = inspection
         self._plain = plain
         self._most = most
-        self._num_jobs = num_jobs
         self._attend = attend
         self._ahead = Ahead(me, state)
 
@@ -52,30 +51,32 @@ class Vacancies:
         """A fact was committed."""
         self._ahead.learn(fact, time.monotonic())
 
-    def find(self, ending: Collection[AttemptId], kept: Preparation, claimed: int) -> list[Slot]:
-        """Where jobs may be claimed for, the free slots first. `kept`: slots that are taken; `claimed`: jobs, of `num_jobs`."""
+    def find(self, ending: Collection[AttemptId], kept: Preparation) -> tuple[list[Site], list[Site], int | None]:
+        """Where jobs may be claimed for: on free slots, and behind others; and how many at most on free ones.
+
+        `kept`: slots that are taken.
+        """
         now, occupied = time.monotonic(), self._occupied(ending)
-        free: list[Slot] = []
-        behind: list[Slot] = []
+        free: list[Site] = []
+        behind: list[Site] = []
         for member in self._fleet.ready(now, self._state.drained):
             there, reserved = occupied[member.host.name], kept.slots(member.host.name)
-            free.extend(self._inspection.usable(free_slots(member.slots, there, reserved)))
+            slots = self._inspection.usable(free_slots(member.slots, there, reserved))
+            free.append(Site(member.host, member.slots, slots, self._plain))
             following = self._ahead.slots(member.slots, there, now, patience(member.link.round_trip))
-            behind.extend(slot for slot in self._inspection.usable(following) if slot not in reserved)
-        if self._most is not None:
-            running = [a for there in occupied.values() for a in in_place(there) if self._is_mine(a)]
-            free = free[: max(0, self._most - len(running) - len(kept))]
-        slots = free + behind
-        if self._num_jobs is not None:
-            slots = slots[: max(0, self._num_jobs - claimed - len(kept))]
-        return slots
+            slots = [slot for slot in self._inspection.usable(following) if slot not in reserved]
+            behind.append(Site(member.host, member.slots, slots, self._plain, ahead=True))
+        if self._most is None:
+            return free, behind, None
+        running = [a for there in occupied.values() for a in in_place(there) if self._is_mine(a)]
+        return free, behind, self._most - len(running) - len(kept)
 
-    def leaders(self, ending: Collection[AttemptId]) -> Callable[[Slot], str]:
-        """What tells the name of the attempt that a claim for a slot has to come after; "" if the slot is free."""
+    def leaders(self, ending: Collection[AttemptId]) -> Callable[[Sequence[Slot]], str]:
+        """What tells the name of the attempt that a claim for slots has to come after; "" if they are free."""
         occupied = self._occupied(ending)
 
-        def leader(slot: Slot) -> str:
-            found = self._ahead.leader(slot, occupied[slot.host])
+        def leader(slots: Sequence[Slot]) -> str:
+            found = self._ahead.leader(slots[0], occupied[slots[0].host]) if len(slots) == 1 else None
             return "" if found is None else found.name
 
         return leader
@@ -85,9 +86,12 @@ class Vacancies:
         return any(self._ahead.waiting())
 
     def unwanted(
-        self, skipped: Collection[JobId], highest: float | None, stopping: bool
+        self, skipped: Collection[JobId], highest: Callable[[Host], float | None], stopping: bool
     ) -> Iterator[tuple[Attempt, str]]:
-        """What was claimed ahead and should not start there, and why, a clause. `highest`: the priority of the next job."""
+        """What was claimed ahead and should not start there, and why, a clause.
+
+        `highest`: the priority of the next job that a host may take.
+        """
         for attempt, leader in self._ahead.waiting():
             if stopping:
                 yield attempt, "its run was stopped"
@@ -95,7 +99,7 @@ class Vacancies:
                 yield attempt, why
 
     def _why_unwanted(
-        self, attempt: Attempt, leader: Attempt, skipped: Collection[JobId], highest: float | None
+        self, attempt: Attempt, leader: Attempt, skipped: Collection[JobId], highest: Callable[[Host], float | None]
     ) -> str:
         job, member = self._state.jobs[attempt.id.job], self._fleet.members[attempt.host]
         slots = [slot for slot in member.slots if slot.index in attempt.slots]
@@ -105,7 +109,8 @@ class Vacancies:
             return "its slot takes no more jobs"
         if self._ahead.is_long(leader, time.monotonic(), patience(member.link.round_trip)):
             return f"job {leader.id.job} keeps its slot for long"
-        if highest is not None and highest > priority(job, self._state):
+        following = highest(member.host)
+        if following is not None and following > priority(job, self._state):
             return "a job of higher priority waits"
         return ""
 

@@ -9,7 +9,7 @@ import click
 
 from burnish.cli import options
 from burnish.cli.options import Context
-from burnish.cli.parameters import Whole
+from burnish.cli.parameters import Duration, Whole
 from burnish.errors import UsageError
 
 
@@ -32,6 +32,10 @@ from burnish.errors import UsageError
 @click.option("--num_jobs", type=Whole(), metavar="N", help="Start at most this many, then end.")
 @options.job_ids()
 @click.option("--where", multiple=True, metavar="--KEY=VALUE", help="Only jobs with this cell; may be repeated.")
+@click.option(
+    "--retries", type=Whole(0, 1000), default=0, metavar="N", help="Start a job that failed again, up to N times."
+)
+@click.option("--time_limit", type=Duration(), metavar="T", help="End a job that takes longer: 90, 10m, 2h, 3d.")
 @click.option("-n", "--dry_run", is_flag=True, help="Print what the first jobs would run, and start nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @click.option("-v", "--verbose", is_flag=True, help="Say when each job starts and ends.")
@@ -57,19 +61,20 @@ def run(context: Context, **asked: Any) -> int:
         source=source,
         selection=session.selection(opened, asked["ids"], asked["where"]),
         num_jobs=asked["num_jobs"],
+        retries=asked["retries"],
+        time_limit=asked["time_limit"],
     )
     if asked["dry_run"]:
         context.out.lines(opened.dry_run(plan))
         return 0
     source.check(opened.state.columns)
-    opened.name_unobeyed()
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"])
     coordinator = opened.coordinator(plan, voice.hear)
     signals.heed(coordinator)
     outcome = coordinator.run()
     source.close()
     others = opened.presence.others()
-    voice.summary(outcome.taken, outcome.stopped_by, opened.me, others, opened.projection.skipped_rows)
+    voice.summary(outcome.taken, outcome.stopped_by, opened.me, others, opened.projection.skipped_rows, outcome.stuck)
     return session.exit_code(opened, outcome)
 
 

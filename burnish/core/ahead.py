@@ -52,11 +52,14 @@ class Ahead:
         return [slot for slot, leader in leaders if leader is not None and not self.is_long(leader, now, limit)]
 
     def leader(self, slot: Slot, there: Sequence[Attempt]) -> Attempt | None:
-        """The attempt that an attempt on `slot` comes after: ours, known to run, the last one there and with nobody behind it."""
+        """The attempt that an attempt on `slot` comes after: ours, known to run, the last one there and with nobody behind it.
+
+        One that has several slots is followed by none: who comes next may need them all.
+        """
         on_slot = [attempt for attempt in there if slot.index in attempt.slots]
         followed = {attempt.after for attempt in on_slot}
         last = [attempt for attempt in on_slot if attempt.name not in followed]
-        if len(last) != 1 or last[0].by != self._me or last[0].started_at is None:
+        if len(last) != 1 or last[0].by != self._me or last[0].started_at is None or len(last[0].slots) > 1:
             return None
         return last[0]
 

@@ -77,12 +77,13 @@ def _job_row(job: Job, places: dict[str, int]) -> list[Any]:
         job.hold_next,
         job.removed,
         job.ran_with,
+        job.failed_on,
         [_attempt_row(attempt, places) for attempt in job.attempts],
     ]
 
 
 def _job(row: list[Any], places: list[list[Any]]) -> Job:
-    id_, cells, word, reason, lost, hold_next, removed, ran_with, attempts = row
+    id_, cells, word, reason, lost, hold_next, removed, ran_with, failed_on, attempts = row
     job_id = JobId(id_)
     return Job(
         job_id,
@@ -94,6 +95,7 @@ def _job(row: list[Any], places: list[list[Any]]) -> Job:
         hold_next,
         removed,
         None if ran_with is None else tuple(ran_with),
+        tuple(failed_on),
     )
 
 
@@ -102,13 +104,12 @@ def _attempt_row(a: Attempt, places: dict[str, int]) -> list[Any]:
     v = a.verdict
     verdict = None if v is None else [v.word.value, v.reason, v.started, v.ended, v.duration, v.max_rss, v.result]
     lived = [a.pid, a.started_at, a.cancelled_by, a.grace, a.voided, verdict]
-    return [a.id.number, a.nonce, place, a.slots, a.gpus, a.argv, a.log, a.claimed_at, *lived, a.after]
+    return [a.id.number, a.nonce, place, a.slots, a.gpus, a.argv, a.log, a.claimed_at, *lived, a.after, a.retries]
 
 
 def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
-    number, nonce, place, slots, gpus, argv, log, claimed_at, pid, started_at, cancelled_by, grace, voided, v, after = (
-        row
-    )
+    number, nonce, place, slots, gpus, argv, log, claimed_at, *lived, after, retries = row
+    pid, started_at, cancelled_by, grace, voided, v = lived
     by, host, state_id, incarnation, entry = places[place]
     verdict = None if v is None else Verdict(Word(v[0]), *v[1:])
     return Attempt(
@@ -124,6 +125,7 @@ def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
         tuple(argv),
         log,
         claimed_at,
+        retries,
         pid,
         started_at,
         cancelled_by,

@@ -114,7 +114,8 @@ class AttemptClaimed:
 
     `nonce` completes the name of its folder there; `state_id` and `incarnation` are the host's at that time; `entry` is what a
     later run needs to reach the host; `slots` are slot indices; `log` is the stem of its log files below the log folder. With
-    `after`, the name of an attempt, it waits on the host until that one, which has its slot, has ended.
+    `after`, the name of an attempt, it waits on the host until that one, which has its slot, has ended. `retries`: how often the
+    job may fail before it is left as ERROR and not started again.
     """
 
     attempt: AttemptId
@@ -130,6 +131,7 @@ class AttemptClaimed:
     log: str
     at: float
     after: str = ""
+    retries: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from burnish.core.ahead import leader_of
 from burnish.core.ids import name_run
 from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId
 from burnish.core.placement import Selection, WaitingQueue, priority
+from burnish.core.requirements import requirements, why_blocked
 from burnish.core.state import MAX_LOST, Phase, State, phase
 from burnish.errors import Problem, counted, printable
 
@@ -56,8 +57,24 @@ def _waiting(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         yield "No burnish run is going, and nothing starts without one."
     else:
         yield f"{_runs(around.runs)} going; the job comes in its turn, unless the run was narrowed to others."
-    yield from _turn(state, job, around)
+    if blocked := why_blocked(state, job.id):
+        yield f"It cannot start now: {blocked}."
+    else:
+        yield from _place(state, job)
+        yield from _turn(state, job, around)
     yield from _drained(state)
+
+
+def _place(state: State, job: Job) -> Iterator[str]:
+    """What it asks of the host that takes it."""
+    asked = requirements(job, state)
+    if asked.hosts:
+        yield f"It runs only on a host named {' or '.join(asked.hosts)} (its HOSTS)."
+    if asked.gpus is not None:
+        needs = counted(asked.gpus, "GPU") + " of one host" if asked.gpus else "a slot without a GPU"
+        yield f"It needs {needs} (its GPUS)."
+    if job.failed_on:
+        yield f"It failed on {', '.join(dict.fromkeys(job.failed_on))}; another host comes first, if there is one."
 
 
 def _turn(state: State, job: Job, around: Surroundings) -> Iterator[str]:
@@ -133,10 +150,10 @@ def _past(job: Job) -> Iterator[str]:
     for attempt in job.attempts:
         if attempt.open or (attempt is job.attempts[-1] and job.word.final):
             continue
-        yield f"Earlier, attempt {attempt.id}{_place(attempt)} {_end(attempt)}."
+        yield f"Earlier, attempt {attempt.id}{_where(attempt)} {_end(attempt)}."
 
 
-def _place(attempt: Attempt) -> str:
+def _where(attempt: Attempt) -> str:
     return f" on {attempt.host}" if attempt.host else ""
 
 

@@ -81,7 +81,10 @@ class Verdict:
 
 @dataclass(slots=True)
 class Attempt:
-    """One run of a job, from its claim on. Open until it has a `verdict` or is `voided`."""
+    """One run of a job, from its claim on. Open until it has a `verdict` or is `voided`.
+
+    `retries`: if it fails, and the job has failed no more often than this since its last reset, the job is started again.
+    """
 
     id: AttemptId
     nonce: str
@@ -95,6 +98,7 @@ class Attempt:
     argv: tuple[str, ...]
     log: str
     claimed_at: float
+    retries: int = 0
     pid: int | None = None
     started_at: float | None = None
     cancelled_by: str | None = None
@@ -120,7 +124,8 @@ class Job:
 
     `word` follows from the newest attempt and the wishes of people; `reason` says why in a few words. `cells` are aligned with
     `State.columns`. `lost` counts attempts that died without a verdict since the last reset. `hold_next`: a person held it while
-    it was claimed, so it is HOLD if that claim is voided or lost. `removed`: its row was deleted from the table.
+    it was claimed, so it is HOLD if that claim is voided or lost. `removed`: its row was deleted from the table. `failed_on`: the
+    hosts on which it failed since the last reset, one for each failure.
     `ran_with` are the cells the newest attempt was claimed with, when they differ from `cells` now.
     """
 
@@ -133,6 +138,7 @@ class Job:
     hold_next: bool = False
     removed: bool = False
     ran_with: tuple[str, ...] | None = None
+    failed_on: tuple[HostName, ...] = ()
 
     @property
     def attempt(self) -> Attempt | None:

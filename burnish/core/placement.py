@@ -1,16 +1,24 @@
 """Which job goes where next. Pure: a queue of waiting jobs, the slots that are free, and the pairs that follow.
 
 The queue is a heap kept up to date by the ids of the jobs that changed, so that a claim costs the logarithm of the table and not
-the table. An entry may be stale; it is checked against the queue's index when it comes up.
+the table. There is one heap for each *kind* of job, that is, for what it asks of its place: which job comes next is seen from
+the first entries of a few heaps, however many wait for a host that is busy. An entry may be stale; it is checked against the
+queue's index when it comes up.
+
+A job that waits for others (AFTER) is in no heap. It watches the first of them that is not COMPLETE, and is looked at again when
+that one changes.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from burnish.core.jobs import Attempt, Job, JobId, Slot
+from burnish.core.hosts import Host, matches
+from burnish.core.jobs import Attempt, HostName, Job, JobId, Slot
+from burnish.core.requirements import requirements, unmet
 from burnish.core.state import Phase, State, phase
 
 
@@ -31,14 +39,32 @@ class Selection:
         return all(values.get(column, "") == value for column, value in self.where.items())
 
 
+class Kind(NamedTuple):
+    """What a job asks of its place: so many GPUs (None: any one slot), one of these hosts (empty: any), if possible none of
+    those on which it failed.
+    """
+
+    gpus: int | None = None
+    hosts: tuple[str, ...] = ()
+    failed_on: frozenset[HostName] = frozenset()
+
+
+class _Entry(NamedTuple):
+    before: float  # the negative of PRIORITY
+    rank: int
+    job: JobId
+
+
 class WaitingQueue:
     """Waiting jobs, larger PRIORITY first, then in table order (`rank`, by default the order of ids)."""
 
     def __init__(self, admits: Callable[[Job, State], bool], rank: Callable[[JobId], int] = int) -> None:
         self._admits = admits
         self._rank = rank
-        self._heap: list[tuple[float, int, JobId]] = []
-        self._queued: dict[JobId, tuple[float, int, JobId]] = {}
+        self._heaps: dict[Kind, list[_Entry]] = {}
+        self._queued: dict[JobId, tuple[Kind, _Entry]] = {}
+        self._watchers: dict[JobId, set[JobId]] = {}
+        self.blocked: dict[JobId, JobId] = {}  # a job that waits for others -> the one of them it watches
 
     def __bool__(self) -> bool:
         return bool(self._queued)
@@ -47,32 +73,158 @@ class WaitingQueue:
         return len(self._queued)
 
     def update(self, changed: Iterable[JobId], state: State) -> None:
-        """Take in jobs that may have begun or ceased to wait, or changed their priority."""
-        for job_id in changed:
-            job = state.jobs[job_id]
-            if phase(job) is Phase.WAITING and self._admits(job, state):
-                entry = (-priority(job, state), self._rank(job_id), job_id)
-                if self._queued.get(job_id) != entry:
-                    self._queued[job_id] = entry
-                    heapq.heappush(self._heap, entry)
-            else:
-                self._queued.pop(job_id, None)
+        """Take in jobs that may have begun or ceased to wait, or changed what they ask for."""
+        pending = list(changed)
+        while pending:
+            job_id = pending.pop()
+            pending += self._watchers.pop(job_id, ())
+            self._take(state.jobs[job_id], state)
 
-    @property
-    def highest(self) -> float | None:
-        """The PRIORITY of the next job; None when nothing waits."""
-        while self._heap and self._queued.get(self._heap[0][2]) != self._heap[0]:
-            heapq.heappop(self._heap)
-        return -self._heap[0][0] if self._heap else None
+    def _take(self, job: Job, state: State) -> None:
+        if phase(job) is not Phase.WAITING or not self._admits(job, state):
+            self._queued.pop(job.id, None)
+            self.blocked.pop(job.id, None)
+            return
+        asked = requirements(job, state)
+        watched = unmet(asked.after, state) if asked.after else None
+        if watched is not None:
+            self._queued.pop(job.id, None)
+            self.blocked[job.id] = watched
+            self._watchers.setdefault(watched, set()).add(job.id)
+            return
+        self.blocked.pop(job.id, None)
+        kind = Kind(asked.gpus, asked.hosts, frozenset(job.failed_on))
+        queued = kind, _Entry(-priority(job, state), self._rank(job.id), job.id)
+        if self._queued.get(job.id) != queued:
+            self._queued[job.id] = queued
+            heapq.heappush(self._heaps.setdefault(kind, []), queued[1])
+
+    def heads(self) -> list[tuple[JobId, Kind]]:
+        """The first job of each kind, in the order in which they are to start."""
+        found = []
+        for kind in list(self._heaps):
+            heap = self._heaps[kind]
+            while heap and self._queued.get(heap[0].job) != (kind, heap[0]):
+                heapq.heappop(heap)
+            if heap:
+                found.append((heap[0], kind))
+            else:
+                del self._heaps[kind]
+        return [(entry.job, kind) for entry, kind in sorted(found, key=lambda head: head[0])]
+
+    def waiting(self) -> Iterator[tuple[JobId, Kind]]:
+        """All that wait for a slot, in no order."""
+        return ((job_id, kind) for job_id, (kind, _) in self._queued.items())
+
+    def take(self, job_id: JobId) -> None:
+        """This job does not wait any more: it gets a slot."""
+        del self._queued[job_id]
 
     def pop(self) -> JobId | None:
-        """The next job, taken out of the queue; None when nothing waits."""
-        while self._heap:
-            entry = heapq.heappop(self._heap)
-            if self._queued.get(entry[2]) == entry:
-                del self._queued[entry[2]]
-                return entry[2]
+        """The next job wherever it may run, taken out of the queue; None when nothing waits."""
+        for job_id, _ in self.heads():
+            self.take(job_id)
+            return job_id
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A host on which jobs may start now: all of its slots, and those to give. `plain` workers have no GPUs to give.
+
+    `ahead`: the slots to give are not free yet, but their jobs may get successors, of one slot each.
+    """
+
+    host: Host
+    slots: Sequence[Slot]
+    free: Sequence[Slot]
+    plain: bool = False
+    ahead: bool = False
+
+
+def assign(queue: WaitingQueue, sites: Sequence[Site], most: int) -> Iterator[tuple[JobId, tuple[Slot, ...]]]:
+    """Take at most `most` jobs out of the queue, each with the slots it gets.
+
+    The first job that fits goes first. One that needs several GPUs of a host keeps what is free there for itself, so that smaller
+    jobs behind it do not pass it by for ever.
+    """
+    free = {site.host.name: list(site.free) for site in sites if site.free}
+    while most > 0 and free:
+        job_id, slots = _next(queue, sites, free)
+        if job_id is None:
+            return
+        queue.take(job_id)
+        for slot in slots:
+            free[slot.host].remove(slot)
+            if not free[slot.host]:
+                del free[slot.host]
+        most -= 1
+        yield job_id, slots
+
+
+def _next(
+    queue: WaitingQueue, sites: Sequence[Site], free: Mapping[HostName, Sequence[Slot]]
+) -> tuple[JobId | None, tuple[Slot, ...]]:
+    """The first job that fits, and its slots; None if none does."""
+    kept: set[HostName] = set()
+    for job_id, kind in queue.heads():
+        if slots := _place(kind, sites, free, kept):
+            return job_id, slots
+        if (kind.gpus or 0) > 1 and (best := _awaited(kind, sites, free)) is not None:
+            kept.add(best)
+    return None, ()
+
+
+def fits_nowhere(kind: Kind, sites: Iterable[Site]) -> bool:
+    """True if no site could take such a job even if all of its slots were free."""
+    return not any(names(kind, site.host) and _choose(kind, site.slots, site.plain) for site in sites)
+
+
+def why_nowhere(kind: Kind) -> str:
+    """Why such a job starts on no host of a run, where it fits on none: a clause."""
+    asked = (
+        f"{kind.gpus} GPUs of one host" if (kind.gpus or 0) > 1 else "a GPU" if kind.gpus else "a slot without a GPU"
+    )
+    if not kind.hosts:
+        return f"it needs {asked}, and no host of this run has that"
+    needs = "" if kind.gpus is None else f" with {asked}"
+    return f"it needs a host named {' or '.join(kind.hosts)}{needs}, and this run has none"
+
+
+def names(kind: Kind, host: Host) -> bool:
+    """True if the job may run on this host."""
+    return not kind.hosts or any(matches(host, pattern) for pattern in kind.hosts)
+
+
+def _place(
+    kind: Kind, sites: Sequence[Site], free: Mapping[HostName, Sequence[Slot]], kept: Container[HostName]
+) -> tuple[Slot, ...]:
+    """The slots for the next job of this kind, empty if there are none. Another host than one it failed on, if there is one."""
+    named = [site for site in sites if names(kind, site.host)] if kind.hosts else sites
+    fresh = [site for site in named if site.host.name not in kind.failed_on] if kind.failed_on else named
+    for site in fresh or named:
+        name = site.host.name
+        if name not in free or name in kept or (site.ahead and (kind.gpus or 0) > 1):
+            continue
+        if slots := _choose(kind, free[name], site.plain):
+            return slots
+    return ()
+
+
+def _choose(kind: Kind, slots: Sequence[Slot], plain: bool) -> tuple[Slot, ...]:
+    if kind.gpus is None or plain:
+        return tuple(slots[:1])
+    if kind.gpus == 0:
+        return next(((slot,) for slot in slots if slot.gpu is None), ())
+    of_each = {slot.gpu: slot for slot in reversed(slots) if slot.gpu is not None}
+    chosen = sorted(of_each.values(), key=lambda slot: slot.index)[: kind.gpus]
+    return tuple(chosen) if len(chosen) == kind.gpus else ()
+
+
+def _awaited(kind: Kind, sites: Sequence[Site], free: Mapping[HostName, Sequence[Slot]]) -> HostName | None:
+    """The host that has the least left to free for such a job; None if none ever fits."""
+    able = [site.host.name for site in sites if names(kind, site.host) and _choose(kind, site.slots, site.plain)]
+    return max(able, key=lambda name: len({slot.gpu for slot in free.get(name, ()) if slot.gpu}), default=None)
 
 
 def priority(job: Job, state: State) -> float:
@@ -93,7 +245,8 @@ def free_slots(slots: Sequence[Slot], mine: Iterable[Attempt], reserved: Iterabl
     taken = {index for attempt in attempts for index in attempt.slots}
     kept = {slot for slot in reserved if slot.index not in taken}
     free = [slot for slot in slots if slot.index not in taken and slot not in kept]
-    return free[: max(0, len(slots) - len(in_place(attempts)) - len(kept))]
+    used = sum(max(1, len(attempt.slots)) for attempt in in_place(attempts))
+    return free[: max(0, len(slots) - used - len(kept))]
 
 
 def in_place(attempts: Sequence[Attempt]) -> list[Attempt]:

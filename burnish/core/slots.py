@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from burnish.core.hosts import Host
@@ -32,20 +32,24 @@ def named_gpus(host: Host, found: Sequence[str] = ()) -> tuple[str, ...]:
     return host.gpus
 
 
-def order(slot: Slot, uuid: str = "") -> dict[str, Any]:
-    """The slot as a spec names it (docs/protocol.md). `uuid`: the card that was seen at a GPU's index, "" if it is not known."""
-    if slot.gpu is None:
-        return {"cpu": [slot.index]}
+def order(slots: Sequence[Slot], uuids: Mapping[Slot, str]) -> dict[str, Any]:
+    """The slots of an attempt as its spec names them (docs/protocol.md). `uuids`: the cards that were seen at GPUs' indices."""
+    gpus = [_share(slot, uuids.get(slot, "")) for slot in slots if slot.gpu is not None]
+    return {"gpus": gpus} if gpus else {"cpu": [slot.index for slot in slots]}
+
+
+def _share(slot: Slot, uuid: str) -> dict[str, Any]:
+    assert slot.gpu is not None
     seen = {"uuid": uuid} if uuid and slot.gpu.isdigit() else {}
-    return {"gpus": [{"gpu": slot.gpu, "share": slot.share, "of": slot.of, **seen}]}
+    return {"gpu": slot.gpu, "share": slot.share, "of": slot.of, **seen}
 
 
-def environment(host: Host, slot: Slot) -> dict[str, str]:
-    """What the inventory adds to a job's environment on this slot.
+def environment(host: Host, slots: Sequence[Slot]) -> dict[str, str]:
+    """What the inventory adds to a job's environment on these slots.
 
     Which GPUs the job sees is the host's to say. Only one without nvidia-smi cannot know that it has those which the inventory
     lists: a slot without a GPU hides them.
     """
     own = {name: value for name, value in host.env if name not in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")}
-    hidden = slot.gpu is None and bool(named_gpus(host))
+    hidden = all(slot.gpu is None for slot in slots) and bool(named_gpus(host))
     return {**own, "CUDA_VISIBLE_DEVICES": ""} if hidden else own

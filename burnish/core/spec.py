@@ -26,10 +26,11 @@ def spec(
     logs: Mapping[str, str],
     environment: Mapping[str, str],
     slots: Mapping[str, Any] | None = None,
+    time_limit: float | None = None,
 ) -> dict[str, Any]:
     """What the agent is asked to start. `logs`: the paths of `out` and `err` if the job writes them in place, else nothing.
 
-    `environment`: what the host's entry and slot add. What the command itself sets wins.
+    `environment`: what the host's entry and slot add. What the command itself sets wins. `time_limit` in s.
     """
     own = {
         "BURNISH_JOB_ID": str(attempt.id.job),
@@ -47,6 +48,7 @@ def spec(
         "setup": host.setup,
         "grace": GRACE,
         **({"slots": dict(slots)} if slots is not None else {}),
+        **({"time_limit": time_limit} if time_limit is not None else {}),
         **logs,
     }
 

@@ -56,7 +56,7 @@ TRANSITIONS: dict[type[Any], dict[Phase, frozenset[Phase]]] = {
     events.AttemptRefused: {_W: frozenset({_E})},
     events.AttemptStarted: {_C: frozenset({_R})},
     events.AttemptVoided: {_C: frozenset({_W, _H, _E})},
-    events.AttemptExited: {_C: frozenset({_D, _E}), _R: frozenset({_D, _E})},
+    events.AttemptExited: {_C: frozenset({_D, _E, _W, _H}), _R: frozenset({_D, _E, _W, _H})},
     events.AttemptLost: {_C: frozenset({_W, _H, _E}), _R: frozenset({_W, _H, _E})},
     events.AttemptAdopted: {_C: frozenset({_C}), _R: frozenset({_R})},
     events.CancelRequested: {_C: frozenset({_C}), _R: frozenset({_R})},
@@ -230,7 +230,7 @@ class State:
 
     def _reset_requested(self, fact: events.ResetRequested) -> None:
         job = self._leave(fact, fact.job)
-        job.word, job.reason, job.lost = Word.NOT_RUNNING, "", 0
+        job.word, job.reason, job.lost, job.failed_on = Word.NOT_RUNNING, "", 0, ()
 
     def _hold_requested(self, fact: events.HoldRequested) -> None:
         job = self._leave(fact, fact.job)
@@ -261,6 +261,7 @@ class State:
             log=fact.log,
             claimed_at=fact.at,
             after=fact.after,
+            retries=fact.retries,
         )
         self._append(job, attempt)
         self.open[attempt.id] = attempt
@@ -309,6 +310,10 @@ class State:
         word, reason = verdict_of(fact)
         attempt.started_at = fact.started
         attempt.verdict = Verdict(word, reason, fact.started, fact.ended, fact.duration, fact.max_rss, fact.result)
+        if word is Word.ERROR and attempt.cancelled_by is None:
+            job.failed_on = (*job.failed_on, attempt.host)
+            if len(job.failed_on) <= attempt.retries:
+                word, reason = Word.HOLD if job.hold_next else Word.NOT_RUNNING, f"again: {reason}"
         self._close(job, attempt, word, reason)
 
     def _attempt_lost(self, fact: events.AttemptLost) -> None:

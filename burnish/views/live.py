@@ -9,7 +9,8 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from burnish.core import events
 from burnish.core.events import Fact
@@ -62,7 +63,7 @@ class Voice:
 
     def _tell_end(self, job: Job) -> None:
         if job.word is not Word.ERROR:
-            if self._verbose:
+            if self._verbose or job.reason.startswith("again: "):
                 self._say(f"job {job.id} {job.word} {job.reason}".rstrip())
             return
         self._failures += 1
@@ -78,10 +79,12 @@ class Voice:
         me: CoordinatorId,
         others: Collection[CoordinatorId],
         skipped: int = 0,
+        stuck: Mapping[JobId, str] = MappingProxyType({}),
     ) -> None:
         """The last words of a run: what became of the jobs it took up, and who looks after those that run on.
 
-        `me` is this run, `others` are those that live; `skipped`: how many rows of the table could not be read.
+        `me` is this run, `others` are those that live; `skipped`: how many rows of the table could not be read;
+        `stuck`: jobs that could not be started, and why, a clause.
         """
         jobs = [self._state.jobs[job_id] for job_id in sorted(taken)]
         left = list(_what_runs_on(jobs, me, others))
@@ -95,6 +98,8 @@ class Voice:
                 self._say(sentence)
         if skipped:
             self._say(f"{counted(skipped, 'row was', 'rows were')} skipped; burnish status says which, and why")
+        for why, ids in _by_reason(stuck):
+            self._say(f"{'Job' if len(ids) == 1 else 'Jobs'} {name_ids(ids)} could not be started: {why}.")
 
 
 def _told_of_host(fact: events.HostDrained | events.HostUndrained | events.HostForgotten) -> str:
@@ -105,6 +110,14 @@ def _told_of_host(fact: events.HostDrained | events.HostUndrained | events.HostF
             return f"{host} takes jobs again"
         case events.HostForgotten(host):
             return f"{host} was forgotten: its jobs are LOST"
+
+
+def _by_reason(stuck: Mapping[JobId, str]) -> Iterable[tuple[str, list[JobId]]]:
+    """The jobs that could not be started for the same reason, together; the first reasons only."""
+    together: dict[str, list[JobId]] = {}
+    for job_id in sorted(stuck):
+        together.setdefault(stuck[job_id], []).append(job_id)
+    return list(together.items())[:SHOWN_FAILURES]
 
 
 def progress(jobs: Iterable[Job]) -> str:

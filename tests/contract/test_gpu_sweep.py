@@ -1,6 +1,6 @@
 """Sweeps over hosts with GPUs, by the user's own commands: each job has a GPU to itself, and bad places are left alone.
 
-A job makes a folder named after what CUDA may see, works, and removes it: two jobs on one GPU would meet there.
+A job makes a folder for each GPU that CUDA may see, works, and removes it: two jobs on one GPU would meet there.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tests.support.sweeps import kill_if_alive
 
 JOB = """\
 set -e
-mkdir "at/$BURNISH_HOST-$CUDA_VISIBLE_DEVICES"
+for gpu in $(echo "$CUDA_VISIBLE_DEVICES" | tr , ' '); do mkdir "at/$BURNISH_HOST-$gpu"; done
 echo "$CUDA_VISIBLE_DEVICES $CUDA_DEVICE_ORDER"
 sleep 0.3
-rmdir "at/$BURNISH_HOST-$CUDA_VISIBLE_DEVICES"
+for gpu in $(echo "$CUDA_VISIBLE_DEVICES" | tr , ' '); do rmdir "at/$BURNISH_HOST-$gpu"; done
 """
 
 
@@ -39,10 +39,11 @@ class Lab:
     folder: Path
     runs: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def table(self, name: str, jobs: int) -> None:
+    def table(self, name: str, jobs: int, wanted: str = "") -> None:
+        """`wanted`: the GPUS cell of each job, one character each."""
         (self.folder / name).mkdir()
-        rows = "\n".join(str(number) for number in range(jobs))
-        (self.folder / name / "jobs.csv").write_text(f"n\n{rows}\n")
+        rows = [f"{number},{wanted[number : number + 1]}" for number in range(jobs)]
+        (self.folder / name / "jobs.csv").write_text("n,GPUS\n" + "\n".join(rows) + "\n")
         self.burnish(name, "create", "--csv", "jobs.csv")
 
     def inventory(self, text: str) -> None:
@@ -204,3 +205,12 @@ def test_host_on_which_nothing_can_run_gets_three_jobs_and_no_more(lab: Lab, ben
     assert words(jobs) == {"COMPLETE": 9, "ERROR": 3}, said
     assert {job["host"] for job in jobs if job["state"] == "ERROR"} == {"gpu1"}
     assert "gpu1 gets no more jobs of this run: the first ones on it could not be run." in said
+
+
+def test_job_with_gpus_2_gets_two_devices_of_one_host_and_shares_neither(local: Lab) -> None:
+    local.table("one", 6, "121210")
+    said = local.start("one").communicate(timeout=120)[0]
+    assert "Job 5 could not be started: it needs a slot without a GPU, and no host of this run has that." in said
+    assert words(local.jobs("one")) == {"COMPLETE": 5, "NOT_RUNNING": 1}
+    seen = local.masks("one")
+    assert seen["0,1 PCI_BUS_ID"] == 2 and seen.total() == 5

@@ -51,9 +51,9 @@ def held() -> State:
     return state
 
 
-def claimed(hold: bool = False, cancel: bool = False) -> State:
+def claimed(hold: bool = False, cancel: bool = False, retries: int = 0) -> State:
     state = waiting()
-    attempt = tables.claim(state, 0)
+    attempt = tables.claim(state, 0, retries=retries)
     if hold:
         state.apply(events.HoldRequested(0))
     if cancel:
@@ -61,8 +61,8 @@ def claimed(hold: bool = False, cancel: bool = False) -> State:
     return state
 
 
-def running(hold: bool = False, cancel: bool = False) -> State:
-    state = claimed(hold, cancel)
+def running(hold: bool = False, cancel: bool = False, retries: int = 0) -> State:
+    state = claimed(hold, cancel, retries)
     state.apply(events.AttemptStarted(AttemptId(JobId(0), 1), 4711, 1.0))
     return state
 
@@ -92,12 +92,16 @@ IN_PHASE: dict[Phase, list[Callable[[], State]]] = {
         claimed,
         lambda: claimed(hold=True),
         lambda: claimed(cancel=True),
+        lambda: claimed(retries=1),
+        lambda: claimed(hold=True, retries=1),
         lambda: lost_often(claimed()),
     ],
     Phase.RUNNING: [
         running,
         lambda: running(hold=True),
         lambda: running(cancel=True),
+        lambda: running(retries=1),
+        lambda: running(hold=True, retries=1),
         lambda: lost_often(running()),
     ],
     Phase.COMPLETE: [complete],

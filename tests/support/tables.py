@@ -17,19 +17,35 @@ def opened(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> State:
     return state
 
 
-def claim(state: State, job: int, host: str = "gpu01", gpus: tuple[str, ...] = (), at: float = BEGAN) -> AttemptId:
+def claim(
+    state: State, job: int, host: str = "gpu01", gpus: tuple[str, ...] = (), at: float = BEGAN, retries: int = 0
+) -> AttemptId:
     """Claim the next attempt of a job; it has not started."""
     attempt = AttemptId(JobId(job), len(state.jobs[JobId(job)].attempts) + 1)
     claimed = events.AttemptClaimed(
-        attempt, "9f86d081", "me", host, "sid", "inc", {}, (0,), gpus, ("true",), f"log_{attempt}", at
+        attempt,
+        "9f86d081",
+        "me",
+        host,
+        "sid",
+        "inc",
+        {},
+        (0,),
+        gpus,
+        ("true",),
+        f"log_{attempt}",
+        at,
+        retries=retries,
     )
     state.apply(claimed)
     return attempt
 
 
-def start(state: State, job: int, host: str = "gpu01", gpus: tuple[str, ...] = (), at: float = BEGAN) -> AttemptId:
+def start(
+    state: State, job: int, host: str = "gpu01", gpus: tuple[str, ...] = (), at: float = BEGAN, retries: int = 0
+) -> AttemptId:
     """Claim and start the next attempt of a job."""
-    attempt = claim(state, job, host, gpus, at)
+    attempt = claim(state, job, host, gpus, at, retries)
     state.apply(events.AttemptStarted(attempt, 4711, at))
     return attempt
 

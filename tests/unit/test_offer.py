@@ -63,18 +63,18 @@ def test_plain_workers_are_what_they_are() -> None:
 
 
 def test_order_names_the_share_and_the_card_that_was_seen() -> None:
-    assert order(Slot(HOST.name, 3)) == {"cpu": [3]}
-    assert order(Slot(HOST.name, 3, "1", 1, 2), "GPU-b") == {
-        "gpus": [{"gpu": "1", "share": 1, "of": 2, "uuid": "GPU-b"}]
-    }
-    assert order(Slot(HOST.name, 3, "GPU-b"), "GPU-b") == {"gpus": [{"gpu": "GPU-b", "share": 0, "of": 1}]}
+    assert order([Slot(HOST.name, 3)], {}) == {"cpu": [3]}
+    shared, named = Slot(HOST.name, 3, "1", 1, 2), Slot(HOST.name, 4, "GPU-b")
+    first = {"gpu": "1", "share": 1, "of": 2, "uuid": "GPU-a"}
+    second = {"gpu": "GPU-b", "share": 0, "of": 1}
+    assert order([shared, named], {shared: "GPU-a", named: "GPU-b"}) == {"gpus": [first, second]}
 
 
 def test_inventory_cannot_show_a_job_other_gpus() -> None:
     host = replace(HOST, gpus=("0",), env=(("A", "b"), ("CUDA_VISIBLE_DEVICES", "7")))
-    assert environment(host, Slot(HOST.name, 0, "0")) == {"A": "b"}
-    assert environment(host, Slot(HOST.name, 1)) == {"A": "b", "CUDA_VISIBLE_DEVICES": ""}
-    assert environment(HOST, Slot(HOST.name, 1)) == {}
+    assert environment(host, [Slot(HOST.name, 0, "0")]) == {"A": "b"}
+    assert environment(host, [Slot(HOST.name, 1)]) == {"A": "b", "CUDA_VISIBLE_DEVICES": ""}
+    assert environment(HOST, [Slot(HOST.name, 1)]) == {}
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,19 @@ from __future__ import annotations
 from support import tables
 
 from burnish.core import events
+from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
-from burnish.core.placement import Selection, WaitingQueue, free_slots, priority
+from burnish.core.placement import (
+    Kind,
+    Selection,
+    Site,
+    WaitingQueue,
+    assign,
+    fits_nowhere,
+    free_slots,
+    priority,
+    why_nowhere,
+)
 from burnish.core.state import State
 
 HOST = HostName("gpu01")
@@ -120,3 +131,115 @@ def test_attempts_taken_over_count_even_where_their_slots_are_others() -> None:
     assert len(free_slots(SLOTS, state.open.values(), [])) == 1
     assert free_slots(SLOTS[:1], state.open.values(), []) == []
     assert AttemptId(JobId(1), 1) in state.open
+
+
+# -- what jobs ask of their place ------------------------------------------------------------------------------------------
+
+
+def asking(*rows: tuple[str, str, str]) -> State:
+    return tables.opened(("GPUS", "HOSTS", "AFTER"), list(rows))
+
+
+def site(name: str, gpus: int = 0, each: int = 1, cpus: int = 0, free: list[int] | None = None, **host: object) -> Site:
+    """A host whose slots are shares of its GPUs, then CPU slots; `free`: indices, by default all."""
+    parts = [(str(gpu), share) for gpu in range(gpus) for share in range(each)] + [(None, 0)] * cpus
+    slots = [Slot(HostName(name), index, gpu, share, each) for index, (gpu, share) in enumerate(parts)]
+    slots.sort(key=lambda slot: (slot.gpu is None, slot.share, slot.index))
+    there = slots if free is None else [slot for slot in slots if slot.index in free]
+    return Site(Host(HostName(name), **host), slots, there)  # type: ignore[arg-type]
+
+
+def assigned(state: State, *sites: Site, most: int = 100) -> list[tuple[int, str, list[str | None]]]:
+    given = assign(queue_of(state), sites, most)
+    return [(int(job), slots[0].host, [slot.gpu for slot in slots]) for job, slots in given]
+
+
+def test_first_job_that_fits_goes_first() -> None:
+    state = asking(("", "b", ""), ("", "", ""), ("0", "", ""), ("1", "c", ""))
+    found = assigned(state, site("a", gpus=1), site("c", gpus=1, cpus=1))
+    assert found == [(1, "a", ["0"]), (2, "c", [None]), (3, "c", ["0"])]
+
+
+def test_hosts_are_names_globs_and_groups() -> None:
+    state = asking(("", "gpu0*", ""), ("", "big, desk", ""), ("", "all", ""), ("", "gpu[12]", ""))
+    sites = site("gpu1", cpus=1), site("gpu03", cpus=1), site("tower", cpus=2, groups=("desk",))
+    assert assigned(state, *sites) == [(0, "gpu03", [None]), (1, "tower", [None]), (2, "gpu1", [None])]
+
+
+def test_several_gpus_are_several_devices_of_one_host() -> None:
+    state = asking(("2", "", ""), ("3", "", ""))
+    assert assigned(state, site("a", gpus=1, each=2), site("b", gpus=2, each=2, free=[0, 1, 3])) == [
+        (0, "b", ["0", "1"])
+    ]
+
+
+def test_job_that_needs_several_gpus_is_not_passed_by_for_ever() -> None:
+    state = asking(("2", "", ""), ("", "", ""), ("", "", ""))
+    assert assigned(state, site("a", gpus=2, free=[1]), site("b", gpus=1)) == [(1, "b", ["0"])]
+    assert assigned(state, site("a", gpus=1), site("b", gpus=1)) == [(1, "a", ["0"]), (2, "b", ["0"])]  # none ever fits
+
+
+def test_no_more_are_assigned_than_asked_for() -> None:
+    assert assigned(asking(("", "", ""), ("", "", "")), site("a", cpus=2), most=1) == [(0, "a", [None])]
+
+
+def test_plain_worker_takes_a_job_whatever_gpus_it_asks_for() -> None:
+    worker = site("here", cpus=1)
+    plain = Site(worker.host, worker.slots, worker.free, plain=True)
+    assert assigned(asking(("4", "", "")), plain) == [(0, "here", [None])]
+
+
+def test_retried_job_goes_to_another_host_first() -> None:
+    state = asking(("", "", ""))
+    tables.finish(state, tables.start(state, 0, host="a", retries=2), code=1)
+    assert assigned(state, site("a", cpus=1), site("b", cpus=1)) == [(0, "b", [None])]
+    assert assigned(state, site("a", cpus=1), site("b", cpus=1, free=[])) == []  # it waits for the other
+    assert assigned(state, site("a", cpus=1)) == [(0, "a", [None])]
+
+
+def test_what_fits_nowhere_is_known_and_said() -> None:
+    sites = [site("a", gpus=2, free=[]), site("b", cpus=1, groups=("desk",))]
+    assert not any(
+        fits_nowhere(kind, sites) for kind in (Kind(), Kind(2), Kind(0), Kind(None, ("desk",)), Kind(1, ("a",)))
+    )
+    for kind, why in (
+        (Kind(3), "it needs 3 GPUs of one host, and no host of this run has that"),
+        (Kind(1, ("desk",)), "it needs a host named desk with a GPU, and this run has none"),
+        (Kind(None, ("c", "e*")), "it needs a host named c or e*, and this run has none"),
+        (Kind(0, ("a",)), "it needs a host named a with a slot without a GPU, and this run has none"),
+    ):
+        assert fits_nowhere(kind, sites) and why_nowhere(kind) == why
+
+
+# -- jobs after others -----------------------------------------------------------------------------------------------------
+
+
+def test_job_waits_until_all_before_it_are_complete() -> None:
+    state = asking(("", "", ""), ("", "", "0, 2-2"), ("", "", ""))
+    queue = queue_of(state)
+    assert drained(queue) == [0, 2] and queue.blocked == {1: 0}
+    for job, watched in ((0, {1: 2}), (2, {})):
+        tables.finish(state, tables.start(state, job))
+        queue.update([JobId(job)], state)
+        assert queue.blocked == watched
+    assert drained(queue) == [1]
+
+
+def test_job_after_one_that_failed_goes_on_waiting_and_starts_when_that_is_mended() -> None:
+    state = asking(("", "", ""), ("", "", "0"))
+    queue = queue_of(state)
+    tables.finish(state, tables.start(state, 0), code=1)
+    queue.update([JobId(0)], state)
+    assert queue.blocked == {1: 0} and not queue
+    state.apply(events.JobMarked(0, "COMPLETE", "by hand"))
+    queue.update([JobId(0)], state)
+    assert drained(queue) == [1]
+
+
+def test_blocked_job_that_is_held_or_freed_of_its_after_is_taken_out_and_in() -> None:
+    state = asking(("", "", ""), ("", "", "0"), ("", "", "0"))
+    queue = queue_of(state)
+    state.apply(events.HoldRequested(1))
+    state.apply(events.JobChanged(2, {"AFTER": ""}))
+    queue.update([JobId(1), JobId(2)], state)
+    assert queue.blocked == {} and drained(queue) == [0, 2]

@@ -379,3 +379,45 @@ def test_no_history_has_two_attempts_of_a_job_alive(history: list[Fact]) -> None
         alive &= state.open.keys()
         assert len({attempt.job for attempt in alive}) == len(alive)
         assert alive == state.open.keys()
+
+
+# -- trying again ----------------------------------------------------------------------------------------------------------
+
+
+def failures(state: State, *codes: int, retries: int = 2) -> Job:
+    for code in codes:
+        tables.finish(state, tables.start(state, 0, host=f"gpu0{code}", retries=retries), code)
+        state.check()
+    return only(state)
+
+
+def test_job_that_failed_waits_again_as_often_as_asked() -> None:
+    job = failures(facts.waiting(), 1, 2)
+    assert (job.word, job.reason, job.failed_on) == (Word.NOT_RUNNING, "again: exit 2", ("gpu01", "gpu02"))
+    job = failures(facts.waiting(), 1, 2, 3)
+    assert (job.word, job.reason) == (Word.ERROR, "exit 3")
+
+
+def test_job_that_fails_and_then_succeeds_is_complete() -> None:
+    job = failures(facts.waiting(), 1, 0)
+    assert (job.word, job.reason) == (Word.COMPLETE, "exit 0")
+
+
+def test_reset_gives_all_retries_back() -> None:
+    state = facts.waiting()
+    failures(state, 1, 2, 3)
+    state.apply(events.ResetRequested(0))
+    assert failures(state, 1).word is Word.NOT_RUNNING
+
+
+def test_job_that_a_person_cancelled_is_not_tried_again() -> None:
+    state = facts.running(retries=5)
+    state.apply(events.CancelRequested(AttemptId(ZERO, 1), "ann", 1.0))
+    tables.finish(state, AttemptId(ZERO, 1), code=1)  # it ended before the order came
+    assert only(state).word is Word.ERROR
+
+
+def test_host_that_died_costs_no_retry() -> None:
+    state = facts.running(retries=1)
+    state.apply(events.AttemptLost(AttemptId(ZERO, 1), "its host rebooted", 2.0))
+    assert failures(state, 1, retries=1).word is Word.NOT_RUNNING

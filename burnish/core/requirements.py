@@ -1,0 +1,108 @@
+"""What a job asks of the place and time of its run: its control columns, read. Pure.
+
+An empty cell asks for nothing. One that cannot be read is a fault of its row, which the table's reader names and passes over; it
+asks for nothing here. Whoever starts a run may give TIME_LIMIT and RETRIES for all jobs; a cell goes before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from burnish.core import durations
+from burnish.core.columns import CONTROL_COLUMNS, fault
+from burnish.core.jobs import Job, JobId
+from burnish.core.state import Phase, State, phase
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """`gpus` devices of one host, None for one slot of any kind; one of `hosts` (names, globs, groups), empty for any.
+
+    `time_limit` in s, `retries` after failures of its own. `after`: ranges of ids, ends included, that must be COMPLETE first.
+    """
+
+    gpus: int | None = None
+    hosts: tuple[str, ...] = ()
+    time_limit: float | None = None
+    retries: int | None = None
+    after: tuple[range, ...] = ()
+
+
+NOTHING = Requirements()
+
+
+def requirements(job: Job, state: State) -> Requirements:
+    """What the control cells of `job` ask for."""
+    places = _places(state.columns)
+    texts = {name: text for name, place in places if (text := job.cells[place].strip()) and fault(name, text) is None}
+    if not texts:
+        return NOTHING
+    return Requirements(
+        gpus=int(texts["GPUS"]) if "GPUS" in texts else None,
+        hosts=tuple(texts.get("HOSTS", "").replace(",", " ").split()),
+        time_limit=durations.parse(texts["TIME_LIMIT"]) if "TIME_LIMIT" in texts else None,
+        retries=int(texts["RETRIES"]) if "RETRIES" in texts else None,
+        after=tuple(_ranges(texts.get("AFTER", ""))),
+    )
+
+
+def unmet(after: tuple[range, ...], state: State) -> JobId | None:
+    """The first of these jobs that is not COMPLETE, or that the table never had; None if there is none."""
+    for ids in after:
+        for number in ids:
+            job = state.jobs.get(JobId(number))
+            if job is None or phase(job) is not Phase.COMPLETE:
+                return JobId(number)
+    return None
+
+
+def why_blocked(state: State, job_id: JobId) -> str:
+    """Why a job that waits for others is not started: a clause."""
+    if misnaming := misnamed(state, job_id):
+        return misnaming
+    watched = unmet(requirements(state.jobs[job_id], state).after, state)
+    return "" if watched is None else f"it comes after job {watched}, which is {state.jobs[watched].word}"
+
+
+def misnamed(state: State, job_id: JobId) -> str:
+    """What is wrong with the AFTER of a job so that it can never be started, a clause; "" if nothing is."""
+    if ring := circle(job_id, state):
+        return "by AFTER it waits for itself: " + ", ".join(map(str, ring)) + f", {job_id}"
+    for ids in requirements(state.jobs[job_id], state).after:
+        for number in ids:
+            if JobId(number) not in state.jobs:
+                return f"its AFTER names job {number}, which the table does not have"
+    return ""
+
+
+def circle(job_id: JobId, state: State) -> tuple[JobId, ...]:
+    """The jobs that wait for each other by AFTER, `job_id` first; empty if it waits for none that waits for it."""
+    path: list[JobId] = []
+    seen: set[JobId] = set()
+    waiting: list[Iterator[JobId]] = [iter((job_id,))]
+    while waiting:
+        current = next(waiting[-1], None)
+        if current is None:
+            waiting.pop()
+            path = path[: len(waiting) - 1]
+        elif path and current == job_id:
+            return tuple(path)
+        elif current not in seen and (job := state.jobs.get(current)) is not None:
+            seen.add(current)
+            path.append(current)
+            waiting.append(JobId(number) for ids in requirements(job, state).after for number in ids)
+    return ()
+
+
+@lru_cache(maxsize=8)
+def _places(columns: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """The control columns of a table, and where their cells are. PRIORITY is the queue's own."""
+    return tuple((name, columns.index(name)) for name in CONTROL_COLUMNS if name in columns and name != "PRIORITY")
+
+
+def _ranges(text: str) -> Iterator[range]:
+    for part in text.replace(",", " ").replace(";", " ").split():
+        first, _, last = part.partition("-")
+        yield range(int(first), int(last or first) + 1)

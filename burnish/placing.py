@@ -1,0 +1,125 @@
+"""Waiting jobs and free slots brought together: which job starts next, where, and why the others do not.
+
+`core.placement` has the rules. Here is what they are asked with: what the fleet offers at this moment, what this run may still
+start, which rows can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Set
+
+from burnish.core.hosts import Host
+from burnish.core.jobs import AttemptId, Job, JobId, Slot
+from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, priority, why_nowhere
+from burnish.core.requirements import misnamed, why_blocked
+from burnish.core.state import Phase, State, phase
+from burnish.fleet import Fleet, Member
+from burnish.plan import Outcome, Plan
+from burnish.preparation import Preparation
+from burnish.projection import Projection
+from burnish.runners.sources import Call
+from burnish.store.paths import Paths
+from burnish.vacancies import Vacancies
+
+
+class Placing:
+    """The queue of one run. `place` reserves slots in `preparation` and has the commands made."""
+
+    def __init__(
+        self,
+        state: State,
+        plan: Plan,
+        outcome: Outcome,
+        fleet: Fleet,
+        *,
+        vacancies: Vacancies,
+        projection: Projection,
+        preparation: Preparation,
+        paths: Paths,
+        say: Callable[[str], None],
+    ) -> None:
+        self._state = state
+        self._plan = plan
+        self._outcome = outcome
+        self._fleet = fleet
+        self._vacancies = vacancies
+        self._projection = projection
+        self._preparation = preparation
+        self._paths = paths
+        self._say = say
+        self._queue = WaitingQueue(self._may_start)
+        self._skipped: Set[JobId] = frozenset()
+        self._misnamed: dict[JobId, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    # -- what waits ------------------------------------------------------------------------------------------------
+
+    def update(self, changed: Iterable[JobId]) -> None:
+        """These jobs may have begun or ceased to wait. Says, once, what stands in AFTER and can never be."""
+        ids = list(changed)
+        self._queue.update(ids, self._state)
+        for job_id in ids:
+            why = misnamed(self._state, job_id) if job_id in self._queue.blocked else ""
+            if why and self._misnamed.get(job_id) != why:
+                self._say(f"{self._paths.shown}: job {job_id} is not started: {why}.")
+            self._misnamed[job_id] = why
+
+    def look(self) -> None:
+        """Rows may have become readable, or ceased to be."""
+        if (skipped := self._projection.skipped.keys()) != self._skipped:
+            mended, self._skipped = self._skipped ^ skipped, skipped
+            self.update(mended & self._state.jobs.keys())
+
+    def hopeful(self) -> bool:
+        """True if something that waits may still be started by this run."""
+        if any(self._may_fit(kind) for _, kind in self._queue.heads()):
+            return True
+        watched = (self._state.jobs.get(job_id) for job_id in self._queue.blocked.values())
+        return any(job is not None and phase(job) in (Phase.CLAIMED, Phase.RUNNING) for job in watched)
+
+    def stuck(self) -> dict[JobId, str]:
+        """What waits and cannot be started, and why: clauses."""
+        nowhere = {job_id: why_nowhere(kind) for job_id, kind in self._queue.waiting() if not self._may_fit(kind)}
+        return nowhere | {job_id: why_blocked(self._state, job_id) for job_id in self._queue.blocked}
+
+    def _may_start(self, job: Job, state: State) -> bool:
+        return job.id not in self._projection.skipped and self._plan.selection.admits(job, state)
+
+    def _may_fit(self, kind: Kind) -> bool:
+        members = [member for member in self._starting() if names(kind, member.host)]
+        return any(not member.offer.known for member in members) or not fits_nowhere(
+            kind, (Site(member.host, member.slots, (), member.offer.plain) for member in members)
+        )
+
+    def _starting(self) -> Iterator[Member]:
+        """The members on which jobs of this run may start, now or later."""
+        members = self._fleet.members.values()
+        return (member for member in members if member.starts and not (member.refused or member.stopped))
+
+    # -- what starts -----------------------------------------------------------------------------------------------
+
+    def highest(self, host: Host) -> float | None:
+        """The PRIORITY of the next job that this host may take; None when none waits."""
+        named = (job_id for job_id, kind in self._queue.heads() if names(kind, host))
+        return max((priority(self._state.jobs[job_id], self._state) for job_id in named), default=None)
+
+    def place(self, ending: set[AttemptId]) -> None:
+        """Keep slots for each next job and ask the runner for its command. The slots of `ending` attempts are free."""
+        if self._plan.source is None or not self._queue or not self._projection.readable:
+            return
+        free, behind, room = self._vacancies.find(ending, self._preparation)
+        left = len(self._queue)
+        if self._plan.num_jobs is not None:
+            left = self._plan.num_jobs - self._outcome.claimed - len(self._preparation)
+        chosen = list(assign(self._queue, free, left if room is None else min(left, room)))
+        chosen += assign(self._queue, behind, left - len(chosen))
+        jobs = ((self._state.jobs[job_id], slots) for job_id, slots in chosen)
+        self._preparation.ask([(job, slots, self._call(job, slots)) for job, slots in jobs])
+
+    def _call(self, job: Job, slots: tuple[Slot, ...]) -> Call:
+        values = {"JOB_ID": str(job.id), "STATE": job.word.value, **self._state.values(job)}
+        folder = self._paths.log_dir
+        gpus = ",".join(slot.gpu for slot in slots if slot.gpu is not None)
+        return Call(values, {"log_dir": str(folder.parent), "prefix": folder.name, "host": slots[0].host, "gpus": gpus})

@@ -1,0 +1,124 @@
+"""Control columns and the options beside them, obeyed by real runs: what is asked for happens, and what cannot be is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support import wait_for
+
+# Counts its runs in a file of its own, notes when it ran, and fails as often as the first argument says.
+JOB = """\
+n=$(cat "runs/$BURNISH_JOB_ID" 2>/dev/null || echo 0)
+echo $((n + 1)) > "runs/$BURNISH_JOB_ID"
+echo "$BURNISH_JOB_ID" >> order
+sleep "${2:-0}"
+[ "$n" -ge "$1" ]
+"""
+
+
+class Table:
+    """A folder with a table of such jobs: `rows` under `columns`, of which `fails` and `work` are the job's own."""
+
+    def __init__(self, folder: Path, columns: str, *rows: str) -> None:
+        self.folder = folder
+        (folder / "runs").mkdir()
+        (folder / "job.sh").write_text(JOB)
+        (folder / "jobs.csv").write_text("\n".join((columns, *rows)) + "\n")
+        done = self.burnish("create", "--csv", "jobs.csv")
+        assert done.returncode == 0, done.stderr
+
+    def burnish(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command, environment = [sys.executable, "-m", "burnish", *arguments], {**os.environ, "HOME": str(self.folder)}
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60)
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return self.burnish("run", "--command", "sh job.sh {fails} {work}", *options)
+
+    @property
+    def states(self) -> list[tuple[str, str]]:
+        jobs = json.loads(self.burnish("status", "--json").stdout)["jobs"]
+        return [(job["state"], job["reason"]) for job in jobs]
+
+    @property
+    def order(self) -> list[int]:
+        path = self.folder / "order"
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def test_jobs_run_after_those_they_name(tmp_path: Path) -> None:
+    table = Table(tmp_path, "AFTER,fails,work", "1-2,0,0", "3,0,0", "3,0,0", ",0,0.2")
+    assert table.run("--num_workers", "4").returncode == 0
+    assert table.order[0] == 3 and table.order[-1] == 0
+
+
+def test_job_after_a_failed_one_is_left_and_named(tmp_path: Path) -> None:
+    table = Table(tmp_path, "AFTER,fails,work", ",9,0", "0,0,0", "77,0,0", "3,0,0")
+    done = table.run()
+    assert done.returncode == 1
+    assert "Job 1 could not be started: it comes after job 0, which is ERROR." in done.stderr
+    assert "job 2 is not started: its AFTER names job 77, which the table does not have." in done.stderr
+    assert "Job 3 could not be started: by AFTER it waits for itself: 3, 3." in done.stderr
+    assert [state for state, _ in table.states] == ["ERROR", "NOT_RUNNING", "NOT_RUNNING", "NOT_RUNNING"]
+    assert "It cannot start now: it comes after job 0, which is ERROR." in table.burnish("explain", "1").stdout
+    table.burnish("reset", "--errors")
+    (tmp_path / "runs" / "0").write_text("9")
+    assert table.run("--job_id", "0,1").returncode == 0 and table.order[-2:] == [0, 1]
+
+
+def test_cell_typed_while_it_runs_is_obeyed(tmp_path: Path) -> None:
+    table = Table(tmp_path, "AFTER,fails,work", ",0,3", ",0,0", ",0,0")
+    command = [sys.executable, "-m", "burnish", "run", "--command", "sh job.sh {fails} {work}"]
+    run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: table.order == [0], "the first job to run")
+        text = (tmp_path / "burnish.db").read_text()
+        (tmp_path / "burnish.db").write_text(text.replace("1,NOT_RUNNING,,", "1,NOT_RUNNING,2,"))
+        assert run.wait(timeout=30) == 0
+    finally:
+        if run.poll() is None:
+            run.kill()
+            run.wait()
+    assert table.order == [0, 2, 1]
+
+
+def test_hosts_keeps_a_job_from_other_machines(tmp_path: Path) -> None:
+    table = Table(tmp_path, "HOSTS,fails,work", "gpu9*,0,0", "local*,0,0", ",0,0")
+    done = table.run()
+    assert done.returncode == 1 and table.order == [1, 2]
+    assert "Job 0 could not be started: it needs a host named gpu9*, and this run has none." in done.stderr
+    assert "It runs only on a host named gpu9* (its HOSTS)." in table.burnish("explain", "0").stdout
+
+
+def test_failed_job_is_tried_again_as_often_as_its_cell_or_the_option_says(tmp_path: Path) -> None:
+    table = Table(tmp_path, "RETRIES,fails,work", "2,2,0", ",1,0", "0,1,0", ",9,0")
+    done = table.run("--retries", "1")
+    assert done.returncode == 1
+    assert table.states == [("COMPLETE", "exit 0"), ("COMPLETE", "exit 0"), ("ERROR", "exit 1"), ("ERROR", "exit 1")]
+    assert sorted(table.order) == [0, 0, 0, 1, 1, 2, 3, 3]
+    assert "Earlier, attempt 0.2 on localhost ended as ERROR (exit 1)." in table.burnish("explain", "0").stdout
+
+
+@pytest.mark.parametrize(("cell", "option"), [("1s", "1h"), ("", "1")])
+def test_job_over_its_time_limit_is_ended(tmp_path: Path, cell: str, option: str) -> None:
+    table = Table(tmp_path, "TIME_LIMIT,fails,work", f"{cell},0,300", "1h,0,0")
+    began = time.monotonic()
+    assert table.run("--time_limit", option).returncode == 1
+    assert table.states == [("ERROR", "TIME_LIMIT"), ("COMPLETE", "exit 0")]
+    assert time.monotonic() - began < 30
+
+
+def test_what_is_typed_wrong_starts_nothing(tmp_path: Path) -> None:
+    table = Table(tmp_path, "fails,work", "0,0")
+    for option, sentence in (
+        (("--retries", "-1"), '--retries "-1": expected a whole number, 0 to 1000. Nothing was done.'),
+        (("--time_limit", "soon"), '--time_limit "soon": expected a duration such as 90, 90s, 10m, 2h or 3d.'),
+    ):
+        done = table.run(*option)
+        assert done.returncode == 2 and sentence in done.stderr, done.stderr
+    assert table.order == []

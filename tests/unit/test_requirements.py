@@ -1,0 +1,60 @@
+"""Control cells read: what a job asks for, what it waits for, and what can never be."""
+
+from __future__ import annotations
+
+import pytest
+from support import tables
+
+from burnish.core.jobs import JobId
+from burnish.core.requirements import Requirements, circle, misnamed, requirements, unmet, why_blocked
+from burnish.core.state import State
+
+COLUMNS = ("PRIORITY", "GPUS", "HOSTS", "TIME_LIMIT", "RETRIES", "AFTER", "--lr")
+
+
+def after(*cells: str) -> State:
+    return tables.opened(("AFTER",), [(cell,) for cell in cells])
+
+
+def test_cells_are_read_and_empty_ones_ask_for_nothing() -> None:
+    state = tables.opened(
+        COLUMNS, [("9", " 2 ", "gpu1, b*  c", "1h30m", "3", "1,3-5;7", "x"), ("", "", "", "", "", "", "")]
+    )
+    assert requirements(state.jobs[JobId(0)], state) == Requirements(
+        2, ("gpu1", "b*", "c"), 5400.0, 3, (range(1, 2), range(3, 6), range(7, 8))
+    )
+    assert requirements(state.jobs[JobId(1)], state) == Requirements()
+
+
+def test_cells_that_cannot_be_read_ask_for_nothing() -> None:
+    state = tables.opened(COLUMNS, [("x", "two", "???!", "soon", "-1", "3-", "x")])
+    asked = requirements(state.jobs[JobId(0)], state)
+    assert asked.gpus is None and asked.time_limit is None and asked.retries is None and asked.after == ()
+
+
+def test_huge_range_costs_no_more_than_the_table() -> None:
+    state = after("0-999999999", "")
+    assert unmet(requirements(state.jobs[JobId(0)], state).after, state) == 0
+    assert why_blocked(state, JobId(0)) == "by AFTER it waits for itself: 0, 0"
+
+
+@pytest.mark.parametrize(
+    ("cells", "ring"),
+    [(["0"], (0,)), (["1", "0"], (0, 1)), (["2", "0", "1"], (0, 2, 1)), (["1", "2", "1"], ()), (["1,2", "", "1"], ())],
+)
+def test_jobs_that_wait_for_each_other_are_found(cells: list[str], ring: tuple[int, ...]) -> None:
+    assert circle(JobId(0), after(*cells)) == ring
+
+
+def test_long_chain_is_no_recursion() -> None:
+    state = after(*(str(number + 1) for number in range(5000)), "")
+    assert circle(JobId(0), state) == ()
+
+
+def test_what_can_never_be_is_named() -> None:
+    state = after("", "0", "9", "1")
+    assert misnamed(state, JobId(2)) == "its AFTER names job 9, which the table does not have"
+    assert [misnamed(state, JobId(job)) for job in (0, 1, 3)] == ["", "", ""]
+    assert why_blocked(state, JobId(1)) == "it comes after job 0, which is NOT_RUNNING"
+    tables.finish(state, tables.start(state, 0), code=1)
+    assert why_blocked(state, JobId(1)) == "it comes after job 0, which is ERROR"
