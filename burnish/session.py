@@ -326,7 +326,9 @@ def exit_code(session: Session, outcome: Outcome) -> int:
         return 1
     if outcome.no_host and Word.NOT_RUNNING in words:
         return 3
-    return 1 if outcome.stuck or any(job.open_attempt is not None for job in taken) else 0
+    if outcome.stuck:
+        return 1
+    return 1 if any(job.open_attempt is not None for job in taken) else 0
 
 
 def _to_release(ids: Sequence[JobId]) -> str:
