@@ -73,6 +73,13 @@ def test_a_job_that_may_not_have_started_gets_none() -> None:
     table = one_seen()
     table.claim(1)
     assert table.ahead.leader(SLOTS[0], list(table.state.open.values())) is None
+
+
+def test_a_job_on_several_slots_gets_none() -> None:
+    table = one_seen()
+    claim = facts.claim_of(AttemptId(JobId(1), 1), "me", slot=0)
+    table.happen(events.AttemptClaimed(**{**claim.__dict__, "slots": (0, 1)}))
+    table.start(table.state.jobs[JobId(1)].attempts[-1])
     assert table.slots() == []
 
 
