@@ -113,6 +113,12 @@ def test_job_over_its_time_limit_is_ended(tmp_path: Path, cell: str, option: str
     assert time.monotonic() - began < 30
 
 
+def test_no_more_are_started_than_num_jobs(tmp_path: Path) -> None:
+    table = Table(tmp_path, "fails,work", "0,0", "0,0", "0,0", "0,0")
+    assert table.run("--num_workers", "4", "--num_jobs", "2").returncode == 0
+    assert sorted(table.order) == [0, 1]
+
+
 def test_what_is_typed_wrong_starts_nothing(tmp_path: Path) -> None:
     table = Table(tmp_path, "fails,work", "0,0")
     for option, sentence in (
