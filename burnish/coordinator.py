@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from burnish.adoption import Adoption
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
-from burnish.core.hosts import Host
 from burnish.core.ids import name_ids
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.reports import Report
@@ -41,7 +41,8 @@ from burnish.store.presence import Presence
 from burnish.vacancies import Vacancies
 
 TURN = 0.25  # s between two looks at the journal, the table and the clock when nothing is heard
-TROUBLE = 10.0  # s without new starts on a host that could start nothing
+TROUBLE = 10.0  # s without new starts on a host that could start nothing, or until an order it refused is repeated
+ORDERS = ("start", "void", "cancel")
 ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptVoided)
 SILENCE = 60.0  # s between two sentences about the same silent host
 FAREWELL = 2.0  # s in which a run that is stopped waits for what it claimed ahead to come back
@@ -102,8 +103,11 @@ class Coordinator:
             say=say,
         )
         self._claims: set[AttemptId] = set()  # made by this run, and open
-        self._gone: set[CoordinatorId] = set()
+        self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
         self._silent: dict[HostName, tuple[str, float]] = {}
+        self._again: dict[
+            HostName, float
+        ] = {}  # hosts that refused an order, a full disk perhaps, and when to repeat it
         self._refusal = ""
         self._next_look = 0.0
         self._deadline = time.monotonic() + plan.limit
@@ -181,7 +185,7 @@ class Coordinator:
             return time.monotonic() >= self._leave_by or not self._vacancies.waits()
         if self._plan.until is not None:
             return not self._proposals and self._plan.until(self._journal.state)
-        if self._proposals or self._mine() or self._orphaned():
+        if self._proposals or self._mine() or self._adoption.awaited:
             return False
         if not self._projection.readable and not self.outcome.claimed:
             return True  # nothing runs, and nothing can be started: the user is told to mend the table
@@ -215,6 +219,9 @@ class Coordinator:
         if self._plan.roster is not None:
             self._plan.roster.look(self._fleet, self._say)
         self._fleet.watch()
+        self._hearing.watch()
+        for host in [host for host, when in self._again.items() if time.monotonic() >= when]:
+            self._order(host)
         self._inspection.watch()
         self._inspection.name_idle(len(self._placing) if self._plan.source and not self._mine() else 0)
         self.outcome.no_host = bool(self._plan.hosts) and self._fleet.hopeless
@@ -229,6 +236,8 @@ class Coordinator:
             case reports.AttemptReported() | reports.LogPulled() | reports.RequestRefused():
                 for action in self._hearing.hear(report):
                     self._send(action)
+                if isinstance(report, reports.RequestRefused) and report.request in ORDERS:
+                    self._again.setdefault(report.host, time.monotonic() + TROUBLE)
             case reports.CommandPrepared():
                 self._preparation.take(report)
             case reports.CommandRefused(job, why, detail):
@@ -260,6 +269,11 @@ class Coordinator:
         member.logs.restart()
         member.link.send({"type": "list"})
         self._inspection.ask(host)
+        self._order(host)
+
+    def _order(self, host: HostName) -> None:
+        """Give every order that the state calls for. Those that the host has carried out change nothing."""
+        self._again.pop(host, None)
         for attempt in self._mine():
             if attempt.host == host and self._fleet.holds(attempt):
                 for action in actions.resume(attempt, holds_spec=attempt.name in self._specs):
@@ -270,7 +284,11 @@ class Coordinator:
         self._preparation.drop(job_id)
         job = self._journal.state.jobs[job_id]
         stem = self._stem(job)
-        self._paths.log(stem, "err").write_text(f"{why}\n{detail}", encoding="utf-8", errors="backslashreplace")
+        path = self._paths.log(stem, "err")
+        try:
+            path.write_text(f"{why}\n{detail}", encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            self._say(f"{path}: {error.strerror}. What the runner said of job {job_id} is not kept there:\n{detail}")
         number = job.attempts[-1].id.number + 1 if job.attempts else 1
         self._propose(events.AttemptRefused(AttemptId(job_id, number), self.me, why, stem, self._clock()))
 
@@ -395,36 +413,9 @@ class Coordinator:
         return [attempt for attempt in attempts if attempt.by == self.me or attempt.id in self._plan.attend]
 
     def _adopt(self) -> None:
-        """Look after the attempts of coordinators that are gone, also on hosts that this run starts nothing on."""
-        orphans = {attempt.by for attempt in self._journal.state.open.values()} - {self.me}
-        self._gone = {claimer for claimer in orphans if not self._presence.alive(claimer)}
-        for attempt in self._journal.state.open.values():
-            if attempt.host not in self._fleet.members and (
-                attempt.by in self._gone or attempt.id in self._plan.attend
-            ):
-                self._fleet.add(Host.from_entry({**attempt.entry, "name": attempt.host}), starts=False)
-        if self._gone:
-            self._commit(self._adoptions)
-
-    def _orphaned(self) -> bool:
-        """True if attempts of coordinators that are gone wait for their host to answer, and then for this run."""
-        orphans = (attempt for attempt in self._journal.state.open.values() if attempt.by in self._gone)
-        members = ((attempt, self._fleet.members.get(attempt.host)) for attempt in orphans)
-        return any(
-            member is not None
-            and member.refused is None
-            and (member.link.welcome is None or self._fleet.holds(attempt))
-            for attempt, member in members
-        )
-
-    def _adoptions(self, state: State) -> list[Fact]:
-        orphans = (a for a in state.open.values() if a.by in self._gone and self._may_hold(a))
-        return [events.AttemptAdopted(attempt.id, self.me) for attempt in orphans]
-
-    def _may_hold(self, attempt: Attempt) -> bool:
-        """True if the host of that name is the attempt's, or is a remote one that has not answered yet."""
-        member = self._fleet.members[attempt.host]
-        return self._fleet.holds(attempt) or (member.link.welcome is None and not member.here)
+        """Look after the attempts of coordinators that are gone."""
+        if self._adoption.look():
+            self._commit(self._adoption.facts)
 
     def _name_the_silent(self) -> None:
         """Say each minute which hosts do not answer while attempts of this run may live there."""

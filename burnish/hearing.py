@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterator
 
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
-from burnish.core.jobs import Attempt, AttemptId
+from burnish.core.jobs import Attempt, AttemptId, HostName
 from burnish.core.spec import ended, started, voided
 from burnish.core.state import State
 from burnish.errors import StoreError
@@ -43,7 +43,8 @@ class Hearing:
         self._known = known
         self._say = say
         self._clock = clock
-        self._ending: dict[str, Fact] = {}  # verdicts that wait for the rest of their logs, by the attempt's name
+        self._ending: dict[str, tuple[HostName, Fact]] = {}  # verdicts that wait for their logs, by the attempt's name
+        self._said = ""
 
     def hear(self, report: HostReport) -> Iterator[actions.Action]:
         """Propose what the report proves; the orders that answer it."""
@@ -61,6 +62,14 @@ class Hearing:
             )
         except StoreError as error:
             self._say(str(error))
+
+    def watch(self) -> None:
+        """Conclude what the disk refused to keep, if it does now. Call it now and then."""
+        for name in list(self._ending):
+            try:
+                self._conclude(name)
+            except StoreError as error:
+                self._say_once(str(error))
 
     def _status(self, report: reports.AttemptReported) -> Iterator[actions.Action]:
         attempt = self._open_attempt(report)
@@ -90,32 +99,38 @@ class Hearing:
     def _end(self, attempt: Attempt, report: reports.AttemptReported) -> None:
         verdict = ended(attempt.id, report.final or {})
         self._fleet.expect_logs(attempt, self._paths.log)
-        if self._fleet.members[report.host].logs.ended(report.name, report.sizes or {}):
-            self._propose(verdict)
-        else:
-            self._ending[report.name] = verdict
+        self._ending[report.name] = report.host, verdict
+        self._fleet.members[report.host].logs.ended(report.name, report.sizes or {})
+        self._conclude(report.name)
 
     def _log(self, report: reports.LogPulled) -> None:
         logs = self._fleet.members[report.host].logs
         if logs.take(report):
             logs.ask()
-        if logs.whole(report.name):
-            self._close(report.name)
+        self._conclude(report.name)
 
     def _refusal(self, report: reports.RequestRefused) -> Iterator[actions.Action]:
         """An order that the agent would not carry out. What it would not start, it is asked to make sure of."""
-        attempt = self._open_attempt(report)
+        attempt = self._open_attempt(report) if report.name else None
         if report.request == "start" and attempt is not None and attempt.started_at is None:
             yield actions.void(attempt, report.why)
         elif report.request == "pull":
             self._fleet.members[report.host].logs.give_up(report.name)
-            self._close(report.name)
+            self._conclude(report.name)
         else:
-            self._say(f"{report.host}: {report.request} {report.name} was refused: {report.why}")
+            order = f"{report.request} {report.name}".strip()
+            self._say_once(f"{report.host}: {order} was refused: {report.why}")
 
-    def _close(self, name: str) -> None:
-        if name in self._ending:
-            self._propose(self._ending.pop(name))
+    def _conclude(self, name: str) -> None:
+        """Propose the verdict of an attempt whose logs are whole at home. Raises StoreError."""
+        if name in self._ending and self._fleet.members[self._ending[name][0]].logs.whole(name):
+            self._propose(self._ending.pop(name)[1])
+
+    def _say_once(self, sentence: str) -> None:
+        """What is tried again and again is not said as often."""
+        if sentence != self._said:
+            self._said = sentence
+            self._say(sentence)
 
     def _open_attempt(self, report: HostReport) -> Attempt | None:
         attempt = self._state.open.get(AttemptId.parse(report.name.partition("-")[0]))

@@ -31,6 +31,7 @@ RANKS = {
     "projection": 5,
     "survey": 5,
     "fetching": 5,
+    "adoption": 6,
     "hearing": 6,
     "leftovers": 6,
     "inspection": 6,

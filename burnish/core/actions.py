@@ -73,7 +73,8 @@ def follow(fact: Fact, state: State, me: CoordinatorId) -> list[Action]:
     if attempt is None or attempt.by != me or not attempt.host:
         return []
     match fact:
-        case events.AttemptClaimed():
+        # Not a claim that was taken over since: its claimer may have started it.
+        case events.AttemptClaimed() if fact.by == me:
             return [start(attempt)]
         case events.AttemptVoided() | events.AttemptExited() | events.AttemptLost():
             return [AckAttempt(attempt.host, attempt.name)]

@@ -79,6 +79,7 @@ PICKS_PER_TURN = 16  # requests served before news of attempts goes out
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
 AWAITED = (signal.SIGCHLD, signal.SIGUSR1)
 FULL = (errno.ENOSPC, errno.EDQUOT)
+PASSING = (*FULL, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # what a disk may say today and not tomorrow
 
 PR_SET_CHILD_SUBREAPER = 36
 SYS_PIDFD_SEND_SIGNAL = 424  # the same number on every architecture
@@ -336,7 +337,10 @@ def _sync(descriptor: int) -> None:
 
 
 def _sync_folder(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return  # one above ours, that we may only pass
     try:
         _sync(descriptor)
     finally:
@@ -1733,12 +1737,12 @@ class Agent:
         except Refusal as refusal:
             self._refuse(request, str(refusal))
         except OSError as error:
-            self._refuse(request, _clause(error))
+            self._refuse(request, _clause(error), passing=error.errno in PASSING)
         except (KeyError, TypeError, ValueError) as error:
             self._refuse(request, "the request is malformed (%s: %s)" % (type(error).__name__, error))
 
-    def _refuse(self, request: Header, why: str) -> None:
-        self._send("refused", request=request["type"], attempt=request.get("attempt"), why=why)
+    def _refuse(self, request: Header, why: str, passing: bool = False) -> None:
+        self._send("refused", request=request["type"], attempt=request.get("attempt"), why=why, passing=passing)
 
     # Requests about the link.
 
@@ -1774,7 +1778,8 @@ class Agent:
         path = os.path.join(self._home, "state_id")
         try:
             if not os.path.exists(path) and write_once(path, {"state_id": os.urandom(16).hex()}, sync=True):
-                _sync_folder(self._home)
+                for folder in (self._home, state_dir, os.path.dirname(state_dir)):  # the names that lead to it, too
+                    _sync_folder(folder)
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
                 raise

@@ -182,7 +182,8 @@ class Link:
                 where = header["attempt"], header["stream"], int(header["offset"]), int(header["end"])
                 self._tell(reports.LogPulled(self.host, *where, body))
             case "refused" if header["request"] == "hello":
-                raise HostRefused(f"its agent cannot work there: {header['why']}")
+                trouble = HostUnreachable if header.get("passing") else HostRefused
+                raise trouble(f"its agent cannot work there: {header['why']}")
             case "refused":
                 self._tell(
                     reports.RequestRefused(self.host, header.get("attempt") or "", header["request"], header["why"])

@@ -71,7 +71,8 @@ class Journal:
         try:
             (self.root / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
             self._home = _open_folder(self.root)
-            os.fsync(self._home)
+            for folder in (self.root, self.root.parent, self.root.parent.parent):  # the names that lead here, too
+                self._sync_folder(str(folder))
         except OSError as error:
             raise self._refused("", error) from None
         made = State()

@@ -75,6 +75,17 @@ class Paths:
     def make_log_dir(self) -> None:
         """Make the folder for logs. Raises StoreError with the reason."""
         try:
-            self.log_dir.mkdir(parents=True, exist_ok=True)
+            if not self.log_dir.exists():
+                self.log_dir.mkdir(parents=True, exist_ok=True)
+                for folder in (self.log_dir.parent, self.log_dir.parent.parent):
+                    _sync_folder(folder)
         except OSError as error:
             raise StoreError(f"{self.log_dir}: cannot be made ({error.strerror}). Nothing was started.") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -35,6 +35,7 @@ class Presence:
         self._held: int | None = None
         self._last_beat = 0.0
         self._seen: dict[CoordinatorId, tuple[int, float]] = {}
+        self._moving: set[CoordinatorId] = set()
 
     def enter(self) -> None:
         """Make and hold this coordinator's file until `leave` or death. Raises StoreError when the disk refuses.
@@ -93,8 +94,16 @@ class Presence:
         last, since = self._seen.get(other, (None, 0.0))
         if last != stamp:
             self._seen[other] = (stamp, self._clock())
+            if last is not None:
+                self._moving.add(other)
             return True
         return self._clock() - since < SILENT
+
+    def unsure(self, other: CoordinatorId) -> bool:
+        """True while `other`, which `alive` was asked about, has shown neither a sign of life nor a long enough silence."""
+        if other not in self._seen or other in self._moving:
+            return False
+        return self._clock() - self._seen[other][1] < SILENT
 
     def others(self) -> list[CoordinatorId]:
         """Ids of coordinators other than this one that seem to live."""

@@ -95,6 +95,16 @@ def test_an_end_and_the_next_claim_in_one_batch_are_two_attempts() -> None:
     assert actions.follow(claim, state, ME) == [StartAttempt("gpu01", "0.2-9f86d081", "boot 1", "id of gpu01")]
 
 
+def test_a_claim_that_was_taken_over_in_the_same_batch_is_not_started_by_who_took_it() -> None:
+    """Its claimer may have: whoever takes it over asks the host, and has no spec to start it with."""
+    state = facts.waiting()
+    claim, adoption = facts.claim_of(FIRST), events.AttemptAdopted(FIRST, OTHER)
+    state.apply(claim)
+    state.apply(adoption)
+    assert actions.follow(claim, state, OTHER) == []
+    assert actions.follow(adoption, state, OTHER) == [AskStatus("gpu01", NAME)]
+
+
 def test_a_cancel_of_an_attempt_that_has_ended_meanwhile_is_not_passed_on() -> None:
     state = facts.running()
     cancel = events.CancelRequested(FIRST, "ann", 5.0)
