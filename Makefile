@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit demo docs bench sabotage clean
+.PHONY: test check lint types unit demo docs bench sabotage simulate clean
 
 test: lint types unit
 check: test
@@ -45,6 +45,12 @@ bench: $(VENV)/installed
 # Breaks one promise at a time in a copy of the sources, and expects the tests to go red.
 sabotage: $(VENV)/installed
 	$(BIN)/python tests/sabotage/run.py
+
+# The real code in SEEDS invented worlds. A failing seed prints its own command line.
+SEEDS ?= 1000
+FIRST ?= 0
+simulate: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) --first $(FIRST)
 
 clean:
 	rm -rf $(VENV) demo tour build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,175 @@
+"""What a descriptor may lead to, besides a connection: files, folders, pipes, the ends of a socket pair, a watched process."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from typing import Any
+
+from simulation.filesystem import FileSystem, Inode, refuse
+from simulation.machine import Machine, OpenFile, Process
+from simulation.world import Source
+
+
+class Null(OpenFile):
+    """/dev/null."""
+
+    def read(self, size: int) -> bytes:
+        return b""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+class Text(OpenFile):
+    """What the kernel tells under /proc."""
+
+    def __init__(self, machine: Machine, text: bytes) -> None:
+        super().__init__(machine)
+        self._text = text
+
+    def read(self, size: int) -> bytes:
+        piece, self._text = self._text[:size], self._text[size:]
+        return piece
+
+
+class Folder(OpenFile):
+    def __init__(self, machine: Machine, disk: FileSystem, inode: Inode, path: str) -> None:
+        super().__init__(machine, disk, inode)
+        self.path = path
+
+
+class RegularFile(OpenFile):
+    def __init__(self, machine: Machine, disk: FileSystem, inode: Inode, path: str) -> None:
+        super().__init__(machine, disk, inode)
+        self.path = path
+
+    def read(self, size: int) -> bytes:
+        assert self.disk is not None and self.inode is not None
+        piece = bytes(self.disk.bytes_of(self.inode, self.machine)[self.place : self.place + size])
+        self.place += len(piece)
+        return piece
+
+    def write(self, data: bytes) -> int:
+        assert self.disk is not None and self.inode is not None
+        place = len(self.inode.data) if self.appends else self.place
+        self.disk.write(self.inode, data, place, self.machine)
+        self.place = place + len(data)
+        return len(data)
+
+
+class Pidfd(OpenFile):
+    """Readable when its process has ended."""
+
+    def __init__(self, machine: Machine, process: Process) -> None:
+        super().__init__(machine)
+        self.process = process
+        self.sources = [process.ended]
+
+    def readable(self) -> bool:
+        return self.process.dead
+
+
+class Pipe(OpenFile):
+    """One end of a pipe."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.other: Pipe
+        self.buffer = bytearray()
+        self.arrived = Source()
+        self.sources = [self.arrived]
+
+    @classmethod
+    def pair(cls, machine: Machine) -> tuple[Pipe, Pipe]:
+        """The end to read from, and the end to write to."""
+        ends = cls(machine), cls(machine)
+        ends[0].other, ends[1].other = ends[1], ends[0]
+        return ends
+
+    def readable(self) -> bool:
+        return bool(self.buffer) or self.other.users == 0
+
+    def read(self, size: int) -> bytes:
+        while not self.readable():
+            self.machine.world.wait([self.arrived])
+        piece = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return piece
+
+    def write(self, data: bytes) -> int:
+        if self.other.users == 0:
+            raise refuse(errno.EPIPE)
+        self.other.buffer += data
+        self.other.arrived.notify()
+        return len(data)
+
+    def close(self) -> None:
+        self.other.arrived.notify()
+
+
+class PacketSocket(OpenFile):
+    """One end of a pair that carries whole messages, and open files with them."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.other: PacketSocket
+        self.queue: deque[tuple[bytes, OpenFile | None]] = deque()
+        self.arrived = Source()
+        self.sources = [self.arrived]
+
+    def readable(self) -> bool:
+        return bool(self.queue) or self.other.users == 0
+
+    def give(self, message: bytes, passed: OpenFile | None) -> None:
+        """Send. Raises OSError when nobody is at the other end."""
+        if self.other.users == 0:
+            raise refuse(errno.EPIPE)
+        if passed is not None:
+            passed.users += 1  # it lives in the message
+        self.other.queue.append((message, passed))
+        self.other.arrived.notify()
+
+    def take(self) -> tuple[bytes, OpenFile | None]:
+        """The next message; an empty one when the other end is gone."""
+        while not self.readable():
+            self.machine.world.wait([self.arrived])
+        return self.queue.popleft() if self.queue else (b"", None)
+
+    def close(self) -> None:
+        self.other.arrived.notify()
+        for _, passed in self.queue:
+            if passed is not None:
+                passed.let_go()
+        self.queue.clear()
+
+
+class Packets:
+    """A socket object over a descriptor: what a fork leaves to parent and child alike."""
+
+    def __init__(self, os: Any, descriptor: int) -> None:
+        self._os = os
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def setsockopt(self, *option: Any) -> None:
+        pass
+
+    def sendmsg(self, parts: list[bytes], ancillary: list[tuple[int, int, bytes]] = ()) -> None:  # type: ignore[assignment]
+        self._os.world.effect("sendmsg", self._descriptor)
+        passed = [self._os.file(int.from_bytes(data, "little")) for _, _, data in ancillary]
+        self._os.file(self._descriptor).give(b"".join(parts), passed[0] if passed else None)
+
+    def recvmsg(self, size: int, *how: Any) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
+        self._os.world.effect("recvmsg", self._descriptor, reads=True)
+        message, passed = self._os.file(self._descriptor).take()
+        if passed is None:
+            return message, [], 0, None
+        descriptor = self._os.me.install(passed)
+        passed.users -= 1
+        return message, [(1, 1, descriptor.to_bytes(4, "little"))], 0, None
+
+    def close(self) -> None:
+        self._os.close(self._descriptor)

@@ -1,0 +1,29 @@
+"""Some hundreds of worlds; and that a world is the same each time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def _simulation(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
+    command = [sys.executable, "-m", "simulation", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+
+
+def test_promises_hold_in_hundreds_of_worlds() -> None:
+    done = _simulation("--seeds", "400")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert "400 seeds, 0 failed" in done.stdout
+
+
+def test_a_seed_replays_to_the_last_effect() -> None:
+    first, second = _simulation("--seed", "7", "--trace"), _simulation("--seed", "7", "--trace")
+    assert first.returncode == second.returncode == 0, first.stdout[-2000:] + first.stderr[-2000:]
+    assert first.stdout == second.stdout
+    assert len(first.stdout.splitlines()) > 500
