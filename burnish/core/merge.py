@@ -250,13 +250,18 @@ class _Merge:
         cells = self._edited(row, before, job)
         if cells:
             self.facts.append(JobChanged(job.id, cells))
-            self._name_edit(row, job, cells)
+        obeyed = self._obey(row, before, job)
+        if cells:
+            self._name_edit(row, job, cells, obeyed)
+
+    def _obey(self, row: Row, before: Row | None, job: Job) -> bool:
+        """Do what the row's word asks for, or say why not. True if the job does not stay as it is."""
         typed = row.word
         said = None if before is None else before.word
         # A row that lost its id says nothing sure about a job that has gone on since.
         in_doubt = job.id in self.ambiguous or (row.id is None and typed != said)
         if typed in ("", job.word.value) or (typed == said and not in_doubt):
-            return
+            return False
         answer = TYPED_OVER[typed][job.word]
         if answer is Answer.MARK and job.open_attempt is not None:
             answer = Answer.IGNORE
@@ -265,8 +270,11 @@ class _Merge:
             answer = Answer.RERUN
         if in_doubt and answer in (Answer.RELEASE, Answer.RERUN, Answer.MARK):
             self.notices.add("doubt", row.line, kept(typed, job), job.id)
-        elif typed != said:
-            self._answer(answer, typed, row, job)
+            return False
+        if typed == said:
+            return False
+        self._answer(answer, typed, row, job)
+        return answer not in (Answer.NOTHING, Answer.IGNORE, Answer.REFUSE)
 
     def _answer(self, answer: Answer, typed: str, row: Row, job: Job) -> None:
         attempt = job.open_attempt
@@ -303,12 +311,14 @@ class _Merge:
                 edited[column] = text
         return edited
 
-    def _name_edit(self, row: Row, job: Job, cells: dict[str, str]) -> None:
+    def _name_edit(self, row: Row, job: Job, cells: dict[str, str], obeyed: bool) -> None:
+        """Say which text a job that has started or ended has; what a word typed into the same row moves on needs no word."""
         spelt = {c: (self._ours(job, c), text) for c, text in cells.items()}
         alike = {c: pair for c, pair in spelt.items() if respells(*pair)}
         self.respelt.update((column, *pair) for column, pair in alike.items())
         shown = [column for column in cells if column not in alike and column not in CONTROL_COLUMNS]
-        if not shown or not (job.word in (Word.COMPLETE, Word.ERROR) or job.open_attempt is not None):
+        ended = job.word.final and not obeyed
+        if not shown or not (ended or job.open_attempt is not None):
             return
         column = shown[0]
         old, new = (printable(text, 60) for text in spelt[column])
@@ -351,8 +361,8 @@ class _Merge:
         present, resembled = self._spoilt(gone)
         if not resembled:
             self.notices.say(
-                f"{self.theirs.name}: {counted(len(gone), 'row is', 'rows are')} gone, but as long as there are rows "
-                "without a readable JOB_ID, no job is removed."
+                f"{self.theirs.name}: {counted(len(gone), 'row is', 'rows are')} gone (JOB_ID {name_ids(gone)}), but as long as "
+                "there are rows without a readable JOB_ID, which may stand for them, no job is removed."
             )
             return
         for job_id in gone:

@@ -126,6 +126,25 @@ def test_edit_of_a_complete_job_keeps_its_result() -> None:
     ]
 
 
+@pytest.mark.parametrize("typed", ["RESET", "NOT_RUNNING"])
+def test_edit_of_a_row_that_is_to_run_again_is_not_said_to_change_nothing(typed: str) -> None:
+    for word in (Word.COMPLETE, Word.ERROR):
+        desk = desk_with(word)
+        desk.edit(f"1,{word},b", f"1,{typed},new")
+        assert desk.facts == [JobChanged(1, {"--lr": "new"}), ResetRequested(1)]
+        assert desk.notices == []
+
+
+def test_edit_beside_a_word_that_is_not_obeyed_is_named_too() -> None:
+    desk = desk_with(Word.COMPLETE)
+    desk.edit("1,COMPLETE,b", "1,HOLD,new")
+    assert desk.word(1) == "COMPLETE"
+    assert [notice for notice in desk.notices if "and stays so" in notice]
+    desk = desk_with(Word.ERROR)
+    desk.edit("1,ERROR,b", "1,HOLD,new")
+    assert (desk.word(1), desk.notices) == ("HOLD", [])
+
+
 def test_spreadsheet_that_respells_many_cells_is_named_once() -> None:
     rows = "".join(f"{n},,1e-4,TRUE\n" for n in range(20))
     desk = Desk("JOB_ID,STATE,--lr,--amp\n" + rows.replace("TRUE", "true"))
@@ -256,7 +275,10 @@ def test_spoilt_id_is_no_deletion() -> None:
     desk = Desk()
     desk.edit("\n1,NOT_RUNNING,b", "\n1.0,NOT_RUNNING,changed")
     assert desk.facts == []
-    assert any("no job is removed" in notice for notice in desk.notices)
+    [notice] = desk.notices
+    assert notice.startswith(
+        "burnish.db: 1 row is gone (JOB_ID 1), but as long as there are rows without a readable JOB_ID"
+    )
 
 
 def test_bad_row_is_no_deletion_and_its_neighbours_are_merged() -> None:
