@@ -1,0 +1,57 @@
+"""docs/faults.md holds every fault once, each with tests that exist; few rows have a sentence in their place, and each is known."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+PAGE = (TESTS.parent / "docs" / "faults.md").read_text(encoding="utf-8")
+WORLDS = "simulation/test_simulation.py::test_promises_hold_in_hundreds_of_worlds"
+LAST = 68
+
+# Rows that wait for a test. The list only ever gets shorter.
+OPEN = [5, 6, 8, 9, 13, 14, 19, 24, 35, 39, 40, 66]
+# Rows with a sentence in place of a test, because it would take hardware that fails.
+TOLD = [22]
+
+
+def rows() -> list[tuple[int, str, str, str]]:
+    """Number, fault, promise, tests."""
+    found = re.findall(r"^\| F(\d+) \| (.+?) \| (.+?) \| (.+?) \|$", PAGE, re.MULTILINE)
+    return [(int(number), fault, promise, tests) for number, fault, promise, tests in found]
+
+
+def named(tests: str) -> list[str]:
+    """The tests of a row."""
+    return [*re.findall(r"`([^`]+::[^`]+)`", tests), *([WORLDS] if re.search(r"\bWorlds\b", tests) else [])]
+
+
+@cache
+def functions(file: str) -> frozenset[str]:
+    """Names of the functions that a file of tests defines."""
+    path = TESTS / file
+    tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
+    return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+
+
+def test_every_fault_is_there_once_in_order() -> None:
+    assert [number for number, *_ in rows()] == list(range(1, LAST + 1))
+    assert PAGE.count("\n| F") == LAST
+
+
+@pytest.mark.parametrize("name", sorted({name for *_, tests in rows() for name in named(tests)}))
+def test_named_test_exists(name: str) -> None:
+    file, _, function = name.partition("::")
+    assert function.startswith("test_") and function in functions(file)
+
+
+def test_rows_without_a_test_are_known_and_few() -> None:
+    bare = {number: tests for number, _, _, tests in rows() if not named(tests)}
+    assert sorted(bare) == sorted(OPEN + TOLD)
+    assert [number for number, tests in bare.items() if tests == "No test yet."] == OPEN
+    assert len(TOLD) <= 5
