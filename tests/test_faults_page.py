@@ -1,4 +1,4 @@
-"""docs/faults.md holds every fault once, each with tests that exist; few rows have a sentence in their place, and each is known."""
+"""docs/faults.md holds every fault once, each with tests that exist; the few rows that have none are known."""
 
 from __future__ import annotations
 
