@@ -119,6 +119,11 @@ class Coordinator:
         """Ask for the end of the run from a signal handler. Jobs live on."""
         self._inbox.put(reports.StopAsked(signal))
 
+    def slots(self) -> dict[HostName, int | None]:
+        """How many slots each host has on which this run may start jobs; None while that is not known."""
+        members = [member for member in self._fleet.members.values() if member.starts]
+        return {member.host.name: len(member.slots) if member.offer.known else None for member in members}
+
     def run(self) -> Outcome:
         """Take turns until nothing that this run may start waits and nothing that it looks after runs."""
         self._presence.enter()
@@ -228,6 +233,7 @@ class Coordinator:
         self._adopt()
         self._name_the_silent()
         self._journal.checkpoint()
+        self._on_news((), self._journal.state)
 
     # -- hearing ---------------------------------------------------------------------------------------------------
 

@@ -244,6 +244,12 @@ def _headline(session: Session, job: Job) -> str:
     return lines[-1] if lines else f"{job.reason}, and nothing on stdout or stderr"
 
 
+def last_line(session: Session, job: Job) -> str:
+    """What the newest attempt of a job wrote last, on stderr if it wrote there; "" if nothing."""
+    lines = [] if job.attempt is None else _last_lines(session, job.attempt)
+    return lines[-1] if lines else ""
+
+
 def _last_lines(session: Session, attempt: Attempt) -> list[str]:
     for stream in ("err", "out"):
         path = session.paths.log(attempt.log, stream)

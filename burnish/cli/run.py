@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,11 @@ from burnish.cli import options
 from burnish.cli.options import Context
 from burnish.cli.parameters import Duration, Whole
 from burnish.errors import UsageError
+
+if TYPE_CHECKING:
+    from burnish.coordinator import Coordinator
+    from burnish.session import Session
+    from burnish.views.live import Voice
 
 
 @options.from_environment("BURNISH_RUN")
@@ -71,11 +77,34 @@ def run(context: Context, **asked: Any) -> int:
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"])
     coordinator = opened.coordinator(plan, voice.hear)
     signals.heed(coordinator)
-    outcome = coordinator.run()
+    with _foot(context, opened, coordinator, voice) if not asked["quiet"] else nullcontext():
+        outcome = coordinator.run()
     source.close()
     others = opened.presence.others()
     voice.summary(outcome.taken, outcome.stopped_by, opened.me, others, opened.projection.skipped_rows, outcome.stuck)
     return session.exit_code(opened, outcome)
+
+
+@contextmanager
+def _foot(context: Context, opened: Session, coordinator: Coordinator, voice: Voice) -> Iterator[None]:
+    """On a terminal, how far the run is stands below what it says."""
+    if (err := context.out.drawable) is None:
+        yield
+        return
+    from burnish.viewing import last_line
+    from burnish.views.dashboard import Dashboard
+
+    board = Dashboard(
+        err,
+        opened.state,
+        taken=coordinator.outcome.taken,
+        slots=coordinator.slots,
+        last_line=lambda job: last_line(opened, job),
+        colour=context.out.colour,
+    )
+    with board, context.out.above(board.say):
+        voice.foot = board.hear
+        yield
 
 
 def _where(hosts: str | None, limit: str | None, num_workers: int | None, say: Callable[[str], None]) -> dict[str, Any]:

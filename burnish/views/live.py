@@ -46,9 +46,12 @@ class Voice:
         self._clock = clock
         self._began = self._last = clock()
         self._failures = 0
+        self.foot: Callable[[Sequence[Fact], State], None] | None = (
+            None  # shows the progress instead, and hears as we do
+        )
 
     def hear(self, facts: Sequence[Fact], state: State) -> None:
-        """Facts were committed, by this run or by others."""
+        """Facts were committed, by this run or by others; or none, and time has passed."""
         for fact in facts:
             if isinstance(fact, _ENDS):
                 self._tell_end(state.jobs[fact.attempt.job])
@@ -57,7 +60,9 @@ class Voice:
                 self._say(f"job {job.id} runs on {job.attempts[-1].host}, pid {fact.pid}")
             elif isinstance(fact, events.HostDrained | events.HostUndrained | events.HostForgotten):
                 self._say(_told_of_host(fact))
-        if not self._quiet and self._clock() - self._last >= BEAT:
+        if self.foot is not None:
+            self.foot(facts, state)
+        elif facts and not self._quiet and self._clock() - self._last >= BEAT:
             self._last = self._clock()
             self._say(progress(state.listed()))
 

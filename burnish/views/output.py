@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol, TextIO
 
 from burnish.errors import BurnishError, printable
@@ -40,6 +41,7 @@ class Output:
         self.closed = False
         self._out = out
         self._err = err
+        self._above: Callable[[str], None] | None = None
 
     def show(self, view: View) -> None:
         """Data: to stdout."""
@@ -59,7 +61,26 @@ class Output:
 
     def say(self, sentence: str) -> None:
         """Talk: to stderr. Control characters are escaped; newlines stay."""
-        self._write(self._err, (_escaped(line) + "\n" for line in sentence.split("\n")))
+        lines = [_escaped(line) for line in sentence.split("\n")]
+        if self._above is None:
+            self._write(self._err, (line + "\n" for line in lines))
+            return
+        for line in lines:
+            self._above(_encodable(line, self._err))
+
+    @property
+    def drawable(self) -> TextIO | None:
+        """Stderr, if it is a terminal on which something can stand still while talk goes by."""
+        return self._err if self._err.isatty() and os.environ.get("TERM", "dumb") != "dumb" else None
+
+    @contextmanager
+    def above(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Meanwhile, what is said goes through `say`, a line at a time: it prints above what stands there."""
+        self._above = say
+        try:
+            yield
+        finally:
+            self._above = None
 
     def error(self, error: BurnishError) -> None:
         """An error's sentence, and below it what to do about it."""

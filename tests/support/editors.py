@@ -31,6 +31,16 @@ class Terminal:
         """What it shows now; empty when the program has ended."""
         return subprocess.run([*self._tmux, "capture-pane", "-p"], capture_output=True, text=True).stdout
 
+    @property
+    def cursor_is_shown(self) -> bool:
+        """False while a program hides it."""
+        shown = subprocess.run([*self._tmux, "display", "-p", "#{cursor_flag}"], capture_output=True, text=True)
+        return shown.stdout.strip() == "1"
+
+    def resize(self, columns: int) -> None:
+        """Make it so many columns wide."""
+        subprocess.run([*self._tmux, "resize-window", "-x", str(columns)], check=True)
+
     def shows(self, *fragments: str) -> None:
         """Wait until the screen shows one of these."""
         wait_for(lambda: any(fragment in self.screen for fragment in fragments), lambda: self.screen)

@@ -1,0 +1,197 @@
+"""What stands at the foot of a terminal while `burnish run` goes on: how far it is, and what failed last.
+
+The loop of the run counts, at most a few times a second, and leaves a `Progress` that never changes; a thread of rich's draws it
+twice a second, so that the clock goes on while nothing happens. What is said meanwhile is printed above. The cursor is left to be
+seen: a run that is killed leaves the terminal as it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from burnish.core import events
+from burnish.core.events import Fact
+from burnish.core.jobs import HostName, Job, JobId, Word
+from burnish.core.state import State
+from burnish.errors import counted, printable
+from burnish.views import durations
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+DRAWN = 2.0  # times a second
+COUNTED = 0.25  # s between two counts, at least
+SHARE = 0.02  # of the run's time at most goes into counting
+FAILURES = 3  # shown
+HOSTS = 8  # shown
+LONGEST_BAR = 40  # columns
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A host of the run: how many jobs it runs, of how many slots (None: not known), and how many it has finished."""
+
+    host: HostName
+    running: int
+    slots: int | None
+    finished: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is known at one moment. `left`: s that the rest may take, as long as jobs last as they did; None: nobody knows."""
+
+    words: Counter[Word] = field(default_factory=Counter)
+    hosts: tuple[Busy, ...] = ()
+    failures: tuple[str, ...] = ()
+    left: float | None = None
+    at: float = 0.0  # monotonic
+
+    @property
+    def done(self) -> int:
+        """Jobs that are over."""
+        return self.words[Word.COMPLETE] + self.words[Word.ERROR]
+
+
+class Dashboard:
+    """Keeps a terminal's foot up to date: a context manager. `taken`: the jobs of the run, as they are when it counts.
+
+    `slots` tells the slots of the run's hosts; `last_line` what a failed job wrote last, "" if nothing.
+    """
+
+    def __init__(
+        self,
+        err: TextIO,
+        state: State,
+        *,
+        taken: Collection[JobId],
+        slots: Callable[[], dict[HostName, int | None]],
+        last_line: Callable[[Job], str],
+        colour: bool,
+    ) -> None:
+        self._err = err
+        self._state = state
+        self._taken = taken
+        self._slots = slots
+        self._last_line = last_line
+        self._colour = colour
+        self._began = time.monotonic()
+        self._due = 0.0
+        self._failures: deque[str] = deque(maxlen=FAILURES)
+        self._progress = Progress()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Dashboard:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(
+            file=self._err, force_terminal=True, no_color=not self._colour, highlight=False, markup=False, emoji=False
+        )
+        self._live = Live(
+            console=console,
+            get_renderable=self._drawn,
+            refresh_per_second=DRAWN,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+        console.show_cursor(True)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def say(self, line: str) -> None:
+        """Print a line above the foot."""
+        if self._live is None:
+            self._err.write(line + "\n")
+        else:
+            self._live.console.print(line, soft_wrap=True)
+
+    def hear(self, facts: Sequence[Fact], state: State) -> None:
+        """Facts were committed: remember what failed, and count if it is time."""
+        for fact in facts:
+            if isinstance(fact, events.AttemptExited | events.AttemptLost | events.AttemptRefused):
+                job = state.jobs[fact.attempt.job]
+                if job.word is Word.ERROR:
+                    said = self._last_line(job)
+                    self._failures.append(printable(f"job {job.id} {job.reason}{f': {said}' if said else ''}", 300))
+        if (now := time.monotonic()) >= self._due:
+            self._progress = self._counted(now)
+            self._due = now + max(COUNTED, (time.monotonic() - now) / SHARE)
+
+    def _counted(self, now: float) -> Progress:
+        jobs = [self._state.jobs[job_id] for job_id in self._taken]
+        finished = Counter(job.attempts[-1].host for job in jobs if job.word.final and job.attempts)
+        running = Counter(attempt.host for attempt in self._state.open.values() if attempt.started_at is not None)
+        hosts = tuple(Busy(name, running[name], slots, finished[name]) for name, slots in self._slots().items())
+        return Progress(
+            Counter(job.word for job in jobs), hosts, tuple(self._failures), time_left(jobs, time.time()), now
+        )
+
+    def _drawn(self) -> str:
+        size = shutil.get_terminal_size()
+        lines = foot(self._progress, time.monotonic() - self._began, time.monotonic(), size.columns - 1)
+        return "\n".join(list(lines)[: max(1, size.lines - 2)])
+
+
+def time_left(jobs: Iterable[Job], now: float) -> float | None:
+    """Seconds until the last of `jobs` is over, if the rest last as long as those that are COMPLETE did and as many run at a time
+    as now. None while none is COMPLETE or none runs. `now` is s since 1970.
+    """
+    waiting, lasted, running = 0, [], []
+    for job in jobs:
+        attempt = job.attempts[-1] if job.attempts else None
+        if job.word is Word.NOT_RUNNING:
+            waiting += 1
+        elif job.word is Word.RUNNING and attempt is not None and attempt.started_at is not None:
+            running.append(now - attempt.started_at)
+        elif job.word is Word.COMPLETE and attempt is not None and attempt.verdict is not None:
+            lasted.append(attempt.verdict.duration or 0.0)
+    if not lasted or not running:
+        return None
+    mean = sum(lasted) / len(lasted)
+    return (waiting * mean + sum(max(0.0, mean - elapsed) for elapsed in running)) / len(running)
+
+
+def foot(progress: Progress, elapsed: float, now: float, width: int) -> Iterator[str]:
+    """The lines of the foot, each at most `width` columns: the bar, the hosts, the newest failures."""
+    total = progress.words.total()
+    if not total:
+        return
+    left = (
+        ""
+        if progress.left is None
+        else f", about {durations.short(max(0.0, progress.left - (now - progress.at)))} left"
+    )
+    parts = [f"{progress.done} of {total} done"]
+    named = ((Word.ERROR, "failed"), (Word.RUNNING, "running"), (Word.NOT_RUNNING, "waiting"), (Word.HOLD, "held"))
+    parts += [f"{progress.words[word]} {name}" for word, name in named if progress.words[word]]
+    yield _cut(bar(progress.done, total, min(LONGEST_BAR, width // 3)) + " " + durations.short(elapsed) + left, width)
+    yield _cut(", ".join(parts), width)
+    for busy in progress.hosts[:HOSTS]:
+        of = "" if busy.slots is None else f" of {counted(busy.slots, 'slot')}"
+        yield _cut(f"  {busy.host}: {busy.running}{of} busy, {busy.finished} done", width)
+    if len(progress.hosts) > HOSTS:
+        yield _cut(f"  … and {len(progress.hosts) - HOSTS} more hosts", width)
+    for failure in progress.failures:
+        yield _cut(f"  {failure}", width)
+
+
+def bar(done: int, total: int, width: int) -> str:
+    """`━━━━╌╌╌╌`: how much of `total` is done, in `width` columns."""
+    full = width * done // total
+    return "━" * full + "╌" * (width - full)
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else line[: max(0, width - 1)] + "…"

@@ -1,0 +1,75 @@
+"""`burnish run` at a real terminal: its foot stands while lines go by, fits when that shrinks, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import wait_for
+from support.editors import Terminal
+
+# Waits for the file `go`, job 2 for `end` as well; job 1 fails.
+JOB = 'echo "warning: $1" >&2; while [ ! -e go ] || [ "$1$(ls end 2>&-)" = 2 ]; do sleep 0.05; done; [ "$1" != 1 ]'
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Terminal]:
+    """A shell in a folder with a table of six jobs, of which the second fails."""
+    (tmp_path / "job.sh").write_text(JOB)
+    (tmp_path / "jobs.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(6)))
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    create = [sys.executable, "-m", "burnish", "create", "--csv", "jobs.csv"]
+    subprocess.run(create, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    made = Terminal(tmp_path / "tmux", ["env", "-C", str(tmp_path), "PS1=> ", "bash", "--norc", "--noprofile"])
+    try:
+        made.shows(">")
+        yield made
+    finally:
+        (tmp_path / "go").touch()
+        (tmp_path / "end").touch()
+        made.end()
+
+
+def run(shell: Terminal) -> None:
+    command = f"{sys.executable} -m burnish run --num_workers 2 --command 'sh job.sh {{n}}'; echo code $?"
+    shell.type(f"clear; {command}", "Enter")
+    shell.shows("0 of 6 done, 2 running, 4 waiting")
+
+
+def test_foot_stands_below_what_is_said_and_goes_at_the_end(shell: Terminal, tmp_path: Path) -> None:
+    run(shell)
+    assert "localhost: 2 of 2 slots busy, 0 done" in shell.screen
+    (tmp_path / "end").touch()
+    (tmp_path / "go").touch()
+    shell.shows("code 1")
+    lines = [line for line in shell.screen.splitlines() if line.strip()]
+    assert lines[0].startswith("job 1 ERROR, exit 1") and lines[1].startswith("6 of 6 done, 1 ERROR, in")
+    assert lines[2:] == ["code 1", ">"], shell.screen  # nothing of the foot is left
+
+
+def test_failures_are_shown_with_their_last_line_at_forty_columns_too(shell: Terminal, tmp_path: Path) -> None:
+    run(shell)
+    shell.resize(40)
+    shell.shows("0 of 6 done, 2 running, 4 waiting")
+    (tmp_path / "go").touch()
+    shell.shows("job 1 exit 1: warning: 1")
+    shell.type("C-c")
+    shell.shows("code 130")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_terminal_is_as_it_was_however_the_run_ends(shell: Terminal, tmp_path: Path, number: signal.Signals) -> None:
+    run(shell)
+    (coordinator,) = (tmp_path / ".burnish" / "burnish.db" / "coordinators").iterdir()
+    os.kill(int(coordinator.name.rsplit("-", 2)[-2]), number)
+    shell.shows(f"code {137 if number is signal.SIGKILL else 130}")
+    assert shell.cursor_is_shown
+    shell.type("echo still he''re", "Enter")
+    shell.shows("still here")
+    (tmp_path / "go").touch()
+    wait_for(lambda: shell.screen.count("still here") == 1, lambda: shell.screen)

@@ -1,0 +1,75 @@
+"""The foot of a terminal: what it says of a run, at every width, and how long the rest may take."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+
+import pytest
+from support import tables
+
+from burnish.core import events
+from burnish.core.jobs import HostName, Word
+from burnish.views.dashboard import Busy, Dashboard, Progress, bar, foot, time_left
+
+PROGRESS = Progress(
+    Counter({Word.COMPLETE: 18, Word.ERROR: 2, Word.RUNNING: 4, Word.NOT_RUNNING: 12}),
+    (Busy(HostName("gpu01"), 4, 4, 17), Busy(HostName("gpu02"), 0, 1, 3), Busy(HostName("gpu03"), 0, None, 0)),
+    ("job 7 exit 1: RuntimeError: CUDA out of memory",),
+    left=100.0,
+    at=50.0,
+)
+
+
+def test_foot_says_how_far_it_is_who_is_busy_and_what_failed() -> None:
+    assert list(foot(PROGRESS, elapsed=192.0, now=60.0, width=99)) == [
+        "━━━━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌ 3m12s, about 1m30s left",
+        "20 of 36 done, 2 failed, 4 running, 12 waiting",
+        "  gpu01: 4 of 4 slots busy, 17 done",
+        "  gpu02: 0 of 1 slot busy, 3 done",
+        "  gpu03: 0 busy, 0 done",
+        "  job 7 exit 1: RuntimeError: CUDA out of memory",
+    ]
+
+
+@pytest.mark.parametrize("width", [1, 10, 39, 79, 199])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    assert all(len(line) <= width for line in foot(PROGRESS, 192.0, 60.0, width))
+
+
+def test_nothing_is_drawn_before_anything_is_known() -> None:
+    assert list(foot(Progress(), 0.0, 0.0, 80)) == []
+
+
+def test_many_hosts_are_counted() -> None:
+    hosts = tuple(Busy(HostName(f"gpu{n:02}"), 1, 1, 0) for n in range(20))
+    lines = list(foot(Progress(Counter({Word.RUNNING: 20}), hosts), 1.0, 1.0, 80))
+    assert lines[-1] == "  … and 12 more hosts" and len(lines) == 11
+
+
+@pytest.mark.parametrize(("done", "drawn"), [(0, "╌╌╌╌"), (1, "╌╌╌╌"), (9, "━━━╌"), (12, "━━━━")])
+def test_bar_is_full_only_at_the_end(done: int, drawn: str) -> None:
+    assert bar(done, 12, 4) == drawn
+
+
+def test_rest_lasts_as_long_as_what_is_complete_and_is_not_guessed_at_without_that() -> None:
+    state = tables.opened(("--n",), [(str(n),) for n in range(6)])
+    jobs = state.jobs.values()
+    tables.start(state, 1, at=tables.BEGAN)
+    assert time_left(jobs, tables.BEGAN + 10) is None
+    tables.finish(state, tables.start(state, 0))  # 60 s
+    tables.start(state, 2, at=tables.BEGAN)
+    state.apply(events.HoldRequested(5))
+    assert time_left(jobs, tables.BEGAN + 20) == (2 * 60 + 40 + 40) / 2
+    assert time_left(jobs, tables.BEGAN + 500) == 60  # those that run are late
+
+
+def test_what_a_job_wrote_cannot_steer_the_terminal() -> None:
+    state = tables.opened(("--n",), [("0",)])
+    board = Dashboard(
+        io.StringIO(), state, taken=set(state.jobs), slots=dict, last_line=lambda job: "\x1b[2J[red]x", colour=False
+    )
+    attempt = tables.start(state, 0)
+    tables.finish(state, attempt, code=1)
+    board.hear([events.AttemptExited(attempt, 1, None, 0.0, 1.0, 1.0, 1)], state)
+    assert "job 0 exit 1: \\x1b[2J[red]x" in board._progress.failures
