@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.gated import Gated
 from tests.support.hosts import Bench
 from tests.support.sweeps import Sweep, children, wait_until_gone
 from tests.support.waiting import wait_for
@@ -54,3 +55,33 @@ def test_killed_coordinator_over_ssh_costs_no_second_start(sweep: Sweep) -> None
             wait_until_gone(helper)
     assert sweep.finish("--hosts", "lab.yaml") == 1
     assert sweep.check() == {"1": JOBS}
+
+
+def test_run_uses_the_hosts_that_can_be_used_and_names_the_others(bench: Bench) -> None:
+    """One session and no SFTP, behind a jump host, a key that is learnt; beside them a forced command and a changed key."""
+    table = Gated.of(bench, 6)
+    bench.add("login", options=("MaxSessions 0",))
+    bench.add("narrow", options=("MaxSessions 1",))
+    bench.add("inner", through="login")
+    bench.add("new", known=False)
+    bench.add("forced", options=("ForceCommand echo by appointment only",))
+    changed = bench.add("changed")
+    changed.renew_key()
+    changed.stop()
+    changed.start()
+    defaults = f"ssh_config: {bench.config}, gpus: none, slots: 1, workdir: {table.folder}"
+    hosts = "{narrow: , inner: , new: {host_keys: accept-new}, forced: , changed: {host_keys: accept-new}}"
+    (table.folder / "lab.yaml").write_text(f"defaults: {{{defaults}}}\nhosts: {hosts}\n")
+    try:
+        run = table.run()
+        assert set(table.wait_running(3).values()) == {"narrow", "inner", "new"}
+        assert table.burnish("view", "0").stdout.startswith("job 0 on "), "a second connection, beside the run's own"
+        table.open(*range(6))
+        assert run.wait(60) == 0, table.said()
+        said = table.said()
+    finally:
+        table.stop()
+    assert "new: learnt its host key" in said
+    assert "forced is not used: forced: something else than burnish's agent ran there and ended" in said
+    assert "by appointment only" in said and "look at what `ssh forced echo hello` prints" in said
+    assert "changed is not used: changed: its host key has changed" in said and "ssh-keygen -R" in said
