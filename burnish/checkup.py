@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -57,11 +58,25 @@ def check(hosts: Sequence[Host], limit: float = LIMIT) -> list[Checked]:
     for answer in answers:
         name = answer.host.name
         if answer.seen is None or name not in visits:
-            found.append(Checked(answer.host, (Finding(answer.trouble, Grade.UNUSABLE, answer.hint),), answer.notes))
+            found.append(
+                Checked(
+                    answer.host,
+                    (Finding(answer.trouble, Grade.UNUSABLE, answer.hint or _by_hand(answer.host)),),
+                    answer.notes,
+                )
+            )
             continue
         visited_once = replace(visits[name], twin=str(second.get(name, "")))
         found.append(Checked(answer.host, health.findings(answer.host, visited_once), answer.notes))
     return found
+
+
+def _by_hand(host: Host) -> str:
+    """What a person could try who wants to see for himself."""
+    option = f"-F {shlex.quote(host.ssh_config)} " if host.ssh_config else ""
+    return (
+        "" if host.connection == "local" else f"`ssh {option}{host.name} echo hello` must print hello and nothing else"
+    )
 
 
 def visit(host: Host) -> tuple[survey.Answer, Visit]:

@@ -21,6 +21,7 @@ from typing import Any
 from burnish.adoption import Adoption
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
+from burnish.core.hosts import without_name
 from burnish.core.ids import name_ids
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.reports import Report
@@ -257,11 +258,12 @@ class Coordinator:
                 self._inspection.see(report)
             case reports.HostDropped(host, why):
                 if host not in self._silent:
+                    why = without_name(host, why).rstrip(".")
                     self._say(f"{host} does not answer ({why}); trying again. Its jobs are not affected.")
                     self._silent[host] = why, time.monotonic()
             case reports.HostTurnedAway(host, why):
                 self._fleet.members[host].refused = why
-                self._say(f"{host} is not used: {why}")
+                self._say(f"{host} is not used: {without_name(host, why)}")
             case reports.StopAsked(signal):
                 self.outcome.stopped_by = signal
                 self._leave_by = time.monotonic() + FAREWELL

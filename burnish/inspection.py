@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from burnish.core import events, reports
 from burnish.core.events import Fact
 from burnish.core.gpus import found_by_auto
+from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, CoordinatorId, HostName, Slot, Word
 from burnish.core.state import State, verdict_of
 from burnish.core.suspicion import NOT_RUN, Ending, deadly_slot, unfit_host
@@ -111,7 +112,7 @@ class Inspection:
 
     def _why_not_host(self, member: Member) -> str:
         if (why := member.refused or member.stopped) is not None:
-            return why
+            return without_name(member.host.name, why).partition("\n")[0]
         if member.host.name in self._state.drained:
             return f"drained: {self._state.drained[member.host.name]}"
         if not member.link.up:

@@ -13,6 +13,7 @@ from burnish.core.hosts import Host
 from burnish.core.ids import name_ids
 from burnish.core.jobs import JobId
 from burnish.core.sighting import Sighting
+from burnish.core.standing import machines
 from burnish.core.state import State
 from burnish.remote.conversation import Conversation
 from burnish.remote.reach import transport
@@ -23,12 +24,12 @@ LIMIT = 35.0  # s for all hosts together
 
 def remove(state: State, say: Callable[[str], None]) -> None:
     """Let every host that the table was on remove what it keeps of it; `say` gets a sentence for each that could not."""
-    machines = _machines(state)
+    used = machines(state)
 
     def ask(host: Host) -> Answer:
-        return _remove_on(host, state.table, machines[host])
+        return _remove_on(host, state.table, used[host])
 
-    for answer in survey.survey(list(machines), ask, LIMIT):
+    for answer in survey.survey(list(used), ask, LIMIT):
         name = answer.host.name
         for note in answer.notes:
             say(note)
@@ -36,17 +37,6 @@ def remove(state: State, say: Callable[[str], None]) -> None:
             place = f"{answer.host.state_dir}/*/attempts/{state.table}"
             named = answer.trouble if answer.trouble.startswith(name) else f"{name}: {answer.trouble}"
             say(f"{named.rstrip('.')}. What {name} keeps of this table stays there.\nhint: on {name}: rm -r {place}")
-
-
-def _machines(state: State) -> dict[Host, str]:
-    """The machines that the table was on, as the newest claim on each describes them -> their state ids."""
-    newest = {
-        attempt.state_id: Host.from_entry({**attempt.entry, "name": attempt.host})
-        for job in state.jobs.values()
-        for attempt in job.attempts
-        if attempt.host and attempt.entry
-    }
-    return {host: state_id for state_id, host in newest.items()}
 
 
 def _remove_on(host: Host, table: str, state_id: str) -> Answer:

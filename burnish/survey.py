@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from burnish.core.hosts import Host
+from burnish.core.hosts import Host, without_name
 from burnish.core.sighting import Sighting, read
 from burnish.errors import BurnishError, HostUnreachable
 from burnish.remote.conversation import Conversation
@@ -77,15 +77,14 @@ def accounted(host: Host, ask: Ask) -> Answer:
     except BurnishError as error:
         refused = not error.transient
         return Answer(
-            host, trouble=once(str(error)), hint=error.hint or "", refused=refused, took=time.monotonic() - began
+            host,
+            trouble=without_name(host.name, str(error)),
+            hint=error.hint or "",
+            refused=refused,
+            took=time.monotonic() - began,
         )
     except Exception as error:  # a thread that dies silently would read as a host that is silent
         return Answer(host, trouble=f"{host.name}: {type(error).__name__}: {error}")
-
-
-def once(sentence: str) -> str:
-    """What a link would say of a host, for those who ask once: nothing is tried again, no host left out of anything."""
-    return sentence.removesuffix(" It is tried again.").removesuffix(" This host is left out.")
 
 
 def look_at(host: Host) -> Answer:

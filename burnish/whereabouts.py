@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from burnish import survey
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
-from burnish.core.standing import Standing, attempts_on
+from burnish.core.standing import Standing, attempts_on, machines
 from burnish.core.state import State
 from burnish.errors import UsageError
 from burnish.roster import read
@@ -25,13 +25,8 @@ def table_if_any(paths: Paths, say: Say) -> Session | None:
 
 
 def hosts_of(state: State) -> tuple[Host, ...]:
-    """The hosts of all attempts of the table, as the newest claim on each describes them."""
-    found: dict[HostName, Host] = {}
-    for job in state.jobs.values():
-        for attempt in job.attempts:
-            if attempt.host and attempt.entry:
-                found[attempt.host] = Host.from_entry({**attempt.entry, "name": attempt.host})
-    return tuple(found.values())
+    """The hosts of all attempts of the table, as the newest claim on each describes them; one that had two names, once."""
+    return tuple({host.name: host for host in machines(state)}.values())
 
 
 def asked_for(inventory: str | None, limit: str | None, state: State, shown: str) -> tuple[Host, ...]:

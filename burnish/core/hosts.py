@@ -102,6 +102,15 @@ def select(hosts: Sequence[Host], limit: str) -> tuple[Host, ...]:
     return tuple(host for host in hosts if host.name in chosen)
 
 
+def without_name(host: str, sentence: str) -> str:
+    """What is said of `host`, for where its name stands already, and where nothing is tried again or left out."""
+    first, *hints = sentence.split("\n")
+    first = first.removesuffix(" It is tried again.").removesuffix(" This host is left out.").removeprefix(f"{host}: ")
+    if first.startswith(f"{host} ("):
+        first = first[len(host) + 2 :].replace("): ", ": ", 1)  # `gpu1 (alice@10.0.0.9:2222): ...`
+    return "\n".join([first, *hints])
+
+
 def matches(host: Host, pattern: str) -> bool:
     """Whether `pattern` (a name, a group or a glob; `all`) names `host`."""
     return pattern == "all" or any(fnmatchcase(name, pattern) for name in (host.name, *host.groups))

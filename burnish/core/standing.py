@@ -47,7 +47,7 @@ class Standing:
 
     def is_free(self, gpu: GpuSeen) -> bool:
         """True if a job of this table could start on `gpu` now, as far as can be seen."""
-        if self.drained is not None or self.why_drained(gpu) is not None or not self._offers(gpu):
+        if self.trouble or self.drained is not None or self.why_drained(gpu) is not None or not self._offers(gpu):
             return False
         jobs = max(len(self.on(gpu)), gpu.shares, int(gpu.held or False))
         if jobs:
@@ -66,7 +66,7 @@ class Standing:
     @property
     def free_workers(self) -> int:
         """How many jobs without a GPU could start now, as far as can be seen."""
-        if self.seen is None or self.drained is not None or self.slots is None:
+        if self.seen is None or self.trouble or self.drained is not None or self.slots is None:
             return 0
         workers = sum(slot.gpu is None for slot in slots_of(self.host, self._found()))
         here = sum(not attempt.gpus for attempt in self.attempts)
@@ -77,6 +77,17 @@ class Standing:
 
     def _found(self) -> tuple[str, ...]:
         return () if self.seen is None else found_by_auto(self.seen.gpus or (), self.seen.mask)
+
+
+def machines(state: State) -> dict[Host, str]:
+    """The machines that the table was on, as the newest claim on each describes them -> their state ids."""
+    newest = {
+        attempt.state_id: Host.from_entry({**attempt.entry, "name": attempt.host})
+        for job in state.jobs.values()
+        for attempt in job.attempts
+        if attempt.host and attempt.entry
+    }
+    return {host: state_id for state_id, host in newest.items()}
 
 
 def attempts_on(state: State, host: Host, state_id: str) -> tuple[Attempt, ...]:

@@ -58,7 +58,8 @@ class FleetView:
             yield from tables.lines(Table(_GPUS, rows), width, colour)
         elif self.only_free:
             yield "Nothing is free."
-        yield from _hints(self.standings)
+        if not self.only_free:
+            yield from _hints(self.standings)
 
     def json(self) -> object:
         return {"schema": SCHEMA, "now": self.now, "hosts": [self._json(standing) for standing in self.standings]}

@@ -82,6 +82,6 @@ def test_run_uses_the_hosts_that_can_be_used_and_names_the_others(bench: Bench) 
     finally:
         table.stop()
     assert "new: learnt its host key" in said
-    assert "forced is not used: forced: something else than burnish's agent ran there and ended" in said
+    assert "forced is not used: something else than burnish's agent ran there and ended" in said
     assert "by appointment only" in said and "look at what `ssh forced echo hello` prints" in said
-    assert "changed is not used: changed: its host key has changed" in said and "ssh-keygen -R" in said
+    assert "changed is not used: its host key has changed" in said and "ssh-keygen -R" in said

@@ -13,7 +13,7 @@ from burnish.core import health, sighting
 from burnish.core.health import Grade, Probe, Visit
 from burnish.core.hosts import Busy, Host
 from burnish.core.jobs import HostName
-from burnish.core.standing import Standing, attempts_on
+from burnish.core.standing import Standing, attempts_on, machines
 
 WELCOME = {"now": 1000.0, "python": "3.11.2"}
 LIVES = Probe(survived=True)
@@ -182,3 +182,14 @@ def test_workers_are_counted_by_attempts_and_by_locks() -> None:
     assert Standing(here, seen(held=["a", "b"]), attempts=attempts).free_workers == 2
     assert Standing(here, seen(), attempts=attempts, drained="").free_workers == 0
     assert Standing(here, None, attempts=attempts).free_workers == 0
+    second = Standing(host(slots=2), seen(gpu(0)), "the same host as box; jobs start under that name only")
+    assert second.free_workers == 0 and not any(map(second.is_free, second.seen.gpus or ()))  # type: ignore[union-attr]
+
+
+def test_machine_that_had_two_names_is_one_by_its_newest_claim() -> None:
+    state = tables.opened(("--lr",), [("1",), ("2",)])
+    tables.start(state, 0, "alias")
+    tables.start(state, 1, "gpu1")
+    for job in state.jobs.values():
+        job.attempts[-1].entry["name"] = str(job.attempts[-1].host)
+    assert [(str(host.name), state_id) for host, state_id in machines(state).items()] == [("gpu1", "sid")]
