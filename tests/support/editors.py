@@ -17,7 +17,8 @@ class Terminal:
 
     def __init__(self, socket: Path, command: Sequence[str]) -> None:
         self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
-        environment = {"PATH": os.environ["PATH"], "TERM": "xterm", "HOME": str(socket.parent), "LC_ALL": "C.UTF-8"}
+        environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        environment.update(TERM="xterm", HOME=str(socket.parent), LC_ALL="C.UTF-8")
         size = ["-x", "120", "-y", "30"]
         subprocess.run([*self._tmux, "new-session", "-d", *size, *command], check=True, env=environment)
 

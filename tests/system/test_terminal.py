@@ -58,6 +58,7 @@ def test_failures_are_shown_with_their_last_line_at_forty_columns_too(shell: Ter
     shell.shows("0 of 6 done, 2 running, 4 waiting")
     (tmp_path / "go").touch()
     shell.shows("job 1 exit 1: warning: 1")
+    shell.shows("5 of 6 done, 1 failed, 1 running")
     shell.type("C-c")
     shell.shows("code 130")
 
