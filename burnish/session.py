@@ -19,14 +19,15 @@ from burnish.core.command import as_shown
 from burnish.core.events import Fact
 from burnish.core.hosts import Host
 from burnish.core.ids import name_ids, new_run
-from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
+from burnish.core.jobs import CANCELLED, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.placement import Selection, Site, WaitingQueue, assign
 from burnish.core.reports import Report
 from burnish.core.slots import slots_of
 from burnish.core.spec import GRACE
 from burnish.core.state import Phase, State, phase
+from burnish.core.typed_over import state_of
 from burnish.core.verbs import Wish
-from burnish.errors import TableClosed, UsageError, counted, printable
+from burnish.errors import Interrupted, TableClosed, UsageError, counted, printable
 from burnish.plan import Outcome, Plan
 from burnish.projection import Projection
 from burnish.runners.refusal import RunnerRefused
@@ -145,7 +146,9 @@ class Session:
     def reset(self, ids: frozenset[JobId] | None, errors_only: bool) -> None:
         """Put jobs back to NOT_RUNNING and say so; what lives is left and named."""
         wish = self._wish(lambda state: verbs.reset(state, self.jobs(ids), errors_only=errors_only))
-        self.say(f"{jobs(wish.done)} NOT_RUNNING again." if wish.done else "No job was reset.")
+        none = f"No job was reset: {'none is in ERROR' if errors_only else 'NOT_RUNNING already'}."
+        if wish.done or not wish.alive:
+            self.say(f"{jobs(wish.done)} NOT_RUNNING again." if wish.done else none)
         if wish.alive:
             self.say(
                 f"{jobs(wish.alive)} still running and left as {'it is' if len(wish.alive) == 1 else 'they are'}. "
@@ -164,12 +167,15 @@ class Session:
     def release(self, ids: frozenset[JobId] | None) -> None:
         """Let jobs go on and say so."""
         wish = self._wish(lambda state: verbs.release(state, self.jobs(ids)))
-        self.say(f"{jobs(wish.done)} released." if wish.done else "No job was released.")
+        self.say(f"{jobs(wish.done)} released." if wish.done else "No job was released: none is on HOLD.")
         if ids is not None:
             self._say_ignored(wish)
 
     def cancel(self, ids: frozenset[JobId] | None, grace: float = GRACE) -> list[AttemptId]:
-        """Stop running jobs and hold waiting ones; returns the attempts whose end could not be seen in time."""
+        """Stop running jobs and hold waiting ones; returns the attempts whose end could not be seen in time.
+
+        Raises Interrupted on Ctrl-C: what was asked stays asked.
+        """
         wish = self._wish(lambda state: verbs.cancel(state, self.jobs(ids), self.me, grace))
         if wish.done:
             self.say(f"{jobs(wish.done)} on HOLD now instead of waiting. {_to_release(wish.done)}")
@@ -180,11 +186,22 @@ class Session:
                 self.say("Nothing is running or waiting.")
             return []
         began = time.monotonic()
-        self.coordinator(Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)).run()
+        try:
+            self.coordinator(Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)).run()
+        except KeyboardInterrupt:
+            asked = [attempt.job for attempt in wish.attempts if attempt in self.state.open]
+            raise Interrupted(
+                f"Interrupted. {jobs(asked)} to be cancelled all the same: the next burnish run or burnish cancel sees to it."
+                if asked
+                else "Interrupted. Nothing is running any more."
+            ) from None
         left = [attempt for attempt in wish.attempts if attempt in self.state.open]
-        gone = [attempt.job for attempt in wish.attempts if attempt not in self.state.open]
-        if gone:
+        ended = [self.state.jobs[attempt.job] for attempt in wish.attempts if attempt not in self.state.open]
+        if gone := [job.id for job in ended if job.reason == CANCELLED]:
             self.say(f"{jobs(gone)} stopped after {time.monotonic() - began:.1f} s; no process is left.")
+        if others := [job for job in ended if job.reason != CANCELLED]:
+            words = ", ".join(dict.fromkeys(state_of(job) for job in others))
+            self.say(f"{jobs([job.id for job in others], 'had', 'had')} ended before that: {words}.")
         if left:
             hosts = ", ".join(sorted({str(self.state.open[attempt].host) for attempt in left}))
             self.say(
@@ -198,11 +215,11 @@ class Session:
         def at_rest(state: State) -> bool:
             return not any(_going(job) for job in state.listed() if selection.admits(job, state))
 
-        waiting = sum(phase(job) is Phase.WAITING for job in self.state.listed())
+        chosen = (job for job in self.state.listed() if selection.admits(job, self.state))
+        waiting = sum(phase(job) is Phase.WAITING for job in chosen)
         if waiting and not self.presence.others():
-            self.say(
-                f"{counted(waiting, 'job waits', 'jobs wait')} and no burnish run is going; this waits until one has done all."
-            )
+            waits = counted(waiting, "job waits", "jobs wait")
+            self.say(f"{waits} and no burnish run is going; this ends once one was started and is done.")
         return self.coordinator(Plan((), selection=selection, until=at_rest))
 
     def _wish(self, verb: Callable[[State], Wish]) -> Wish:
@@ -332,7 +349,9 @@ def exit_code(session: Session, outcome: Outcome) -> int:
 
 
 def _to_release(ids: Sequence[JobId]) -> str:
-    return f"To let go on: burnish release --job_id {name_ids(ids).replace(' ', '')}"
+    return (
+        f"To let {'it' if len(ids) == 1 else 'them'} go on: burnish release --job_id {name_ids(ids).replace(' ', '')}"
+    )
 
 
 def named(ids: Sequence[JobId]) -> str:
@@ -340,9 +359,9 @@ def named(ids: Sequence[JobId]) -> str:
     return f"{counted(len(ids), 'COMPLETE job')} ({name_ids(ids)})"
 
 
-def jobs(ids: Sequence[JobId]) -> str:
-    """`Job 3 is`, `Jobs 3, 5-8 are`."""
-    return f"Job {name_ids(ids)} is" if len(ids) == 1 else f"Jobs {name_ids(ids)} are"
+def jobs(ids: Sequence[JobId], one: str = "is", many: str = "are") -> str:
+    """`Job 3 is`, `Jobs 3, 5-8 are`; or another verb."""
+    return f"Job {name_ids(ids)} {one}" if len(ids) == 1 else f"Jobs {name_ids(ids)} {many}"
 
 
 def look(paths: Paths, say: Say) -> Session:

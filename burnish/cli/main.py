@@ -15,7 +15,7 @@ import click
 
 import burnish
 from burnish.cli import create, hosts, later, look, options, run, steer
-from burnish.errors import BurnishError, InternalError, printable
+from burnish.errors import BurnishError, InternalError, Interrupted, printable
 
 
 class Commands(click.Group):
@@ -87,6 +87,9 @@ def outcome(arguments: list[str]) -> int:
         return result if isinstance(result, int) else 0
     except InternalError as error:
         return _broke(error, str(error))
+    except Interrupted as interrupted:
+        say(str(interrupted))
+        return interrupted.exit_code
     except BurnishError as error:
         say(f"error: {error}")
         if error.hint:

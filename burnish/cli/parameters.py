@@ -80,7 +80,7 @@ class State(click.ParamType[Any]):
             return value
         word = value.upper().replace("-", "_")
         if word not in Word.__members__:
-            refuse(param, ctx, value, f"one of {', '.join(Word.__members__)}")
+            refuse(param, ctx, value, f"one of {', '.join(Word.__members__)} (for several, give it several times)")
         return Word(word)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

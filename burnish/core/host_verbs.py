@@ -50,8 +50,8 @@ def undrain(state: State, host: str, by: str) -> HostWish:
     """Jobs may go to `host` again."""
     if HostName(host) in state.drained:
         return HostWish([events.HostUndrained(host, by)], [f"{host} takes jobs again."])
-    drained = ", ".join(state.drained) or "none"
-    return HostWish([], [f"{printable(host)} is not drained; these are: {drained}. Nothing was changed."])
+    drained = f"these are: {', '.join(state.drained)}" if state.drained else "no host is"
+    return HostWish([], [f"{printable(host)} is not drained; {drained}. Nothing was changed."])
 
 
 def consequences(state: State, host: str) -> str:

@@ -15,6 +15,8 @@ JobId = NewType("JobId", int)
 HostName = NewType("HostName", str)
 CoordinatorId = NewType("CoordinatorId", str)
 
+CANCELLED = "CANCELLED"  # the reason of a job that a person stopped, or kept from starting
+
 
 class Word(str, Enum):
     """The words a person reads in the STATE column."""

@@ -42,7 +42,7 @@ from burnish.core.events import (
     ResetRequested,
 )
 from burnish.core.ids import name_ids
-from burnish.core.jobs import Job, JobId, Word
+from burnish.core.jobs import CANCELLED, Job, JobId, Word
 from burnish.core.notices import Notices
 from burnish.core.table import CANCEL, Row, Table
 from burnish.core.typed_over import TYPED_OVER, Answer, kept, left_alone, state_of
@@ -106,7 +106,7 @@ def adopt(theirs: Table) -> Merged:
         elif row.word == Word.RUNNING:
             marks.append(JobMarked(job, str(Word.HOLD), "was running under another table"))
         elif row.word in (Word.HOLD, CANCEL):
-            marks.append(HoldRequested(job, "CANCELLED" if row.word == CANCEL else ""))
+            marks.append(HoldRequested(job, CANCELLED if row.word == CANCEL else ""))
     running = [mark.job for mark in marks if isinstance(mark, JobMarked) and mark.word == Word.HOLD]
     if running:
         which = name_ids(running).replace(" ", "")
@@ -235,7 +235,7 @@ class _Merge:
             self.notices.add("back", row.line, f"job {job_id} is back; it is {state_of(known)}.", job_id)
             return
         if row.word in (Word.HOLD, CANCEL):
-            self.facts.append(HoldRequested(job_id, "CANCELLED" if row.word == CANCEL else ""))
+            self.facts.append(HoldRequested(job_id, CANCELLED if row.word == CANCEL else ""))
         elif row.word in (Word.COMPLETE, Word.ERROR):
             self.facts.append(JobMarked(job_id, row.word, "by hand"))
             what = f"the new job {job_id} says {row.word} and never ran. Kept, by hand. To run it: write RESET."
@@ -288,7 +288,7 @@ class _Merge:
         elif answer is Answer.MARK:
             self.facts.append(JobMarked(job.id, typed, "by hand"))
         elif answer is Answer.STOP and attempt is None:
-            self.facts.append(HoldRequested(job.id, "CANCELLED"))
+            self.facts.append(HoldRequested(job.id, CANCELLED))
         elif answer is Answer.STOP and attempt is not None:
             if attempt.cancelled_by is None:
                 self.facts.append(CancelRequested(attempt.id, BY_TABLE, GRACE))

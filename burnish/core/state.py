@@ -20,7 +20,7 @@ from typing import Any
 
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Verdict, Word
+from burnish.core.jobs import CANCELLED, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Verdict, Word
 from burnish.errors import InternalError
 
 MAX_LOST = 2  # a job whose attempts die without a verdict is started again at most this often
@@ -299,7 +299,7 @@ class State:
         if fact.refused:
             self._close(job, attempt, Word.ERROR, f"not started: {fact.why}")
         elif attempt.cancelled_by is not None:
-            self._close(job, attempt, Word.HOLD, "CANCELLED")
+            self._close(job, attempt, Word.HOLD, CANCELLED)
         else:
             self._close(
                 job, attempt, Word.HOLD if job.hold_next else Word.NOT_RUNNING, fact.why if fact.trouble else ""
@@ -322,7 +322,7 @@ class State:
         attempt.verdict = Verdict(Word.ERROR, reason, attempt.started_at, fact.at)
         job.lost += 1
         if attempt.cancelled_by is not None:
-            self._close(job, attempt, Word.ERROR, "CANCELLED")
+            self._close(job, attempt, Word.ERROR, CANCELLED)
         elif job.lost > MAX_LOST:
             self._close(job, attempt, Word.ERROR, f"{reason}, {job.lost} times")
         else:
@@ -397,7 +397,7 @@ def job_of(fact: Fact) -> JobId | None:
 def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
     """COMPLETE or ERROR and the reason, from an exit record alone. What a job wrote to stderr is never a verdict."""
     if fact.cancelled:
-        return Word.ERROR, "CANCELLED"
+        return Word.ERROR, CANCELLED
     if fact.time_limit:
         return Word.ERROR, "TIME_LIMIT"
     if fact.not_started:

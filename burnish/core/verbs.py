@@ -13,7 +13,7 @@ from types import MappingProxyType
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.ids import name_ids
-from burnish.core.jobs import AttemptId, Job, JobId, Word
+from burnish.core.jobs import CANCELLED, AttemptId, Job, JobId, Word
 from burnish.core.state import Phase, State, phase
 from burnish.errors import Problem, UsageError
 
@@ -112,7 +112,7 @@ def cancel(state: State, jobs: Sequence[Job], by: str, grace: float) -> Wish:
             if attempt.cancelled_by is None:
                 wish.facts.append(events.CancelRequested(attempt.id, by, grace))
         elif phase(job) is Phase.WAITING:
-            wish.facts.append(events.HoldRequested(job.id, "CANCELLED"))
+            wish.facts.append(events.HoldRequested(job.id, CANCELLED))
             wish.done.append(job.id)
         else:
             wish.ignored.append(f"Job {job.id} is {job.word}; there is nothing to cancel.")

@@ -97,7 +97,7 @@ class Voice:
             self._say(f"Stopped by {signal.Signals(stopped_by).name}. {' '.join(left) or 'No job is running.'}")
         elif not self._quiet:
             took = durations.short(self._clock() - self._began)
-            self._say(f"{progress(jobs)}, in {took}" if jobs else "Nothing to run: no job is NOT_RUNNING")
+            self._say(f"{progress(jobs)}, in {took}" if jobs else self._nothing())
         if stopped_by is None:
             for sentence in left:
                 self._say(sentence)
@@ -105,6 +105,11 @@ class Voice:
             self._say(f"{counted(skipped, 'row was', 'rows were')} skipped; burnish status says which, and why")
         for why, ids in _by_reason(stuck):
             self._say(f"{'Job' if len(ids) == 1 else 'Jobs'} {name_ids(ids)} could not be started: {why}.")
+
+    def _nothing(self) -> str:
+        """Why the run had nothing to do."""
+        waiting = any(job.word is Word.NOT_RUNNING for job in self._state.listed())
+        return f"Nothing to run: no job {'that was chosen ' if waiting else ''}is NOT_RUNNING"
 
 
 def _told_of_host(fact: events.HostDrained | events.HostUndrained | events.HostForgotten) -> str:
@@ -152,10 +157,11 @@ def _what_runs_on(jobs: Sequence[Job], me: CoordinatorId, others: Collection[Coo
         elif run in others:
             yield f"{on}, and another burnish run looks after {them} ({name_run(run)}). To wait for {them}: burnish wait"
         else:
-            hosts = ", ".join(sorted({attempt.host for attempt in attempts}))
+            hosts = " and ".join(sorted({attempt.host for attempt in attempts}))
+            were = f"Job {ids} was" if len(attempts) == 1 else f"Jobs {ids} were"
             yield (
-                f"{on} as far as is known: the run that looked after {them} is gone ({name_run(run)}), and {hosts} could not "
-                f"be asked. The next burnish run takes {them} back."
+                f"{were} left running by a run that is gone ({name_run(run)}), and {hosts} has not said what became of {them}. "
+                f"burnish run takes {them} back."
             )
     if unheard:
         ids = f"Job {name_ids(unheard)}" if len(unheard) == 1 else f"Jobs {name_ids(unheard)}"

@@ -100,3 +100,42 @@ def test_who_looks_after_running_jobs_is_said_by_all_who_are_asked(tmp_path: Pat
     finally:
         sweep.burnish("cancel", "--all", check=False)
         sweep.stop()
+
+
+def test_a_cancel_that_is_interrupted_is_carried_out_all_the_same(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 1, "100")
+    try:
+        job = tmp_path / "job.py"
+        job.write_text(
+            job.read_text().replace("import fcntl", "import signal; signal.signal(15, signal.SIG_IGN)\nimport fcntl")
+        )
+        run = sweep.start()
+        wait_for(lambda: started(sweep) == 1 and sweep.log(sweep.status()[0]), sweep.status)
+        run.kill()
+        run.wait()
+        cancel = sweep.start_command("cancel", "--job_id", "0", "--grace", "8")
+        wait_for(lambda: sweep.status()[0]["reason"] == "cancelling" or cancel.poll() is not None, sweep.status)
+        cancel.send_signal(signal.SIGINT)
+        assert cancel.wait(30) == 130
+        said = sweep.said(cancel)
+        assert said == (
+            "Interrupted. Job 0 is to be cancelled all the same: the next burnish run or burnish cancel sees to it.\n"
+        )
+        assert "Job 0 is stopped after" in sweep.burnish("cancel", "--all").stderr
+        assert sweep.status()[0]["reason"] == "CANCELLED"
+    finally:
+        sweep.stop()
+
+
+def test_a_job_that_ended_by_itself_is_not_said_to_be_stopped(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 1, "3")
+    try:
+        run = sweep.start()
+        wait_for(lambda: started(sweep) == 1 and sweep.status()[0]["state"] == "RUNNING", sweep.status)
+        run.kill()
+        run.wait()
+        wait_for(lambda: sweep.ledger(0)[-1:] == ["1 end"] and list(tmp_path.rglob("final.json")))
+        said = sweep.burnish("cancel", "--all").stderr
+        assert "stopped" not in said and "Job 0 had ended before that: COMPLETE (exit 0)." in said
+    finally:
+        sweep.stop()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,7 +33,10 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("stauts", 'There is no command "stauts". Did you mean "status"?'),
         ("status --nope", "No such option"),
-        ("status --state done", '--state "done": expected one of NOT_RUNNING, HOLD, RUNNING, COMPLETE, ERROR. Nothing'),
+        (
+            "status --state done",
+            '--state "done": expected one of NOT_RUNNING, HOLD, RUNNING, COMPLETE, ERROR (for several,',
+        ),
         ("status --job_id 7", "burnish.db has no job 7.\nhint"),
         ("view 7", "burnish.db has no job 7.\nhint"),
         ("explain 7", "burnish.db has no job 7.\nhint"),
@@ -95,6 +101,7 @@ def test_what_is_typed_wrong_is_said_and_nothing_is_done(
         ("create --csv one.csv --db_file one.db", "1 job in one.db."),
         ("clean --yes", "Removed 0 log files."),
         ("status", "2 jobs: 1 NOT_RUNNING, 1 HOLD"),
+        ("hold --job_id 0", "Job 0 is on HOLD. To let it go on: burnish release --job_id 0"),
     ],
 )
 def test_one_is_no_plural(table: Path, capsys: pytest.CaptureFixture[str], typed: str, said: str) -> None:
@@ -130,6 +137,21 @@ def test_a_state_may_be_typed_in_any_case(table: Path, capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     assert "1e-3" in shown
     assert "1e-4" not in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("hold --job_id 1", "No job was held.\nJob 1 is on HOLD already.\n"),
+        ("release --job_id 0", "No job was released: none is on HOLD.\nJob 0 is NOT_RUNNING, not HOLD.\n"),
+        ("reset --job_id 0", "No job was reset: NOT_RUNNING already.\n"),
+        ("reset --errors", "No job was reset: none is in ERROR.\n"),
+        ("cancel --job_id 1", "Job 1 is HOLD; there is nothing to cancel.\n"),
+    ],
+)
+def test_what_comes_to_nothing_says_why(table: Path, capsys: pytest.CaptureFixture[str], typed: str, said: str) -> None:
+    assert outcome(typed.split()) == 0
+    assert capsys.readouterr().err == said
 
 
 def test_options_accept_dashes(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +217,23 @@ def test_what_comes_later_is_not_shown(capsys: pytest.CaptureFixture[str]) -> No
     shown = capsys.readouterr().out
     assert "wait" in shown and "--csv" in shown
     assert not [word for word in ("report", "top", "--metric", "--over", "--sort", "--md") if f" {word} " in shown]
+
+
+IMPORT_WHILE_INTERRUPTED = """
+import os, signal, sys
+from burnish.__main__ import main
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "burnish.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_is_still_loading_shows_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT_WHILE_INTERRUPTED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_defect_ends_the_command_with_a_report_and_leaves_the_table_usable(

@@ -58,8 +58,8 @@ def test_jobs_whose_run_is_gone_and_whose_host_is_silent_are_not_called_running(
     state = three_jobs()
     adopt(state, OTHER, 2)
     assert last_words(state)[-1] == (
-        "Job 2 runs on as far as is known: the run that looked after it is gone (pid 4711 on ann-desk), and gpu02 could "
-        "not be asked. The next burnish run takes it back."
+        "Job 2 was left running by a run that is gone (pid 4711 on ann-desk), and gpu02 has not said what became of it. "
+        "burnish run takes it back."
     )
 
 
@@ -92,3 +92,12 @@ def test_rows_that_were_skipped_are_counted_at_the_end() -> None:
         "1 of 1 done, in 0s",
         "1 row was skipped; burnish status says which, and why",
     ]
+
+
+def test_a_run_that_chose_none_of_the_waiting_jobs_does_not_say_that_none_waits() -> None:
+    said: list[str] = []
+    state = opened(("--lr",), [("1",)])
+    Voice(said.append, state).summary([], None, ME, [])
+    state.apply(events.HoldRequested(0))
+    Voice(said.append, state).summary([], None, ME, [])
+    assert said == ["Nothing to run: no job that was chosen is NOT_RUNNING", "Nothing to run: no job is NOT_RUNNING"]
