@@ -21,6 +21,7 @@ import errno
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -326,7 +327,7 @@ class Journal:
         return StoreError(
             f"{self.root / _commit_name(number)} is damaged ({why}). Nothing is written to this table any more.",
             hint=f"put the file back from a backup; or go on with the states that {self.shown} shows, without reasons, logs and "
-            f"attempts so far, and with what is RUNNING as HOLD: mv {self.root} {self.root}.damaged",
+            f"attempts so far, and with what is RUNNING as HOLD: {shlex.join(['mv', str(self.root), f'{self.root}.damaged'])}",
         )
 
     def _refused(self, name: str, error: OSError) -> StoreError:
