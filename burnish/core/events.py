@@ -176,7 +176,7 @@ class AttemptExited:
     `duration` in s, `max_rss` in KiB, `result` the JSON object that the job reported, or None. `cancelled` and `time_limit`:
     its supervisor ended it, asked by a person or by the clock; `oom`: the kernel did, for want of memory. `leftovers` counts
     processes it left behind, which were ended. `not_started`: why its program could not be executed. `error`: why its result
-    could not be read.
+    could not be read. `note`: what the end of its stderr says of why it failed.
     """
 
     attempt: AttemptId
@@ -193,6 +193,7 @@ class AttemptExited:
     result: dict[str, Any] | None = None
     not_started: str = ""
     error: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from burnish.core import events
 from burnish.core.command import Command
 from burnish.core.events import Fact
+from burnish.core.failures import note_of
 from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, AttemptId
 
@@ -96,6 +97,7 @@ def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
         result=result if isinstance(result, dict) else None,
         not_started=_brief(record.get("exec_error") or ""),
         error=_brief(record.get("result_error") or ""),
+        note=note_of(str(record.get("tail") or "")),
     )
 
 

@@ -404,10 +404,10 @@ def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
         return Word.ERROR, f"not started: {fact.not_started}"
     if fact.oom:
         return Word.ERROR, "OOM"
-    if fact.signal is not None:
-        return Word.ERROR, f"signal {fact.signal}"
-    note = f" (BURNISH_RESULT was not taken: {fact.error})" if fact.error else ""
-    return (Word.COMPLETE if fact.code == 0 else Word.ERROR), f"exit {fact.code}{note}"
+    how = f"exit {fact.code}" if fact.signal is None else f"signal {fact.signal}"
+    error = f"BURNISH_RESULT was not taken: {fact.error}" if fact.error and fact.signal is None else ""
+    said = "; ".join(part for part in (fact.note, error) if part)
+    return (Word.COMPLETE if fact.code == 0 else Word.ERROR), f"{how} ({said})" if said else how
 
 
 def _require(condition: bool, what: str) -> None:

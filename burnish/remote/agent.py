@@ -66,6 +66,7 @@ DONE = "!"  # ends a notice: its supervisor is done with the attempt
 FREED = "-"  # ends a notice: the attempt has left its slot, and is not recorded yet
 
 GRACE = 10.0  # s between TERM and KILL, unless asked otherwise
+TAIL = 2000  # bytes of a failed job's stderr that go with its exit
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
 LOOK_INTERVAL = 0.25  # s between looks at attempts whose end the kernel does not announce
 LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot locks
@@ -1338,6 +1339,7 @@ class Supervisor:
                 return  # the folder was removed: there is nobody to tell
             except OSError as error:
                 # A full or broken disk may recover; until then the attempt has not ended for anyone.
+                record["exit"].pop("tail", None)
                 if record["exit"].pop("result", None) is not None:
                     record["exit"]["result_error"] = "not kept: %s" % _clause(error)
                 else:
@@ -1383,7 +1385,23 @@ class Supervisor:
         if killed and count_oom_kills() > self._oom_kills:
             verdict["oom"] = True
         verdict.update(read_result(self._place.file("result.json")))
+        if verdict.get("code") != 0:
+            verdict["tail"] = self._tail()
         return verdict
+
+    def _tail(self) -> str:
+        """The end of what the job wrote on stderr: what it said of its failure is told with its exit."""
+        try:
+            descriptor = os.open(_bytes(self._spec.get("err") or self._place.file("err")), os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return ""
+        try:
+            data = os.pread(descriptor, TAIL, max(0, os.fstat(descriptor).st_size - TAIL))
+        except OSError:
+            return ""
+        finally:
+            os.close(descriptor)
+        return data.decode("utf-8", "replace")
 
     def _tell(self, mark: str = "") -> None:
         """Tell the agent that forked us, if it is still there, to look at the folder; or what `mark` stands for."""

@@ -74,6 +74,14 @@ def test_verdict_tells_times_memory_and_sizes(link: AgentClient) -> None:
     assert exit_record["pid"] == job_pid(status) > 0
 
 
+def test_end_of_stderr_goes_with_a_failure_and_only_with_one(link: AgentClient) -> None:
+    long = "printf 'x%.0s' $(seq 5000) >&2; printf 'the end: \\303\\244' >&2; "
+    tail = verdict(link.run(*sh(long + "exit 3")))["tail"]
+    assert len(tail.encode()) == 2000 and tail.endswith("xx" + "the end: ä")
+    assert verdict(link.run(*sh("echo oh >&2; kill -9 $$")))["tail"] == "oh\n"
+    assert "tail" not in verdict(link.run(*sh(long + "exit 0")))
+
+
 def test_program_that_the_kernel_refuses_is_an_exit_with_its_reason(link: AgentClient, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")

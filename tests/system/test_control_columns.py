@@ -104,6 +104,13 @@ def test_failed_job_is_tried_again_as_often_as_its_cell_or_the_option_says(tmp_p
     assert "Earlier, attempt 0.2 on localhost ended as ERROR (exit 1)." in table.burnish("explain", "0").stdout
 
 
+def test_reason_says_what_the_job_said_of_its_failure(tmp_path: Path) -> None:
+    table = Table(tmp_path, "fails,work", "1,0")
+    (tmp_path / "job.sh").write_text("echo 'RuntimeError: CUDA out of memory.' >&2; exit 1")
+    assert table.run().returncode == 1
+    assert table.states == [("ERROR", "exit 1 (OOM, GPU memory)")]
+
+
 @pytest.mark.parametrize(("cell", "option"), [("1s", "1h"), ("", "1")])
 def test_job_over_its_time_limit_is_ended(tmp_path: Path, cell: str, option: str) -> None:
     table = Table(tmp_path, "TIME_LIMIT,fails,work", f"{cell},0,300", "1h,0,0")

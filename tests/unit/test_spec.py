@@ -83,6 +83,8 @@ def test_a_final_record_is_an_exit_or_lost() -> None:
         ({"result": [1]}, {}),
         ({"exec_error": "no interpreter"}, {"not_started": "no interpreter"}),
         ({"result_error": "is no JSON"}, {"error": "is no JSON"}),
+        ({"tail": "…\nMemoryError\n"}, {"note": "OOM, host memory"}),
+        ({"tail": 7}, {}),
         ({"sizes": {"out": 1, "err": 0}, "of a newer agent": 1}, {}),
     ],
 )

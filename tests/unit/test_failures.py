@@ -1,0 +1,42 @@
+"""What the end of a job's stderr says: real last lines of real failures."""
+
+from __future__ import annotations
+
+import pytest
+
+from burnish.core.failures import DISK_FULL, GPU_MEMORY, HOST_MEMORY, note_of
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        (
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of",
+            GPU_MEMORY,
+        ),
+        ("RuntimeError: CUDA error: out of memory", GPU_MEMORY),
+        ("torch.cuda.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 MiB", GPU_MEMORY),
+        (
+            "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes.",
+            GPU_MEMORY,
+        ),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", GPU_MEMORY),
+        ("MemoryError", HOST_MEMORY),
+        ("MemoryError: Unable to allocate 745. GiB for an array with shape (100000000000,)", HOST_MEMORY),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", HOST_MEMORY),
+        ("OSError: [Errno 12] Cannot allocate memory", HOST_MEMORY),
+        ("OSError: [Errno 28] No space left on device: 'model.pt'", DISK_FULL),
+        ("OSError: [Errno 122] Disk quota exceeded", DISK_FULL),
+        ("ModuleNotFoundError: No module named 'torch.nn'", "no module torch.nn"),
+        ("ModuleNotFoundError: No module named '{evil}'", ""),
+        ("ValueError: MemoryError is a class", ""),
+        ("loss 0.1, out of memory of the past", ""),
+        ("", ""),
+    ],
+)
+def test_known_words_are_read_and_others_are_not(line: str, note: str) -> None:
+    assert note_of(f'Traceback (most recent call last):\n  File "train.py", line 1\n{line}\n') == note
+
+
+def test_newest_line_counts() -> None:
+    assert note_of("MemoryError\nretrying\nCUDA out of memory\nbye\n") == GPU_MEMORY
