@@ -6,8 +6,8 @@
 3. What 50 hosts cost: benchmarks/connecting.py.
 
 The contestants take turns, each round begins with the next one, ratios are taken within a round, and medians are reported. Needs
-root, openssh-server, GNU parallel and /dev/net/tun. Usage: `python benchmarks/ssh.py [--rounds N] [--scale X] [--json]`. Writes
-the tables of docs/performance.md between its marks; with --json it prints every run instead and writes nothing.
+root, openssh-server, GNU parallel and /dev/net/tun. Writes the tables of docs/performance.md between its marks. `--help` says how
+to do less, and how to get every run as JSON.
 """
 
 from __future__ import annotations
@@ -76,10 +76,9 @@ def utilisation(records: str, slots: int) -> Run:
     return {"busy": worked / (slots * span), "gap": statistics.median(gaps)}
 
 
-def measured(rounds: int, scale: float) -> list[Run]:
-    """Every run of every contestant."""
+def measured(names: list[str], rounds: int, scale: float) -> list[Run]:
+    """Every run of these contestants."""
     runs: list[Run] = []
-    names = list(CONTESTANTS)
     # Nothing is removed before the end: files are dearer to create on ext4 just after many were deleted.
     with tempfile.TemporaryDirectory(prefix="bench-") as base:
         Path(base).chmod(0o755)
@@ -107,17 +106,17 @@ def median(runs: list[Run], figure: str, who: str, where: str, what: str, to: st
     return statistics.median(value / other[number] if to else value for number, value in own.items())
 
 
-def table(runs: list[Run]) -> list[str]:
-    """The figures of all contestants, a line each."""
+def table(runs: list[Run], names: list[str], limit: str) -> list[str]:
+    """The figures of contestants, a line each, with ratios to `limit`, which is one of them."""
     lines = [
         "| | jobs/s | ÷ limit | 20 ms: jobs/s | ÷ limit | 100 ms jobs: busy | gap, ms | 20 ms: busy | gap, ms |",
         "| --- |" + " ---: |" * 8,
     ]
-    for who in CONTESTANTS:
+    for who in names:
         cells = []
         for where in ("near", "far"):
             cells.append(f"{median(runs, 'rate', who, where, 'short'):.0f}")
-            cells.append(f"{median(runs, 'rate', who, where, 'short', to=LIMIT):.2f}")
+            cells.append(f"{median(runs, 'rate', who, where, 'short', to=limit):.2f}")
         for where in ("near", "far"):
             cells.append(f"{100 * median(runs, 'busy', who, where, 'longer'):.0f} %")
             cells.append(f"{1000 * median(runs, 'gap', who, where, 'longer'):.0f}")
@@ -134,12 +133,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the jobs")
+    parser.add_argument("--who", action="append", help="only those with this in their name; prints, and writes nothing")
     parser.add_argument("--json", action="store_true", help="print every run, write nothing")
     options = parser.parse_args()
     if shutil.which("parallel") is None:
         raise SystemExit("parallel is not on the PATH; nothing was measured.")
     where = page.machine()
-    runs = measured(options.rounds, options.scale)
+    names = [name for name in CONTESTANTS if not options.who or any(part in name for part in options.who)]
+    runs = measured(names, options.rounds, options.scale)
+    if options.who:
+        print("\n".join(table(runs, names, names[0])))
+        return
     crowd = connecting.measured()
     if options.json:
         print(json.dumps({"machine": where, "runs": runs, "connecting": crowd}, indent=1))
@@ -150,7 +154,7 @@ def main() -> None:
         *("", where, ""),
         f"`{command}`: 4 hosts × 4 slots, output and exit code of each job brought home, "
         f"connecting included; median of {options.rounds} rounds, contestants in turn.",
-        *("", *table(runs), ""),
+        *("", *table(runs, names, LIMIT), ""),
         *(*connecting.table(crowd), ""),
     ]
     page.write("measured over ssh", lines)
