@@ -135,6 +135,8 @@ class Coordinator:
                 self.turn(TURN)
             if self.outcome.stopped_by is None and not self._starts_nothing():
                 self.outcome.stuck = self._placing.stuck()
+            self._journal.catch_up()  # the last words of a run are about what is known now
+            self._projection.mark(self._journal.state.take_touched())
             for notice in self._projection.finish():
                 self._say(notice)
             self._journal.checkpoint()

@@ -32,6 +32,10 @@ SHARE = 0.05  # of the run's time at most goes into writing the table
 AGAIN = 10.0  # s after a refusal of the disk
 PAUSE = 0.05  # s between two tries of the last writing
 MAX_NOTICES = 20
+BURIED = (
+    "somebody saved it in the very moment in which burnish wrote it, and this file system kept only burnish's text. "
+    "If your last edit is not there, make it again."
+)
 
 
 class Projection:
@@ -220,11 +224,12 @@ class Projection:
         began = time.monotonic()
         state = self._journal.state
         following = render(self._table, state.jobs, state.columns, self._ids, self._dirty, self._paths.shown)
-        if (self._seen is None or following.sha256 != self._seen.sha256) and not self._put(following):
+        differs = self._seen is None or following.sha256 != self._seen.sha256
+        if differs and not self._put(following):
             return False
-        self._dirty = set()
         self._due = time.monotonic() + max(SHORTEST, (time.monotonic() - began) / SHARE)
-        return True
+        self._dirty = None if differs and self._overtaken(following) else set()
+        return self._dirty is not None
 
     def _put(self, following: Table) -> bool:
         from filelock import FileLock, Timeout
@@ -253,7 +258,14 @@ class Projection:
         if seen is None:
             return False
         self._seen, self._table, self._ids, self._trouble = seen, following, {}, None
+        if self._file.buried:
+            self._refusal.append(f"{self._paths.shown}: {BURIED}")
         return True
+
+    def _overtaken(self, text: Table) -> bool:
+        """True if another text was named after this one, and may have been put in place before it: locks lie, NFS may be slow."""
+        self._journal.catch_up()
+        return next(reversed(self._journal.state.rendered)) != text.sha256
 
     # -- what is said ----------------------------------------------------------------------------------------------
 

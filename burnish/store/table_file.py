@@ -7,7 +7,8 @@ file that is finished, and it parses. A file that is gone is an editor saving, f
 *Replacing.* The new text is written and synced under a name of burnish's own, then takes the table's name while what was merged
 is checked to be what still stands there. The displaced inode is not forgotten: an editor that had opened it may write into it
 after the swap. It is watched for a while (`store.displaced`), and a save found there is merged like any other. Where the kernel
-can (`store.exchange`), the swap itself hands back whatever stood there at that instant.
+can (`store.exchange`), the swap itself hands back whatever stood there at that instant. Elsewhere (NFS) a file that an editor
+renames there in the last millisecond before ours is lost, and noticed if the clock of the file system tells the two apart.
 
 On NFS attributes are stale and open is not: every look opens the file anew. When to look, and what to do about what is seen, is
 the caller's; time comes in as `now`, seconds of a monotonic clock.
@@ -49,6 +50,7 @@ class TableFile:
         self.own = str(own)
         self.shown = shown
         self.seen: Seen | None = None
+        self.buried = False  # a save that stood there for a moment was lost in the last `replace`
         self.bad: InputError | None = None  # why the version that stands there now cannot be used
         self._clock = clock
         self._known: Identity | None = None  # the version that `seen` or `bad` speaks of
@@ -242,6 +244,14 @@ class TableFile:
         self.seen, self.bad, self._pending = Seen(table, self._known), None, None
         return self.seen
 
+    def _identity(self) -> Identity:
+        """Of what stands there now."""
+        fd = self._open()
+        try:
+            return Identity.of(os.fstat(fd))
+        finally:
+            os.close(fd)
+
     def _still_stands(self, expected: Seen) -> bool:
         fd = self._open()
         try:
@@ -286,11 +296,18 @@ class TableFile:
             if self._exchanges:
                 return new
         old = os.path.join(os.path.dirname(new), f"{PREFIX}{secrets.token_hex(8)}")
+        # On NFS the link waits until other machines have given back what they hold of the file, a tenth of a second or many, and
+        # meanwhile somebody may have put another one in its place. From here to the rename there is no such wait.
         os.link(self.path, old)
-        if Identity.of(os.stat(old)) != expected.identity:
+        if Identity.of(os.stat(old)) != expected.identity or self._identity() != expected.identity:
             remove(old)
             return None
-        os.rename(new, self.path)
+        fd = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.rename(new, self.path)
+            self.buried = _lost_its_name_before(os.stat(old), os.fstat(fd))
+        finally:
+            os.close(fd)
         return old
 
     # -- what was displaced ------------------------------------------------------------------------------------------
@@ -312,6 +329,14 @@ class TableFile:
         read; it is kept beside burnish's other files and named.
         """
         return self._displaced.next_save(now, known)
+
+
+def _lost_its_name_before(old: os.stat_result, new: os.stat_result) -> bool:
+    """True if somebody else's file had taken the name of `old` before `new` took it, and so is gone.
+
+    A rename changes the ctime of both inodes, the moved and the displaced, in one step.
+    """
+    return old.st_nlink == 1 and old.st_ctime_ns < new.st_ctime_ns
 
 
 def _make_like(fd: int, like: os.stat_result) -> None:

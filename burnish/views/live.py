@@ -146,7 +146,7 @@ def _what_runs_on(jobs: Sequence[Job], me: CoordinatorId, others: Collection[Coo
     for job in jobs:
         if (attempt := job.open_attempt) is not None and attempt.started_at is not None:
             by_run.setdefault(attempt.by, []).append(attempt)
-        elif attempt is not None:
+        elif attempt is not None and attempt.by not in others:
             unheard.append(job.id)
     for run, attempts in by_run.items():
         ids = name_ids([attempt.id.job for attempt in attempts])

@@ -62,7 +62,7 @@ def displaced(file: TableFile, clock: Clock) -> list[Table]:
 
 @pytest.mark.parametrize(
     ("how", "swap"),
-    # Not the fourth: where the file system cannot exchange, a rename between our link and our rename is not seen (NFS).
+    # Not the fourth: where the file system cannot exchange (NFS), a rename in the last instant before ours buries a save.
     [("truncate", "exchange"), ("rename", "exchange"), ("truncate", "link and rename")],
 )
 def test_no_save_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, swap: str) -> None:

@@ -283,6 +283,50 @@ def test_equal_size_and_time_do_not_hide_an_edit(place: Place, swap: str) -> Non
     assert place.db.read_text() == TEXT.replace("a", "z")
 
 
+def by_rename(place: Place, text: str) -> None:
+    """Save as an editor does that writes another file and renames it."""
+    other = place.db.with_name("saved")
+    other.write_text(text)
+    other.rename(place.db)
+
+
+def test_save_that_came_while_the_link_waited_is_not_replaced(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On NFS the link names the old inode even when it was carried out long after somebody else's file took its place."""
+    monkeypatch.setattr(table_file, "exchange", lambda one, other: False)
+    seen, link = place.seen(), os.link
+
+    def slow(one: str, other: str) -> None:
+        link(one, other)
+        by_rename(place, TEXT.replace("a", "z"))
+
+    monkeypatch.setattr(os, "link", slow)
+    assert place.file.replace(parse(NEXT.encode()), seen) is None
+    assert place.db.read_text() == TEXT.replace("a", "z")
+    assert place.left() == ["burnish.db"]
+
+
+def test_save_that_was_buried_is_noticed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_file, "exchange", lambda one, other: False)
+    rename = os.rename
+
+    def late(one: str, other: str) -> None:
+        if other == str(place.db):
+            by_rename(place, TEXT.replace("a", "z"))
+            buried_at, probe = os.stat(place.db).st_ctime_ns, place.own / "probe"
+            wait_for(
+                lambda: probe.touch() or os.stat(probe).st_ctime_ns > buried_at, "the clock of the file system stands"
+            )
+        rename(one, other)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(os, "rename", late)
+        assert place.file.replace(parse(NEXT.encode()), place.seen()) is not None
+    assert place.file.buried
+    seen = place.file.seen
+    assert seen is not None and place.file.replace(parse(TEXT.encode()), seen) is not None
+    assert not place.file.buried
+
+
 def test_editor_that_truncated_in_the_moment_of_the_swap_is_heard(
     place: Place, swap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,12 @@ def test_jobs_that_another_run_looks_after_are_named_with_it() -> None:
     ]
 
 
+def test_jobs_that_a_living_run_is_just_starting_are_its_own_affair() -> None:
+    state = opened(("--lr",), [("1",), ("2",)])
+    adopt(state, OTHER, claim(state, 0).job)
+    assert last_words(state, others=(OTHER,)) == ["0 of 2 done, in 0s"]
+
+
 def test_jobs_whose_run_is_gone_and_whose_host_is_silent_are_not_called_running() -> None:
     state = three_jobs()
     adopt(state, OTHER, 2)
