@@ -53,7 +53,7 @@ class Projection:
         self._due = 0.0
         self._said: set[str] = set()
         self._trouble: str | None = None
-        self._refusal: list[str] = []
+        self._untold: list[str] = []  # what came up while the table was written
         self._recovered = False
 
     # -- what the coordinator asks -----------------------------------------------------------------------------------
@@ -106,8 +106,7 @@ class Projection:
             raise
         except StoreError as error:
             said.append(str(error))
-        refusal, self._refusal = self._refusal, []
-        return self._once(refusal + said)
+        return self._once(self._take_untold() + said)
 
     def _recover(self) -> None:
         if not self._recovered:
@@ -198,7 +197,7 @@ class Projection:
         except TableClosed:
             raise
         except StoreError as error:
-            self._refusal.append(str(error))
+            self._untold.append(str(error))
             self._due = time.monotonic() + AGAIN
 
     def finish(self, within: float = 2 * AWAY) -> list[str]:
@@ -211,7 +210,7 @@ class Projection:
         while not self.render() and time.monotonic() < end:
             time.sleep(PAUSE)
             said += self.look()
-        return said
+        return said + self._once(self._take_untold())
 
     def render(self) -> bool:
         """Write the table if it does not say what the journal says. False if somebody was in the way: look, and try again.
@@ -258,8 +257,8 @@ class Projection:
         if seen is None:
             return False
         self._seen, self._table, self._ids, self._trouble = seen, following, {}, None
-        if self._file.buried:
-            self._refusal.append(f"{self._paths.shown}: {BURIED}")
+        if self._file.buried and list(self._journal.state.rendered)[-2:] == [follows, following.sha256]:
+            self._untold.append(f"{self._paths.shown}: {BURIED}")  # else it was another run's text
         return True
 
     def _overtaken(self, text: Table) -> bool:
@@ -283,6 +282,10 @@ class Projection:
         sentence = f"{self._paths.shown} can be read again."
         self._said.discard(sentence)
         return [sentence]
+
+    def _take_untold(self) -> list[str]:
+        untold, self._untold = self._untold, []
+        return untold
 
     def _once(self, notices: list[str]) -> list[str]:
         fresh = [notice for notice in dict.fromkeys(notices) if notice not in self._said]

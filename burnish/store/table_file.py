@@ -10,8 +10,8 @@ after the swap. It is watched for a while (`store.displaced`), and a save found 
 can (`store.exchange`), the swap itself hands back whatever stood there at that instant. Elsewhere (NFS) a file that an editor
 renames there in the last millisecond before ours is lost, and noticed if the clock of the file system tells the two apart.
 
-On NFS attributes are stale and open is not: every look opens the file anew. When to look, and what to do about what is seen, is
-the caller's; time comes in as `now`, seconds of a monotonic clock.
+On NFS attributes are stale and open is not: every look opens the folder and the file anew. When to look, and what to do about
+what is seen, is the caller's; time comes in as `now`, seconds of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -149,13 +149,22 @@ class TableFile:
         return TableMissing(f"{self.shown}: there is no such file. Nothing was started; running jobs go on.")
 
     def _open(self) -> int:
-        """A descriptor of the table as it is now, never a blocked one. Raises OSError, InputError if it is no file."""
+        """A descriptor of the table as it is now, never a blocked one. Raises OSError, InputError if it is no file.
+
+        Its folder is opened first: an NFS client asks the server about a folder that is opened, and else believes for up to a
+        minute that a name still leads to the inode that it has, if that has another name (`displaced-…`).
+        """
+        folder, name = os.path.split(self.path)
         for attempt in range(4):
             try:
-                # A pipe is refused by its kind, before the open that a writer at its other end would notice.
-                if (refusal := refusals.no_file(self.shown, os.stat(self.path).st_mode)) is not None:
-                    raise refusal
-                return os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+                parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    # A pipe is refused by its kind, before the open that a writer at its other end would notice.
+                    if (refusal := refusals.no_file(self.shown, os.stat(name, dir_fd=parent).st_mode)) is not None:
+                        raise refusal
+                    return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=parent)
+                finally:
+                    os.close(parent)
             except OSError as error:
                 if error.errno != errno.ESTALE or attempt == 3:
                     raise

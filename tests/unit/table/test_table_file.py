@@ -290,6 +290,22 @@ def by_rename(place: Place, text: str) -> None:
     other.rename(place.db)
 
 
+def test_every_look_opens_the_folder_before_the_file(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An NFS client that is not asked for the folder finds the displaced inode under the table's name for a minute."""
+    seen, opened, real = place.seen(), list[str](), os.open
+
+    def record(path: str, *flags: int, **where: int) -> int:
+        opened.append(str(path))
+        return real(path, *flags, **where)
+
+    monkeypatch.setattr(os, "open", record)
+    for look in (place.file.changed, place.look, lambda: place.file.replace(parse(NEXT.encode()), seen)):
+        opened.clear()
+        look()
+        assert str(place.db) not in opened
+        assert opened[:2] == [str(place.db.parent), place.db.name]
+
+
 def test_save_that_came_while_the_link_waited_is_not_replaced(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """On NFS the link names the old inode even when it was carried out long after somebody else's file took its place."""
     monkeypatch.setattr(table_file, "exchange", lambda one, other: False)
