@@ -149,8 +149,9 @@ def frame(action: actions.Action, specs: Mapping[str, dict[str, Any]]) -> dict[s
             return {"type": "start", "attempt": name, "spec": specs[name], **claim, **behind}
         case actions.VoidAttempt(_, name, incarnation, state_id, why):
             return {"type": "void", "attempt": name, "why": why, "incarnation": incarnation, "state_id": state_id}
-        case actions.CancelAttempt(_, name, grace, by):
-            return {"type": "cancel", "attempt": name, "grace": grace, "by": by}
+        case actions.CancelAttempt(_, name, incarnation, state_id, grace, by):
+            claim = {"incarnation": incarnation, "state_id": state_id}
+            return {"type": "cancel", "attempt": name, "grace": grace, "by": by, **claim}
         case actions.AskStatus(_, name):
             return {"type": "status", "attempt": name}
         case actions.AckAttempt(_, name):

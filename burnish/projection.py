@@ -50,6 +50,7 @@ class Projection:
         self._table: Table | None = None  # what the next text is made from, and the ids of its rows that have none
         self._ids: Mapping[int, JobId] = {}
         self._dirty: set[JobId] | None = None  # None: any job may differ from the text in place
+        self._unmerged: Table | None = None  # a save from a displaced inode
         self._due = 0.0
         self._said: set[str] = set()
         self._trouble: str | None = None
@@ -123,18 +124,21 @@ class Projection:
         except (InputError, StoreError) as error:
             return self._begin_trouble(str(error))
         said = self._end_trouble()
+        seen = seen or self._file.seen  # one that could not be taken in is taken in now
         if seen is not None and seen is not self._seen:
             said += self._take_in(seen)
         return said
 
     def _take_in(self, seen: Seen) -> list[str]:
+        """Only what is taken in whole counts as seen: nothing is put in the place of a save that the disk kept from us."""
         self._journal.catch_up()  # whoever put it there has named it first
-        self._seen, self._dirty = seen, None
         newest = self._newest()
         if seen.sha256 == newest:
+            self._seen, self._dirty = seen, None
             self._table, self._ids = seen.table, _job_ids(self._journal.state, newest)
             return _problems(seen.table)
         merged, base = self._merge(seen.table)
+        self._seen, self._dirty = seen, None
         if merged.refused:
             self._table, self._ids = base.table, base.ids
         else:
@@ -143,16 +147,17 @@ class Projection:
 
     def _look_at_displaced(self) -> list[str]:
         """A save that went into an inode which burnish had just replaced."""
-        if not self._file.watching:
-            return []
-        try:
-            table = self._file.displaced(time.monotonic(), self._journal.state.rendered)
-        except InputError as error:
-            return [f"{error}\n{error.hint}"]
-        if table is None:
+        if self._unmerged is None and self._file.watching:
+            try:
+                self._unmerged = self._file.displaced(time.monotonic(), self._journal.state.rendered)
+            except InputError as error:
+                return [f"{error}\n{error.hint}"]
+        if self._unmerged is None:
             return []
         self._dirty = None
-        return self._merge(table)[0].notices
+        merged, _ = self._merge(self._unmerged)
+        self._unmerged = None
+        return merged.notices
 
     def _merge(self, theirs: Table) -> tuple[Merged, Base]:
         """Commit what a save calls for, once, whoever else sees it too. Gives the base it was merged against as well."""

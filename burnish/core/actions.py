@@ -48,10 +48,12 @@ class VoidAttempt:
 
 @dataclass(frozen=True, slots=True)
 class CancelAttempt:
-    """TERM, `grace` seconds, KILL."""
+    """TERM, `grace` seconds, KILL. With what the claim knew of the host, as for a void."""
 
     host: HostName
     name: str
+    incarnation: str
+    state_id: str
     grace: float
     by: str
 
@@ -103,7 +105,8 @@ def resume(attempt: Attempt, *, holds_spec: bool) -> list[Action]:
     is voided by whoever hears so.
     """
     if attempt.cancelled_by is not None:
-        return [CancelAttempt(attempt.host, attempt.name, attempt.grace, attempt.cancelled_by)]
+        claim = attempt.incarnation, attempt.state_id
+        return [CancelAttempt(attempt.host, attempt.name, *claim, attempt.grace, attempt.cancelled_by)]
     if attempt.started_at is None and holds_spec:
         return [start(attempt)]
     return [AskStatus(attempt.host, attempt.name)]

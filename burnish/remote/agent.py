@@ -1581,7 +1581,10 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
             for process in family:
                 send_signal(process, signal.SIGKILL)
     lose(place, "killed with its supervisor")
-    os.write(notices, place.attempt.encode("ascii") + b"\n")
+    try:
+        os.write(notices, place.attempt.encode("ascii") + b"\n")
+    except OSError:
+        pass  # the agent is gone: whoever asks next reads the folder
 
 
 # -- the agent -----------------------------------------------------------------------------------------------------
@@ -2060,7 +2063,11 @@ class Agent:
 
     def _on_void(self, request: Header) -> None:
         place = self._place(request)
-        moved = self._moved(request)
+        self._rule_out(place, self._moved(request), str(request.get("why") or "voided"))
+        self._answer(place)
+
+    def _rule_out(self, place: Place, moved: str, why: str) -> None:
+        """See to it that the command never runs from now on. `moved`: what happened to this host since its claim."""
         if moved and not os.path.lexists(place.file("start.json")):
             # It may have run before that, and its records be gone: "never ran" is not known.
             if kin(place):
@@ -2068,8 +2075,7 @@ class Agent:
             self._make_folder(place)
             lose(place, moved)
         self._make_folder(place)
-        void(place, str(request.get("why") or "voided"))
-        self._answer(place)
+        void(place, why)
 
     def _on_cancel(self, request: Header) -> None:
         place = self._place(request)
@@ -2078,7 +2084,7 @@ class Agent:
             self._make_folder(place)  # as if it had not waited
         standing = settle(place, self._incarnation)
         if standing.status in (UNSTARTED, STARTING):
-            void(place, "cancelled by %s before it started" % by)
+            self._rule_out(place, self._moved(request), "cancelled by %s before it started" % by)
             standing = settle(place, self._incarnation)
         if standing.status == RUNNING:
             self._ask_end(place, standing, {"by": by, "grace": grace, "at": time.time()})

@@ -7,14 +7,17 @@ that fired in less than 1 % of the seeds are named; with a thousand seeds or mor
 from __future__ import annotations
 
 import argparse
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections import Counter
 
 ENOUGH = 1000  # seeds, to speak of rates
 RARE = 0.01
+PR_SET_PDEATHSIG = 1
 ENDED = 3  # failures after which no more are looked for
 
 
@@ -46,7 +49,7 @@ def _many(seeds: range, processes: int) -> int:
     began = time.monotonic()
     fired: Counter[str] = Counter()
     failed = steps = 0
-    with multiprocessing.Pool(processes) as pool:
+    with multiprocessing.Pool(processes, _end_with, (os.getpid(),)) as pool:
         for _, failure, kinds, effects in pool.imap_unordered(_report, seeds, chunksize=10):
             fired.update(kinds)
             steps += effects
@@ -64,6 +67,13 @@ def _many(seeds: range, processes: int) -> int:
     if rare:
         print(f"in less than 1 % of the seeds: {', '.join(rare)}")
     return 1 if failed or (rare and len(seeds) >= ENOUGH) else 0
+
+
+def _end_with(parent: int) -> None:
+    """A worker does not outlive who asked for it, however that ended."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _kinds() -> list[str]:

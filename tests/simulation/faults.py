@@ -14,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from simulation.machine import Machine, Process
+from simulation.wishes import WISHES
 
 if TYPE_CHECKING:
     from simulation.scenario import Scenario
@@ -135,6 +136,8 @@ def _tear(scenario: Scenario, host: Machine) -> None:
 
 def _lose_power(scenario: Scenario, machine: Machine, seconds: float) -> None:
     machine.lose_power()
+    if machine in scenario.homes:
+        scenario.oracle.forget_edits()  # editors do not sync what they save
     if machine.disk is scenario.disk:
         scenario.oracle.after_power_loss()
     scenario.world.at(scenario.world.now + seconds, lambda: _boot(scenario, machine))
@@ -280,6 +283,7 @@ def _delay(scenario: Scenario, random: Random) -> None:
 
 
 KINDS: dict[str, tuple[float, Strike]] = {
+    **WISHES,
     "coordinator killed": (3, _kill("coordinator killed", "run")),
     "coordinator paused": (1, _pause("coordinator paused", "run")),
     "agent killed": (2, _kill("agent killed", "agent")),
@@ -302,7 +306,8 @@ KINDS: dict[str, tuple[float, Strike]] = {
 }
 
 # Not planned: they happen by chance, where a seed makes them possible.
+# "lying lock" is counted too, but needs two to render in the same moment: too rare to be demanded.
 BY_CHANCE = (
-    "unsynced writes lost", "stale listing", "listing with a hole", "stale lookup", "stale handle", "answer lost", "lying lock",
+    "unsynced writes lost", "stale listing", "listing with a hole", "stale lookup", "stale handle", "answer lost",
     "no locks", "orders late after their sender",
 )  # fmt: skip

@@ -8,6 +8,7 @@ that cannot be simulated in place is the agent's `fork`, since a greenlet does n
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import time as real_time
 import types
 from typing import Any
@@ -19,11 +20,7 @@ from simulation import libraries
 from simulation.os_layer import Os
 from simulation.world import World
 
-MODULES = (
-    "coordinator", "fleet", "hearing", "inspection", "plan", "preparation", "projection", "session", "steering",
-    "store.base_texts", "store.displaced", "store.journal", "store.paths", "store.presence", "store.refusals", "store.table_file",
-    "store.version", "remote.agent", "remote.link", "remote.logs", "remote.transport",
-)  # fmt: skip
+REMOTE = ("remote.agent", "remote.link", "remote.logs", "remote.transport")  # not what knows SSH
 
 _world: World | None = None
 
@@ -61,7 +58,7 @@ def install() -> None:
         "Path": libraries.SimulatedPath,
         "exchange": os.exchange,
     }
-    for name in MODULES:
+    for name in (*_modules("burnish"), *_modules("burnish.store"), *REMOTE):
         module = importlib.import_module(f"burnish.{name}")
         if name == "remote.transport":
             module._upload()  # reads the agent's real source, once
@@ -72,6 +69,13 @@ def install() -> None:
     agent._libc = libraries.Libc(os)
     agent.fork = libraries.fork(os)
     filelock.FileLock = libraries.FileLock  # type: ignore[misc,assignment]
+
+
+def _modules(package: str) -> list[str]:
+    folder = importlib.import_module(package).__path__
+    inside = package.partition(".")[2]
+    names = [found.name for found in pkgutil.iter_modules(folder) if not found.ispkg and found.name != "__main__"]
+    return [f"{inside}.{name}" if inside else name for name in names]
 
 
 def _replace_defaults(module: Any, clock: libraries.Time) -> None:

@@ -4,7 +4,7 @@ I1 a command starts at most once per attempt, and only under an open claim · I2
 I3 a slot has one attempt (these three: `programs.Ledger.begin`) · I4 a verdict is what the kernel said of that very command, when
 all its processes were gone; LOST has a cause · I5 a commit is synced before it has its name, and never changes or goes · I6 a log
 at home is what the command wrote · I7 what a person typed into a cell of theirs stands there in the end · I8 a command gets its
-argv as claimed.
+argv as claimed. Not judged: what people do to the records of a host (its attempts are torn, or forgotten by hand), and slots of GPUs.
 
 The oracle reads the journal on the server's own disk each time a commit gets its name, and applies its facts to a state of its
 own with the real rules. At the end of a run, when faults have stopped, everything has to be told: `at_rest`.
@@ -37,7 +37,10 @@ class Oracle:
         self.state = State()
         self.commits: list[bytes] = []
         self.disturbances: dict[str, int] = {}
-        self.expected: dict[tuple[int, str], str] = {}  # (job, column) -> what a person typed there last
+        self.expected: dict[
+            tuple[int, str], str | None
+        ] = {}  # (job, column) -> what a person typed there; None: perhaps
+        self.added: set[str] = set()  # the work of rows that a person added
         self.wiped: set[str] = set()  # hosts whose records somebody removed
         self.incarnation_of: Callable[[str], str] = lambda host: ""
         self._claimed_at: dict[str, int] = {}
@@ -198,6 +201,11 @@ class Oracle:
         table = self._find("burnish.db")
         self._compare_table("" if table is None else table.data.decode())
 
+    def forget_edits(self) -> None:
+        """What people saved may be gone with the power."""
+        self.expected = dict.fromkeys(self.expected)
+        self.added.clear()
+
     def _compare_table(self, text: str) -> None:
         rows = list(csv.DictReader(text.splitlines()))
         shown = {row["JOB_ID"]: row for row in rows}
@@ -207,7 +215,10 @@ class Oracle:
                 self.world.fail(f"at rest the table says {row} of job {job.id}, the journal {job.word}")
         for (job_id, column), typed in self.expected.items():
             row = shown.get(str(job_id), {})
-            if row.get(column) != typed:
+            if typed is not None and row.get(column) != typed:
                 self.world.fail(
                     f"I7: somebody typed {typed!r} into {column} of job {job_id}; it is {row.get(column)!r}"
                 )
+        for work in self.added:
+            if (count := sum(job.cells[0] == work for job in self.state.listed())) != 1:
+                self.world.fail(f"I7: somebody added a row {work}; there are {count} jobs of it")

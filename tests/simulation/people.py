@@ -27,7 +27,7 @@ class Person:
         self.home: Machine = self.random.choice(scenario.homes)
         self.process: Process | None = None
         self._insists = False
-        self._tries = 0
+        self._done = False
 
     def live(self) -> None:
         """Begin at some time."""
@@ -45,8 +45,8 @@ class Person:
 
     @property
     def busy(self) -> bool:
-        """True while this person runs burnish, or will."""
-        return self._running or not self.scenario.oracle.resting
+        """True while this person runs burnish, or will: until a run has ended that began after all faults."""
+        return self._running or not self._done or not self.scenario.oracle.resting
 
     def _start(self) -> None:
         if self._running:
@@ -54,9 +54,9 @@ class Person:
         if not self.home.up:
             self.world.at(self.world.now + 5.0, self._start)
             return
-        self._tries += 1
         self.process = self.home.start("run", self._run)
-        self.world.spawn(_Watcher(self.process), "watcher", self._watch)
+        last = self._insists
+        self.world.spawn(_Watcher(self.process), "watcher", lambda: self._watch(last))
 
     def _run(self) -> None:
         scenario = self.scenario
@@ -64,13 +64,14 @@ class Person:
         plan = Plan(scenario.inventory, source=TemplateSource(COMMAND))
         session.coordinator(plan).run()
 
-    def _watch(self) -> None:
-        """When the run has ended, start another one, sooner or later."""
+    def _watch(self, last: bool) -> None:
+        """When the run has ended, start another one, sooner or later. `last`: it began after all faults."""
         process = self.process
         assert process is not None
         while not process.dead:
             self.world.wait([process.ended])
-        if self._insists and not self.scenario.oracle.resting:
+        self._done = last
+        if self._insists and self.busy:
             self.world.at(self.world.now + 2.0, self._start)
         elif not self._insists and self.random.random() < 0.8:
             self.world.at(self.world.now + self.random.uniform(0, 20), self._start)

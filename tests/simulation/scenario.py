@@ -25,6 +25,7 @@ from simulation.oracle import Oracle
 from simulation.programs import Ledger, Programs, provide
 from simulation.world import Task, World, shown
 
+SETTLING = 25.0  # s after the last fault, in which editors save what they have loaded
 KEPT = 6000  # lines of what happened
 PATIENCE = 900.0  # s
 FORGETTING = 200.0  # s after which a person gives up a host whose records were removed
@@ -55,6 +56,7 @@ class Scenario:
         self.ledger = Ledger(world)
         world.programs = Programs(world, self.ledger)
         self.said: list[str] = []
+        self.editor: Process | None = None
         self.hosts = [self._machine(f"host{n}", 100 + n) for n in range(self.random.choice((1, 1, 1, 2, 2, 3, 6)))]
         self.homes = [self._machine(f"home{n}", n) for n in range(self.random.choice((1, 1, 2, 2, 3)))]
         self.shared = len(self.homes) > 1 or self.random.random() < 0.3
@@ -128,9 +130,8 @@ class Scenario:
         """A process ended with an exception. A sentence is a fair end for a command; a full disk ends an agent."""
         if isinstance(error, BurnishError) and error.exit_code != 4 and process.kind != "agent":
             self.said.append(f"{process.name}: {error}")
-        elif isinstance(error, OSError) and process.kind == "agent":
-            if not isinstance(error, BrokenPipeError):
-                self.world.fault("agent ended by its disk", str(error))
+        elif isinstance(error, OSError) and process.kind in ("agent", "supervisor"):
+            self.world.note(f"{process.name} is ended by {error}")  # what it leaves behind is held against the promises
         else:
             self.world.fail(f"{task.name}: {shown(error)}")
 
@@ -150,7 +151,7 @@ class Scenario:
                 world.at(fault.at, lambda fault=fault: faults.strike(self, fault))
         for person in self.people:
             person.live()
-        quiet = max([world.now + 5.0, *(fault.at + 10.0 for fault in self.plan)])
+        quiet = max([world.now + 5.0, *(fault.at + SETTLING for fault in self.plan)])
         world.at(quiet, self._calm_down)
         world.run(quiet + PATIENCE, enough=lambda: not world.faulty and self._over())
         if world.failure is None:

