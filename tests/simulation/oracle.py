@@ -4,7 +4,7 @@ I1 a command starts at most once per attempt, and only under an open claim · I2
 I3 a slot has one attempt (these three: `programs.Ledger.begin`) · I4 a verdict is what the kernel said of that very command, when
 all its processes were gone; LOST has a cause · I5 a commit is synced before it has its name, and never changes or goes · I6 a log
 at home is what the command wrote · I7 what a person typed into a cell of theirs stands there in the end · I8 a command gets its
-argv as claimed. Not judged: what people do to the records of a host (its attempts are torn, or forgotten by hand), and slots of GPUs.
+argv as claimed. Not judged: logs of a host whose records or power were taken, and slots of GPUs.
 
 The oracle reads the journal on the server's own disk each time a commit gets its name, and applies its facts to a state of its
 own with the real rules. At the end of a run, when faults have stopped, everything has to be told: `at_rest`.
