@@ -16,6 +16,7 @@ import click
 import burnish
 from burnish.cli import create, hosts, later, look, options, run, steer
 from burnish.errors import BurnishError, InternalError, Interrupted, printable
+from burnish.views.output import silence
 
 
 class Commands(click.Group):
@@ -76,7 +77,12 @@ for _command in (
 
 def main() -> None:
     """Entry point: run a command and exit with the code that docs and errors.py promise."""
-    sys.exit(outcome(sys.argv[1:]))
+    code = outcome(sys.argv[1:])
+    try:
+        sys.stderr.flush()
+    except OSError:
+        silence(sys.stderr)  # or Python would end with a code of its own
+    sys.exit(code)
 
 
 def outcome(arguments: list[str]) -> int:
@@ -112,9 +118,12 @@ def outcome(arguments: list[str]) -> int:
 
 
 def say(text: str) -> None:
-    """Lines to stderr, control characters escaped."""
-    for line in text.split("\n"):
-        print(printable(line, 2000), file=sys.stderr)  # noqa: T201
+    """Lines to stderr, control characters escaped; they are dropped where nobody can be told any more."""
+    try:
+        for line in text.split("\n"):
+            print(printable(line, 2000), file=sys.stderr)  # noqa: T201
+    except OSError:
+        silence(sys.stderr)
 
 
 def _broke(error: Exception, what: str) -> int:

@@ -4,8 +4,8 @@ The link owns no truth. A thread of its own connects, reads frames and turns the
 one writes, so that a host which does not read cannot stop the coordinator. When the connection drops, what was queued for it is
 dropped too: the coordinator hears `HostConnected` after the next connect and gives again all orders that its state calls for.
 
-A connection is dead when nothing was heard for `DEAD` seconds, although a ping was sent each `PING`. Time in which this process
-itself stood still (SIGSTOP, a suspended laptop) does not count.
+A connection is dead when nothing was heard for `DEAD` seconds, although a ping was sent each `PING`; or when its agent did not
+begin to speak in that time. Time in which this process itself stood still (SIGSTOP, a suspended laptop) does not count.
 """
 
 from __future__ import annotations
@@ -81,11 +81,9 @@ class Link:
         if now - self._looked > PAUSE:
             self._heard += now - self._looked
         self._looked = now
-        if self.welcome is None:
-            return
         if now - self._heard > DEAD:
             self._drop_channel()
-        elif now - self._pinged > PING:
+        elif self.welcome is not None and now - self._pinged > PING:
             self._ping()
 
     def _ping(self) -> None:
@@ -126,6 +124,7 @@ class Link:
     def _connect(self) -> bytes:
         """Start an agent at the other end; what it said beyond its first words."""
         channel = self._transport.open()
+        self._heard = self._clock()
         with self._lock:
             self._channel = channel
         if self._closing.is_set():

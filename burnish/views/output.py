@@ -1,21 +1,25 @@
 """Where everything that burnish says leaves it: data to stdout, talk to stderr, as a table, as plain text, or as JSON.
 
 A command hands a `View` to the `Output` it was given and does not know which of the three it is. On a terminal, tables fit its
-width and may be coloured; in a pipe they are whole and plain. Whoever reads may stop reading (`burnish status | head`):
-that is no error, and is told by `Output.closed`.
+width and may be coloured; in a pipe they are whole and plain. Whoever reads may stop reading (`burnish status | head`, a
+terminal that is closed): that is no error, and is told by `Output.closed`. Talk that cannot be written is dropped: no run ends
+because the disk that holds what it says is full.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 from burnish.errors import BurnishError, printable
 from burnish.views import tables
+
+GONE = (errno.EPIPE, errno.EIO)  # the reader, or the terminal
 
 
 class View(Protocol):
@@ -40,7 +44,7 @@ class Output:
     def __init__(self, out: TextIO, err: TextIO) -> None:
         self.closed = False
         self._out = out
-        self._err = err
+        self._err = cast(TextIO, Lossy(err))
         self._above: Callable[[str], None] | None = None
 
     def show(self, view: View) -> None:
@@ -94,9 +98,41 @@ class Output:
         try:
             stream.writelines(_encodable(piece, stream) for piece in pieces)
             stream.flush()
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
             self.closed = True
-            _silence(stream)
+            silence(stream)
+
+
+class Lossy:
+    """A stream that drops what cannot be written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As of a file; never raises OSError."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """As of a file; never raises OSError."""
+        self._try(lambda: self._stream.writelines(lines))
+
+    def flush(self) -> None:
+        """As of a file; never raises OSError."""
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except OSError as error:
+            if error.errno in GONE:
+                silence(self._stream)
 
 
 class TableOutput(Output):
@@ -166,7 +202,7 @@ def _encodable(text: str, stream: TextIO) -> str:
         return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _silence(stream: TextIO) -> None:
+def silence(stream: TextIO) -> None:
     """Point a broken stream at nothing, so that Python does not complain about it once more when it exits."""
     try:
         nothing = os.open(os.devnull, os.O_WRONLY)

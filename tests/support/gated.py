@@ -74,7 +74,7 @@ class Gated:
         done = subprocess.run(
             [sys.executable, "-m", "burnish", *arguments],
             cwd=self.folder,
-            env={**self._environment, **(env or {})},
+            env={**self.environment, **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -85,14 +85,16 @@ class Gated:
         assert "Traceback" not in done.stderr
         return done
 
-    def start(self, *arguments: str, into: str = "said.txt", patient: bool = False) -> subprocess.Popen[str]:
-        """Start a command and leave it running; what it says goes to the file `into`."""
-        program = ("-c", PATIENT) if patient else ("-m", "burnish")
+    def start(
+        self, *arguments: str, into: str = "said.txt", patient: bool = False, program: str = ""
+    ) -> subprocess.Popen[str]:
+        """Start a command and leave it running; what it says goes to the file `into`. `program`: Python that calls burnish."""
+        program = program or (PATIENT if patient else "")
         with (self.folder / into).open("w") as said:
             process = subprocess.Popen(
-                [*self.enter, sys.executable, *program, *arguments],
+                [*self.enter, sys.executable, *(("-c", program) if program else ("-m", "burnish")), *arguments],
                 cwd=self.folder,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
@@ -149,7 +151,7 @@ class Gated:
         shutil.rmtree(self.folder)
 
     @property
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         return {
             **os.environ,
             "HOME": str(self.folder / "home"),

@@ -1,0 +1,141 @@
+"""Connections between a run and its hosts break, stall or die on one side: nothing starts twice, no byte is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.gated import Gated
+from tests.support.hosts import Bench, RemoteHost
+from tests.support.relay import DOWN, UP, Relay, way_to
+from tests.support.sweeps import Sweep
+from tests.support.waiting import wait_for
+
+JOBS = 4
+RESETS = 10
+
+# burnish, but a silence counts after two seconds, and retries come quickly.
+IMPATIENT = """
+from burnish.remote import link, ssh
+link.PING, link.DEAD, link.PAUSE, link.SLOWEST_RETRY = 0.5, 2.0, 1.0, 1.0
+ssh.HANDSHAKE_TIMEOUT = ssh.SESSION_TIMEOUT = 2.0
+from burnish.cli.main import main
+main()
+"""
+
+
+@pytest.fixture
+def host(bench: Bench) -> RemoteHost:
+    return bench.add("gpu1")
+
+
+@pytest.fixture
+def relay(bench: Bench, host: RemoteHost) -> Iterator[Relay]:
+    """The only way to gpu1, which is called `far` at its other end."""
+    made = way_to(bench, host, "far")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def table(bench: Bench, relay: Relay) -> Iterator[Gated]:
+    """A run over `far`, on whose two slots jobs 0 and 1 run."""
+    made = Gated.of(bench, JOBS)
+    made.inventory("far", slots=2)
+    made.start("run", "--hosts", "lab.yaml", "--command", "python3 job.py", program=IMPATIENT)
+    made.wait_running(2)
+    yield made
+    made.stop()
+
+
+def finish(table: Gated) -> None:
+    """Let all jobs end; each has run once, in its first attempt, and its log is whole."""
+    table.open(*range(JOBS))
+    assert table.running[0].wait(60) == 0, table.said()
+    assert [len(table.ran(job)) for job in range(JOBS)] == [1] * JOBS
+    assert {job["attempt"] for job in table.status().values()} == {f"{job}.1" for job in range(JOBS)}
+    for job in range(JOBS):
+        assert table.burnish("view", str(job)).stdout == f"job {job} on gpu1\nthe end of {job}\n"
+
+
+def test_host_from_which_nothing_arrives_keeps_its_jobs(table: Gated, relay: Relay, host: RemoteHost) -> None:
+    for job, directions in enumerate([(UP, DOWN), (UP,), (DOWN,)]):
+        silent = table.said().count("far does not answer")
+        running = table.wait_running(2)
+        relay.hold(*directions)
+        wait_for(lambda silent=silent: table.said().count("far does not answer") > silent, table.said, deadline=30)
+        table.open(job)
+        record = f"attempts/*/{job}.1-*/final.json"
+        wait_for(lambda record=record: list(host.home.rglob(record)), lambda: list(host.home.rglob("attempts/*/*")))
+        assert table.running_jobs() == running, "what cannot be seen is not concluded"
+        assert job == 2 or table.ran(job + 2) == []
+        relay.flow()
+        wait_for(lambda job=job: table.status()[job]["state"] == "COMPLETE", table.said, deadline=30)
+    finish(table)
+
+
+def test_run_that_slept_calls_nobody_dead(table: Gated) -> None:
+    run = table.running[0]
+    run.send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    table.open(0, 2, 3)
+    table.burnish("run", "--hosts", "lab.yaml", "--command", "python3 job.py", "--job_id", "2,3")
+    wait_for(lambda: time.monotonic() > stopped + 4)  # twice as long as a silence may last here
+    run.send_signal(signal.SIGCONT)
+    finish(table)
+    assert "does not answer" not in table.said()
+
+
+def test_killed_session_of_sshd_costs_nothing(table: Gated, host: RemoteHost) -> None:
+    for pid in host.sessions():
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: "far does not answer" in table.said(), table.said)
+    finish(table)
+
+
+def test_jobs_end_while_nobody_listens(table: Gated, relay: Relay) -> None:
+    relay.refuse()
+    wait_for(lambda: "Connection refused" in table.said() or "does not answer" in table.said(), table.said)
+    table.open(0, 1)
+    relay.listen()
+    finish(table)
+
+
+def test_connections_that_break_within_messages_cost_no_byte(bench: Bench, relay: Relay) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="burnish-test-"))
+    sweep = Sweep.of(folder, 30)
+    sweep.python = "python3"
+    for path in (folder, folder / "ledger"):
+        path.chmod(0o777)
+    (folder / "lab.yaml").write_text(
+        f"defaults: {{ssh_config: {bench.config}, gpus: none, slots: 4, workdir: {folder}}}\nhosts: [far]\n"
+    )
+    seed = random.Random(7)
+    budgets = {number: (seed.choice((UP, DOWN)), seed.randint(0, 400_000)) for number in range(1, RESETS + 1)}
+    broken: set[int] = set()
+
+    def spend() -> None:
+        number = relay.connections
+        direction, budget = budgets.get(number, (UP, 1 << 60))
+        began = 45_000 if direction == UP else 5_000  # the agent has been sent by then, or we only try to log in
+        if number not in broken and relay.carried[direction] > began + budget // (10 if direction == UP else 1):
+            broken.add(number)
+            threading.Thread(target=relay.reset).start()
+
+    relay.on_bytes = spend
+    try:
+        assert sweep.finish("--hosts", "lab.yaml") == 1
+        assert sweep.check() == {"1": 30}
+        assert len(broken) >= 3, f"only {len(broken)} of {relay.connections} connections broke"
+    finally:
+        sweep.stop()
+        shutil.rmtree(folder)
