@@ -40,6 +40,7 @@ from burnish.store.journal import Decide, Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
 from burnish.vacancies import Vacancies
+from burnish.watchdog import Watchdog
 
 TURN = 0.25  # s between two looks at the journal, the table and the clock when nothing is heard
 TROUBLE = 10.0  # s without new starts on a host that could start nothing, or until an order it refused is repeated
@@ -113,6 +114,7 @@ class Coordinator:
         self._next_look = 0.0
         self._deadline = time.monotonic() + plan.limit
         self._leave_by = 0.0
+        self._watchdog = Watchdog(paths.shown, say)
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -130,6 +132,7 @@ class Coordinator:
         self._presence.enter()
         try:
             self._paths.make_log_dir()
+            self._watchdog.start()
             self._begin()
             while not self._finished():
                 self.turn(TURN)
@@ -141,6 +144,7 @@ class Coordinator:
                 self._say(notice)
             self._journal.checkpoint()
         finally:
+            self._watchdog.stop()
             self._preparation.close()
             self._fleet.close()
             self._presence.leave()
@@ -148,6 +152,7 @@ class Coordinator:
 
     def turn(self, timeout: float) -> None:
         """One turn: wait up to `timeout` s for a report, then hear, commit, act."""
+        self._watchdog.turned()
         for report in self._heard(timeout):
             self._hear(report)
         if time.monotonic() >= self._next_look:

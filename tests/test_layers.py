@@ -30,6 +30,7 @@ RANKS = {
     "preparation": 5,
     "projection": 5,
     "survey": 5,
+    "watchdog": 5,
     "fetching": 5,
     "adoption": 6,
     "hearing": 6,
