@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from burnish.adoption import Adoption
+from burnish.brakes import Brakes
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
 from burnish.core.hosts import without_name
@@ -104,6 +105,7 @@ class Coordinator:
             paths=paths,
             say=say,
         )
+        self._brakes = Brakes(me, journal.state, plan, self.outcome)
         self._claims: set[AttemptId] = set()  # made by this run, and open
         self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
         self._silent: dict[HostName, tuple[str, float]] = {}
@@ -160,7 +162,7 @@ class Coordinator:
             self._next_look = time.monotonic() + TURN
         self._call_back()
         if not self._stopping:
-            self._placing.place(self._ending())
+            self._placing.place(self._ending(), self._brakes.room)
         if self._commit(self._decide):
             self._act()
         self._projection.render_if_due()
@@ -189,6 +191,7 @@ class Coordinator:
             own = None if self._plan.workers is None else tuple(Slot(host.name, n) for n in range(self._plan.workers))
             self._fleet.add(host, slots=own)
         self._preparation.start()
+        self._commit(self._brakes.resumes)
         self._adopt()
 
     def _finished(self) -> bool:
@@ -209,7 +212,7 @@ class Coordinator:
         return self.outcome.stopped_by is not None
 
     def _starts_nothing(self) -> bool:
-        if self._plan.source is None or self.outcome.no_host:
+        if self._plan.source is None or self.outcome.no_host or self._journal.state.halted:
             return True
         return self._plan.num_jobs is not None and self.outcome.claimed >= self._plan.num_jobs
 
@@ -318,8 +321,8 @@ class Coordinator:
 
         It comes back by its host's word, as everything does: until then it may have started after all.
         """
-        skipped = self._projection.skipped
-        for attempt, why in self._vacancies.unwanted(skipped, self._placing.highest, self._stopping):
+        skipped, stopping = self._projection.skipped, self._stopping or bool(self._journal.state.halted)
+        for attempt, why in self._vacancies.unwanted(skipped, self._placing.highest, stopping):
             if self._specs.pop(attempt.name, None):  # without it, a host that has not heard of it is told to void it
                 self._send(actions.void(attempt, why))
 
@@ -328,12 +331,13 @@ class Coordinator:
     def _decide(self, state: State) -> list[Fact]:
         """All that is news, on the newest state. May be asked again when somebody else committed first."""
         facts = [fact for fact in self._proposals.values() if state.admits(fact)] + self._inspection.drains(state)
+        facts += self._brakes.halts()
         leader = self._vacancies.leaders(self._ending())
         for ready in self._preparation.ready(lambda job_id: state.jobs[job_id].cells):
             job, host = state.jobs[ready.job], ready.slots[0].host
             usable = self._fleet.welcome(host) is not None and self._fleet.takes_jobs(host, state.drained)
             usable = usable and set(ready.slots) <= set(self._fleet.members[host].slots)
-            if usable and phase(job) is Phase.WAITING and not job.removed and not self._stopping:
+            if usable and phase(job) is Phase.WAITING and not job.removed and not self._stopping and not state.halted:
                 facts.append(self._claim(job, ready, leader(ready.slots)))
         return facts
 
@@ -373,6 +377,7 @@ class Coordinator:
         for fact in news:
             self._inspection.learn(fact)
             self._vacancies.learn(fact)
+            self._brakes.learn(fact)
             if isinstance(fact, events.AttemptClaimed) and fact.by == self.me:
                 self._keep_spec(fact)
                 self._claims.add(fact.attempt)

@@ -105,14 +105,19 @@ class Placing:
         named = (job_id for job_id, kind in self._queue.heads() if names(kind, host))
         return max((priority(self._state.jobs[job_id], self._state) for job_id in named), default=None)
 
-    def place(self, ending: set[AttemptId]) -> None:
-        """Keep slots for each next job and ask the runner for its command. The slots of `ending` attempts are free."""
+    def place(self, ending: set[AttemptId], most: int | None) -> None:
+        """Keep slots for each next job and ask the runner for its command, for at most `most` jobs at a time.
+
+        The slots of `ending` attempts are free.
+        """
         if self._plan.source is None or not self._queue or not self._projection.readable:
             return
         free, behind, room = self._vacancies.find(ending, self._preparation)
         left = len(self._queue)
         if self._plan.num_jobs is not None:
             left = self._plan.num_jobs - self._outcome.claimed - len(self._preparation)
+        if most is not None:
+            left = min(left, most - len(self._preparation))
         chosen = list(assign(self._queue, free, left if room is None else min(left, room)))
         chosen += assign(self._queue, behind, left - len(chosen))
         jobs = ((self._state.jobs[job_id], slots) for job_id, slots in chosen)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, JobId
 from burnish.core.placement import Selection
+from burnish.core.share import Share
 from burnish.core.state import State
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class Plan:
     `hosts`: where jobs run, and `roster` the inventory that they are from; with `workers`, only this machine, with so many plain
     workers of this run's own. `most`: how many run at once. `attend`: attempts to look after whoever claimed them. `until`: end
     when this holds, instead of when nothing is left to do. `limit`: end after so many s in any case. `retries` and `time_limit`
-    (s) hold for jobs that do not say themselves.
+    (s) hold for jobs that do not say themselves. `max_fails`: so many failures halt the sweep; `canary`: one job goes before all
+    others, and halts it if it fails.
     """
 
     hosts: tuple[Host, ...]
@@ -38,6 +40,8 @@ class Plan:
     limit: float = float("inf")
     retries: int = 0
     time_limit: float | None = None
+    max_fails: Share | None = None
+    canary: bool = False
 
 
 @dataclass(slots=True)

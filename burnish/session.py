@@ -343,7 +343,7 @@ def exit_code(session: Session, outcome: Outcome) -> int:
         return 1
     if outcome.no_host and Word.NOT_RUNNING in words:
         return 3
-    if outcome.stuck:
+    if outcome.stuck or (session.state.halted and Word.NOT_RUNNING in words):
         return 1
     return 1 if any(job.open_attempt is not None for job in taken) else 0
 

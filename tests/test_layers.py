@@ -39,6 +39,7 @@ RANKS = {
     "vacancies": 7,
     "roster": 6,
     "plan": 7,
+    "brakes": 8,
     "placing": 8,
     "coordinator": 9,
     "session": 10,

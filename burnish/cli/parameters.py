@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from burnish.core import durations, ids
+from burnish.core import durations, ids, share
 from burnish.core.jobs import Word
 from burnish.errors import UsageError, printable
 
@@ -49,6 +49,20 @@ class Duration(click.ParamType[Any]):
         if seconds is None:
             refuse(param, ctx, value, durations.EXPECTED)
         return seconds
+
+
+class Share(click.ParamType[Any]):
+    """`5` or `10%` -> `core.share.Share`."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        found = share.parse(value)
+        if found is None:
+            refuse(param, ctx, value, share.EXPECTED)
+        return found
 
 
 class Whole(click.ParamType[Any]):

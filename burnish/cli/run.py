@@ -10,7 +10,7 @@ import click
 
 from burnish.cli import options
 from burnish.cli.options import Context
-from burnish.cli.parameters import Duration, Whole
+from burnish.cli.parameters import Duration, Share, Whole
 from burnish.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     "--retries", type=Whole(0, 1000), default=0, metavar="N", help="Start a job that failed again, up to N times."
 )
 @click.option("--time_limit", type=Duration(), metavar="T", help="End a job that takes longer: 90, 10m, 2h, 3d.")
+@click.option("--max_fails", type=Share(), metavar="N|N%", help="Start nothing more when so many jobs have failed.")
+@click.option(
+    "--canary",
+    is_flag=True,
+    help="Start one job; the rest when it is COMPLETE or has lived ten minutes, or else nothing.",
+)
 @click.option("-n", "--dry_run", is_flag=True, help="Print what the first jobs would run, and start nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @click.option("-v", "--verbose", is_flag=True, help="Say when each job starts and ends.")
@@ -69,6 +75,8 @@ def run(context: Context, **asked: Any) -> int:
         num_jobs=asked["num_jobs"],
         retries=asked["retries"],
         time_limit=asked["time_limit"],
+        max_fails=asked["max_fails"],
+        canary=asked["canary"],
     )
     if asked["dry_run"]:
         context.out.lines(opened.dry_run(plan))

@@ -238,6 +238,21 @@ class HostUndrained:
 
 
 @dataclass(frozen=True)
+class StartsHalted:
+    """Nothing more is started in any run, for a reason such as `5 jobs of 20 failed`. What runs goes on."""
+
+    why: str
+    by: str
+
+
+@dataclass(frozen=True)
+class StartsResumed:
+    """Somebody started a run after a halt."""
+
+    by: str
+
+
+@dataclass(frozen=True)
 class TableRendered:
     """A text of the table that is about to be put in place (or a save that was merged): `sha256` of its bytes, hex.
 
@@ -271,6 +286,8 @@ Fact = Union[  # noqa: UP007 - evaluated at run time for the registry below
     HostForgotten,
     HostDrained,
     HostUndrained,
+    StartsHalted,
+    StartsResumed,
     TableRendered,
 ]
 

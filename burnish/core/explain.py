@@ -57,6 +57,8 @@ def _waiting(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         yield "No burnish run is going, and nothing starts without one."
     else:
         yield f"{_runs(around.runs)} going; the job comes in its turn, unless the run was narrowed to others."
+    if state.halted:
+        yield f"Nothing is started since {printable(state.halted)}; the next burnish run goes on."
     if blocked := why_blocked(state, job.id):
         yield f"It cannot start now: {blocked}."
     else:

@@ -84,7 +84,8 @@ class State:
     """All jobs of a table and their attempts. Changed by `apply` only; read by everyone.
 
     `columns`: control columns and arguments, in table order. `open`: attempts that run or may come to run. `rendered`: the
-    newest texts of the table, oldest first: sha256 -> (ids of rows that had none, when). `drained`: host -> why.
+    newest texts of the table, oldest first: sha256 -> (ids of rows that had none, when). `drained`: host -> why. `halted`: why
+    nothing is started at all; "" if things are.
     """
 
     def __init__(self) -> None:
@@ -94,6 +95,7 @@ class State:
         self.jobs: dict[JobId, Job] = {}
         self.open: dict[AttemptId, Attempt] = {}
         self.drained: dict[HostName, str] = {}
+        self.halted = ""
         self.rendered: dict[str, tuple[dict[str, int], float]] = {}
         self.next_id = JobId(0)
         self.closed_by: str | None = None
@@ -350,6 +352,12 @@ class State:
     def _host_undrained(self, fact: events.HostUndrained) -> None:
         self.drained.pop(HostName(fact.host), None)
 
+    def _starts_halted(self, fact: events.StartsHalted) -> None:
+        self.halted = fact.why
+
+    def _starts_resumed(self, fact: events.StartsResumed) -> None:
+        self.halted = ""
+
     def _table_rendered(self, fact: events.TableRendered) -> None:
         self.rendered.pop(fact.sha256, None)
         self.rendered[fact.sha256] = (fact.ids, fact.at)
@@ -437,5 +445,7 @@ _APPLY: dict[type[Any], Callable[[State, Any], None]] = {
     events.HostForgotten: State._host_forgotten,
     events.HostDrained: State._host_drained,
     events.HostUndrained: State._host_undrained,
+    events.StartsHalted: State._starts_halted,
+    events.StartsResumed: State._starts_resumed,
     events.TableRendered: State._table_rendered,
 }

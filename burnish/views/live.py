@@ -18,7 +18,7 @@ from burnish.core.explain import more_of
 from burnish.core.ids import name_ids, name_run
 from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId, Word
 from burnish.core.state import State
-from burnish.errors import counted
+from burnish.errors import counted, printable
 from burnish.views import durations
 
 BEAT = 10.0  # s between two lines about progress
@@ -58,6 +58,10 @@ class Voice:
             elif isinstance(fact, events.AttemptStarted) and self._verbose:
                 job = state.jobs[fact.attempt.job]
                 self._say(f"job {job.id} runs on {job.attempts[-1].host}, pid {fact.pid}")
+            elif isinstance(fact, events.StartsHalted):
+                self._say(
+                    f"Nothing more is started: {printable(fact.why)}. What runs goes on; the next burnish run goes on."
+                )
             elif isinstance(fact, events.HostDrained | events.HostUndrained | events.HostForgotten):
                 self._say(_told_of_host(fact))
         if self.foot is not None:

@@ -48,7 +48,8 @@ class JobRow:
 class Snapshot:
     """A table at time `now`: all rows in table order, the number of jobs in each state, and the hosts kept out (and why).
 
-    `unattended`: jobs that were started and have not ended as far as is known, and whose run is gone.
+    `unattended`: jobs that were started and have not ended as far as is known, and whose run is gone. `halted`: why nothing
+    is started; "" if things are.
     """
 
     now: float
@@ -57,6 +58,7 @@ class Snapshot:
     counts: Mapping[Word, int]
     drained: Mapping[HostName, str]
     unattended: tuple[JobId, ...] = ()
+    halted: str = ""
 
     @property
     def arguments(self) -> tuple[int, ...]:
@@ -85,7 +87,7 @@ def take(
     for row in rows:
         counts[row.word] += 1
     gone = () if runs is None else (attempt.id.job for attempt in state.open.values() if attempt.by not in runs)
-    return Snapshot(now, state.columns, rows, counts, dict(state.drained), tuple(sorted(gone)))
+    return Snapshot(now, state.columns, rows, counts, dict(state.drained), tuple(sorted(gone)), state.halted)
 
 
 def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> JobRow:

@@ -60,6 +60,9 @@ class StatusView:
         for host, reason in self.snapshot.drained.items():
             line = printable(f"Drained: {host}{f' ({reason})' if reason else ''}")
             yield line if width is None else tables.cut(line, width)
+        if self.snapshot.halted:
+            line = printable(f"Halted: {self.snapshot.halted}; the next burnish run goes on")
+            yield line if width is None else tables.cut(line, width)
         for line in unattended(self.snapshot.unattended):
             yield line if width is None else tables.cut(line, width)
         selected = self._selected()
@@ -81,6 +84,7 @@ class StatusView:
             "counts": {word.value: snapshot.counts[word] for word in Word},
             "columns": list(snapshot.columns),
             "drained": {str(host): reason for host, reason in snapshot.drained.items()},
+            "halted": snapshot.halted or None,
             "unattended": list(snapshot.unattended),
             "jobs": [job_json(snapshot, row) for row in self._selected()],
             **({} if self.hosts is None else {"hosts": HostsView(self.hosts).json()}),

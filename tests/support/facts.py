@@ -159,6 +159,8 @@ def proposals(state: State) -> list[Fact]:
         events.HostForgotten(HOSTS[0], f"id of {HOSTS[0]}", "ann"),
         events.HostDrained(HOSTS[1], "being repaired", "ann"),
         events.HostUndrained(HOSTS[1], "ann"),
+        events.StartsHalted("5 jobs failed", "me"),
+        events.StartsResumed("ann"),
         events.TableRendered("ab" * 32, {"3": 7}, 5.0),
         events.TableRendered("cd" * 32, {}, 6.0),
     ]

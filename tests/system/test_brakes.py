@@ -1,0 +1,112 @@
+"""A sweep that goes wrong is halted, in every run of the table, and goes on when somebody starts a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import wait_for
+
+# Fails if the file `bad` is there, when it ends; job 0 ends when `go` is there, the others after 0.2 s.
+JOB = """\
+if [ "$1" = 0 ]; then while [ ! -e go ]; do sleep 0.05; done; else sleep 0.2; fi
+[ ! -e bad ]
+"""
+
+
+class Table:
+    """Twelve such jobs in a folder, and the runs that were started on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs: list[subprocess.Popen[str]] = []
+        (folder / "job.sh").write_text(JOB)
+        (folder / "jobs.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(12)))
+        assert self.start("create", "--csv", "jobs.csv").wait(timeout=60) == 0
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "burnish", *arguments]
+        with (self.folder / "said").open("a") as said:
+            run = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**os.environ, "HOME": str(self.folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+            )
+        self.runs.append(run)
+        return run
+
+    def run(self, *options: str) -> subprocess.Popen[str]:
+        return self.start("run", "--command", "sh job.sh {n}", *options)
+
+    def asked(self, *arguments: str) -> str:
+        return self.start(*arguments).communicate(timeout=60)[0]
+
+    @property
+    def states(self) -> Counter[str]:
+        return Counter(job["state"] for job in json.loads(self.asked("status", "--json"))["jobs"])
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[Table]:
+    made = Table(tmp_path)
+    yield made
+    (tmp_path / "go").touch()
+    for run in made.runs:
+        if run.poll() is None:
+            run.kill()
+            run.wait()
+
+
+@pytest.mark.parametrize(("most", "failed"), [("3", 3), ("25%", 3)])
+def test_too_many_failures_halt_the_sweep_until_the_next_run(table: Table, most: str, failed: int) -> None:
+    (table.folder / "go").touch()
+    (table.folder / "bad").touch()
+    assert table.run("--max_fails", most).wait(timeout=60) == 1
+    assert table.states["ERROR"] in (failed, failed + 1)  # one may have been on its way
+    assert f"Nothing more is started: {failed} jobs of 12 failed (--max_fails {most})." in table.said
+    assert "Halted: 3 jobs of 12 failed" in table.asked("status")
+    assert "Nothing is started since 3 jobs of 12 failed" in table.asked("explain", "11")
+    (table.folder / "bad").unlink()
+    assert table.run("--num_workers", "4").wait(timeout=60) == 0
+    assert table.states["NOT_RUNNING"] == 0 and "Halted" not in table.asked("status")
+
+
+def test_halt_holds_in_the_other_runs_too(table: Table) -> None:
+    (table.folder / "bad").touch()
+    other = table.run("--num_workers", "1")  # job 0 keeps it
+    wait_for(lambda: table.states["RUNNING"] == 1, lambda: table.said)
+    assert table.run("--max_fails", "2").wait(timeout=60) == 1
+    (table.folder / "bad").unlink()
+    (table.folder / "go").touch()
+    assert other.wait(timeout=60) == 1
+    assert table.states["COMPLETE"] == 1 and table.states["NOT_RUNNING"] >= 8
+
+
+def test_rest_waits_for_the_canary(table: Table) -> None:
+    run = table.run("--canary", "--num_workers", "4")
+    wait_for(lambda: table.states["RUNNING"] == 1, lambda: table.said)
+    assert table.states == {"RUNNING": 1, "NOT_RUNNING": 11}
+    (table.folder / "go").touch()
+    assert run.wait(timeout=60) == 0 and table.states == {"COMPLETE": 12}
+
+
+def test_canary_that_fails_is_the_only_one(table: Table) -> None:
+    (table.folder / "go").touch()
+    (table.folder / "bad").touch()
+    assert table.run("--canary", "--num_workers", "4").wait(timeout=60) == 1
+    assert table.states == {"ERROR": 1, "NOT_RUNNING": 11}
+    assert "Nothing more is started: the canary, job 0, failed (exit 1)." in table.said
