@@ -15,8 +15,9 @@ from burnish.core.events import Fact
 from burnish.core.gpus import found_by_auto
 from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, CoordinatorId, HostName, Slot, Word
-from burnish.core.state import State, verdict_of
+from burnish.core.state import State
 from burnish.core.suspicion import NOT_RUN, Ending, deadly_slot, unfit_host
+from burnish.core.verdict import verdict_of
 from burnish.errors import counted, printable
 from burnish.fleet import Fleet, Member
 

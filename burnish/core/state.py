@@ -21,6 +21,7 @@ from typing import Any
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.jobs import CANCELLED, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Verdict, Word
+from burnish.core.verdict import verdict_of
 from burnish.errors import InternalError
 
 MAX_LOST = 2  # a job whose attempts die without a verdict is started again at most this often
@@ -400,22 +401,6 @@ def job_of(fact: Fact) -> JobId | None:
     """The one job that a fact is about, itself or by its attempt; None for a fact about the table, a host or many jobs."""
     attempt = getattr(fact, "attempt", None)
     return getattr(fact, "job", None) if attempt is None else JobId(attempt.job)
-
-
-def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
-    """COMPLETE or ERROR and the reason, from an exit record alone. What a job wrote to stderr is never a verdict."""
-    if fact.cancelled:
-        return Word.ERROR, CANCELLED
-    if fact.time_limit:
-        return Word.ERROR, "TIME_LIMIT"
-    if fact.not_started:
-        return Word.ERROR, f"not started: {fact.not_started}"
-    if fact.oom:
-        return Word.ERROR, "OOM"
-    how = f"exit {fact.code}" if fact.signal is None else f"signal {fact.signal}"
-    error = f"BURNISH_RESULT was not taken: {fact.error}" if fact.error and fact.signal is None else ""
-    said = "; ".join(part for part in (fact.note, error) if part)
-    return (Word.COMPLETE if fact.code == 0 else Word.ERROR), f"{how} ({said})" if said else how
 
 
 def _require(condition: bool, what: str) -> None:

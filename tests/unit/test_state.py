@@ -13,8 +13,9 @@ from support import facts, tables
 from burnish.core import checkpoint, events
 from burnish.core.events import Fact
 from burnish.core.jobs import AttemptId, Job, JobId, Word
-from burnish.core.state import MAX_LOST, TRANSITIONS, IllegalFact, Phase, State, phase, verdict_of
+from burnish.core.state import MAX_LOST, TRANSITIONS, IllegalFact, Phase, State, phase
 from burnish.core.trial import try_out
+from burnish.core.verdict import verdict_of
 from burnish.errors import InternalError
 
 ZERO = JobId(0)

@@ -1,0 +1,22 @@
+"""How an attempt that exited ended: COMPLETE or ERROR, and the reason that is shown for it. Pure."""
+
+from __future__ import annotations
+
+from burnish.core import events
+from burnish.core.jobs import CANCELLED, Word
+
+
+def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
+    """COMPLETE or ERROR and the reason, from an exit record alone. What a job wrote to stderr is never a verdict."""
+    if fact.cancelled:
+        return Word.ERROR, CANCELLED
+    if fact.time_limit:
+        return Word.ERROR, "TIME_LIMIT"
+    if fact.not_started:
+        return Word.ERROR, f"not started: {fact.not_started}"
+    if fact.oom:
+        return Word.ERROR, "OOM"
+    how = f"exit {fact.code}" if fact.signal is None else f"signal {fact.signal}"
+    error = f"BURNISH_RESULT was not taken: {fact.error}" if fact.error and fact.signal is None else ""
+    said = "; ".join(part for part in (fact.note, error) if part)
+    return (Word.COMPLETE if fact.code == 0 else Word.ERROR), f"{how} ({said})" if said else how
