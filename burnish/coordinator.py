@@ -109,9 +109,7 @@ class Coordinator:
         self._claims: set[AttemptId] = set()  # made by this run, and open
         self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
         self._silent: dict[HostName, tuple[str, float]] = {}
-        self._again: dict[
-            HostName, float
-        ] = {}  # hosts that refused an order, a full disk perhaps, and when to repeat it
+        self._again: dict[HostName, float] = {}  # hosts that refused an order, and when it is repeated
         self._refusal = ""
         self._next_look = 0.0
         self._deadline = time.monotonic() + plan.limit
@@ -201,7 +199,7 @@ class Coordinator:
             return time.monotonic() >= self._leave_by or not self._vacancies.waits()
         if self._plan.until is not None:
             return not self._proposals and self._plan.until(self._journal.state)
-        if self._proposals or self._mine() or self._adoption.awaited:
+        if self._proposals or any(self._fleet.asks(attempt.host) for attempt in self._mine()) or self._adoption.awaited:
             return False
         if not self._projection.readable and not self.outcome.claimed:
             return True  # nothing runs, and nothing can be started: the user is told to mend the table

@@ -111,6 +111,10 @@ class Fleet:
         starters = [member for member in self.members.values() if member.starts]
         return all(member.refused or member.stopped or (member.offer.known and not member.slots) for member in starters)
 
+    def asks(self, host: HostName) -> bool:
+        """False if the host turned us away: nothing more is heard of it in this run."""
+        return host not in self.members or self.members[host].refused is None
+
     def entry(self, host: HostName) -> dict[str, Any]:
         """What a later run needs to reach the host."""
         return self.members[host].host.to_entry()

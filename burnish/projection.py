@@ -30,6 +30,7 @@ from burnish.store.version import Seen
 SHORTEST = 1.0  # s between two texts put in place
 SHARE = 0.05  # of the run's time at most goes into writing the table
 AGAIN = 10.0  # s after a refusal of the disk
+LOCK_PATIENCE = 5.0  # s: who holds the lock for longer hangs, or is dead and NFS has not noticed: we go on without it
 PAUSE = 0.05  # s between two tries of the last writing
 MAX_NOTICES = 20
 BURIED = (
@@ -52,6 +53,7 @@ class Projection:
         self._dirty: set[JobId] | None = None  # None: any job may differ from the text in place
         self._unmerged: Table | None = None  # a save from a displaced inode
         self._due = 0.0
+        self._barred_since: float | None = None  # when somebody else held the lock, and does so still
         self._said: set[str] = set()
         self._trouble: str | None = None
         self._untold: list[str] = []  # what came up while the table was written
@@ -245,12 +247,15 @@ class Projection:
         try:
             lock.acquire()
         except Timeout:
-            return False  # another process is writing it
+            self._barred_since = self._barred_since or time.monotonic()
+            if time.monotonic() - self._barred_since < LOCK_PATIENCE:
+                return False  # another process is writing it
         except (OSError, NotImplementedError):
             pass  # a file system without locks: correctness does not rest on this one
         try:
             return self._put_in_place(following)
         finally:
+            self._barred_since = None
             lock.release()
 
     def _put_in_place(self, following: Table) -> bool:

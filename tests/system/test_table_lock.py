@@ -1,0 +1,72 @@
+"""The lock of the table: who dies with it is in nobody's way, nor is who never gives it back. Without locks it goes, too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.kept_table import KeptTable, kept_table
+from support.sweeps import Sweep
+
+HOLD = """\
+import fcntl, sys
+lock = open(sys.argv[1], "a")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[KeptTable]:
+    with kept_table(tmp_path, processes=1) as kept:
+        yield kept
+
+
+@pytest.fixture
+def holder(table: KeptTable) -> Iterator[subprocess.Popen[str]]:
+    """A process that has the lock."""
+    lock = table.path.parent / ".burnish" / "burnish.db" / "lock"
+    command = [sys.executable, "-c", HOLD, str(lock)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_who_dies_with_the_lock_is_in_nobodys_way(table: KeptTable, holder: subprocess.Popen[str]) -> None:
+    before = table.text
+    table.ask(0, "run 0")
+    for _ in range(5):
+        table.turn()
+    assert table.text == before, "it writes although somebody has the lock"
+    holder.kill()
+    holder.wait()
+    table.ask(0, "render")
+    assert table.row(0).startswith("0,COMPLETE")
+
+
+def test_who_never_gives_the_lock_back_is_not_waited_for_at_the_end(
+    table: KeptTable, holder: subprocess.Popen[str]
+) -> None:
+    table.ask(0, "run 0")
+    table.ask(0, "finish")
+    assert table.row(0).startswith("0,COMPLETE")
+    assert holder.poll() is None
+
+
+def test_file_system_without_locks_costs_nothing(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 10)
+    try:
+        no_locks = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=flock", "-e", "inject=flock:error=ENOLCK"]
+        command = [*no_locks, sys.executable, "-m", "burnish", *sweep.command, "--num_workers", "2"]
+        done = subprocess.run(command, cwd=tmp_path, env=sweep.environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1, done.stderr
+        assert "Traceback" not in done.stderr
+        assert sweep.check() == {"1": 10}
+    finally:
+        sweep.stop()
