@@ -11,6 +11,7 @@ check: test
 # Redone only when the project's dependencies changed. A half-made environment has no stamp, and is made again.
 $(VENV)/installed: pyproject.toml
 	@echo "making $(VENV) with what burnish and its tests need; this takes a minute or two"
+	@scripts/python_venv $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -qq -e '.[dev]'
 	touch $@

@@ -1,10 +1,13 @@
 """The `burnish` command, and `python -m burnish`: until its parts are imported, Ctrl-C ends it without a traceback."""
 
+import os
 import signal
+import sys
 
 
 def main() -> None:
     """Entry point of the command."""
+    _open_what_is_closed()
     patient = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is ignored, as in the background
     if patient:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -13,6 +16,14 @@ def main() -> None:
     if patient:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     command()
+
+
+def _open_what_is_closed() -> None:
+    """Without this, `burnish status >&-` would print into the next file that is opened, a journal perhaps."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is `number`
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def _nothing_in(job: Job, attempt: Attempt, log: Path, stderr: bool) -> str:
 
 def _attempt(job: Job, number: int | None) -> Attempt:
     if not job.attempts:
-        raise UsageError(f"Job {job.id} has not been started yet: it is {job.word}{_because(job)}.")
+        raise UsageError(f"Job {job.id} was not started under this table: it is {job.word}{_because(job)}.")
     if number is None:
         started = [attempt for attempt in job.attempts if attempt.started_at is not None or not attempt.argv]
         return started[-1] if started else job.attempts[-1]

@@ -114,7 +114,20 @@ def outcome(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more as it exits
         return 141
     except Exception as error:
+        if (why := _stdout_refuses()) is not None:
+            say(f"error: stdout cannot be written: {why}. What was shown is not complete.")
+            return 1
         return _broke(error, f"{type(error).__name__}: {error}")
+
+
+def _stdout_refuses() -> str | None:
+    """Why nothing can be printed, a full disk perhaps; None if it can. What did not arrive before, Python has forgotten."""
+    try:
+        os.write(sys.stdout.fileno(), b"\n")
+    except OSError as error:
+        silence(sys.stdout)
+        return error.strerror
+    return None
 
 
 def say(text: str) -> None:

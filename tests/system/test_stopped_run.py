@@ -107,6 +107,25 @@ def test_jobs_of_a_stopped_run_live_on_and_are_taken_back(table: Gated, terminal
     assert {job["attempt"] for job in table.status().values()} == {f"{job}.1" for job in range(JOBS)}
 
 
+@pytest.mark.parametrize("command", [["status"], ["results"], ["--help"], ["explain", "1"]])
+def test_output_that_is_full_is_a_sentence_and_one_that_is_closed_is_none(table: Gated, command: list[str]) -> None:
+    def asked(redirection: str) -> subprocess.CompletedProcess[str]:
+        shell = ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-m", "burnish", *command]
+        return subprocess.run(
+            shell, cwd=table.folder, env=table.environment, capture_output=True, text=True, timeout=60
+        )
+
+    full = asked(">/dev/full")
+    assert full.stderr == (
+        "error: stdout cannot be written: No space left on device. What was shown is not complete.\n"
+    )
+    assert full.returncode == 1
+    for closed in (">&-", "2>&-", "<&-", ">&- 2>&- <&-"):
+        done = asked(closed)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout or ">&-" in closed.split()
+
+
 def test_run_goes_on_though_the_disk_that_holds_its_talk_is_full(table: Gated) -> None:
     table.open(*range(JOBS))
     with open("/dev/full", "w") as full:
