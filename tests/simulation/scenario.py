@@ -26,6 +26,7 @@ from simulation.programs import Ledger, Programs, provide
 from simulation.world import Task, World, shown
 
 SETTLING = 25.0  # s after the last fault, in which editors save what they have loaded
+SAVING = 5.0  # s in which an editor saves that a full disk has kept from it
 KEPT = 6000  # lines of what happened
 PATIENCE = 900.0  # s
 FORGETTING = 200.0  # s after which a person gives up a host whose records were removed
@@ -65,9 +66,8 @@ class Scenario:
         folder = "/nfs/sweep" if self.shared else "/home/ann/sweep"
         db = SimulatedPath(folder) / "burnish.db"
         self.paths = Paths(db, "burnish.db", db.parent / ".burnish" / db.name, db.parent / "logs" / "burnish")
-        self.oracle = Oracle(
-            world, self.ledger, self.disk, folder.split("/")[2:] if self.shared else folder.split("/")[1:]
-        )
+        self.folder = tuple(folder.split("/")[2 if self.shared else 1 :])  # of the table, from its disk's root
+        self.oracle = Oracle(world, self.ledger, self.disk, self.folder)
         self.oracle.incarnation_of = lambda name: next(host.incarnation for host in self.hosts if host.name == name)
         self.inventory = tuple(
             Host(
@@ -118,6 +118,15 @@ class Scenario:
         self.disk.change((folder, "burnish.db", table))
         self.disk.settle()
 
+    def remove_torn_table(self) -> None:
+        """What a power loss left of a save is no table: its user removes it, and burnish writes it again."""
+        folder = self.disk.root
+        for name in self.folder:
+            folder = folder.entries[name]
+        table = folder.entries.get("burnish.db")
+        if table is not None and not table.data.startswith(b"JOB_ID"):
+            self.disk.change((folder, "burnish.db", None))
+
     def _transport(self, host: Host, say: Callable[[str], None]) -> Transport:
         me = install.os.me
         way = next(way for (home, _), way in self.ways.items() if home is me.machine and way.host.name == host.name)
@@ -167,7 +176,7 @@ class Scenario:
         self.world.note("faults stop")
         faults.heal(self)
         for person in self.people:
-            person.insist()
+            self.world.at(self.world.now + SAVING, person.insist)
         self.world.at(self.world.now + FORGETTING, self._forget_hosts)
 
     def _forget_hosts(self) -> None:

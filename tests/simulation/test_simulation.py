@@ -17,9 +17,9 @@ def _simulation(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_promises_hold_in_hundreds_of_worlds() -> None:
-    done = _simulation("--seeds", "250")
+    done = _simulation("--seeds", "400")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert "250 seeds, 0 failed" in done.stdout
+    assert "400 seeds, 0 failed" in done.stdout
 
 
 def test_a_seed_replays_to_the_last_effect() -> None:

@@ -65,7 +65,7 @@ def _edit(scenario: Scenario, random: Random, kind: str, change: Change) -> None
     os, path = install.os, str(scenario.paths.db)
     try:
         text = scenario.paths.db.read_text()
-    except FileNotFoundError:
+    except OSError:
         return
     if not text.endswith("\n") or not text.startswith("JOB_ID"):
         return  # somebody else is just writing it
