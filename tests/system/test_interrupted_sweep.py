@@ -139,3 +139,17 @@ def test_a_job_that_ended_by_itself_is_not_said_to_be_stopped(tmp_path: Path) ->
         assert "stopped" not in said and "Job 0 had ended before that: COMPLETE (exit 0)." in said
     finally:
         sweep.stop()
+
+
+def test_a_job_that_kills_its_supervisor_each_time_is_given_up(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 3)
+    try:
+        poison = "[ $BURNISH_JOB_ID = 1 ] && kill -9 $PPID $$; true"
+        done = sweep.burnish("run", "--command", f"sh -c '{poison}'", check=False)
+        assert done.returncode == 1, done.stderr
+        assert {job: (status["state"], status["attempt"]) for job, status in sweep.status().items()} == {
+            0: ("COMPLETE", "0.1"), 1: ("ERROR", "1.3"), 2: ("COMPLETE", "2.1"),
+        }  # fmt: skip
+        assert sweep.status()[1]["reason"].startswith("LOST: killed with its supervisor")
+    finally:
+        sweep.stop()

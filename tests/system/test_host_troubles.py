@@ -1,0 +1,73 @@
+"""A host whose kernel ends jobs for want of memory, or whose disk keeps nothing it promised: verdicts stay true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from burnish.remote.transport import LocalTransport
+from tests.support.one_host import PYTHON, OneHost, one_host, supervisor_pid
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[OneHost]:
+    with one_host(tmp_path) as host:
+        yield host
+
+
+def python_under(host: OneHost, words: str) -> LocalTransport:
+    """A way to an agent that runs, with all that descends from it, under a command."""
+    wrapper = host.folder / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec {words} {PYTHON} "$@"\n')
+    wrapper.chmod(0o755)
+    return LocalTransport(str(wrapper))
+
+
+@pytest.mark.parametrize("kills", [0, 1])
+def test_kill_for_want_of_memory_is_told_from_any_other(host: OneHost, kills: int) -> None:
+    """The kernel's count of such kills is a file of the test's here."""
+    count = host.folder / "vmstat"
+    count.write_text("nr_free_pages 1\noom_kill 7\n")
+    link = host.connect(
+        python_under(host, f"unshare --mount sh -c 'mount --bind {count} /proc/vmstat; exec \"$@\"' python")
+    )
+    exit_record = link.run("/bin/sh", "-c", f"echo oom_kill {7 + kills} > {count}; kill -9 $$")["final"]["exit"]
+    assert exit_record["signal"] == 9
+    assert exit_record.get("oom", False) is (kills > 0)
+
+
+def test_job_is_offered_to_the_kernel_before_its_supervisor(host: OneHost) -> None:
+    link = host.connect()
+    attempt = link.start("sleep", "1000")
+    running = link.wait_status(attempt, "running")
+
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    assert score(running["start"]["go"]["pid"]) > score(supervisor_pid(running))
+    link.cancel(attempt)
+
+
+@pytest.mark.parametrize(
+    "calls", ["fsync,fdatasync:error=EIO", "fsync,fdatasync:error=EDQUOT", "fallocate:error=EOPNOTSUPP"]
+)
+def test_disk_that_promises_nothing_changes_no_verdict(host: OneHost, calls: str) -> None:
+    host.connect()  # it knows the host; one whose disk is like this at the first contact is not used
+    names = calls.partition(":")[0]
+    link = host.connect(python_under(host, f"strace -f -qq -o /dev/null -e trace={names} -e inject={calls}"))
+    status = link.run(*host.ledger_job("echo logged; exit 7"))
+    assert status["final"]["exit"]["code"] == 7 and link.pull(status["attempt"]) == b"logged\n"
+    assert host.connect().status(status["attempt"])["final"] == status["final"]
+    assert host.runs() == 1
+
+
+def test_verdict_that_the_disk_refuses_is_written_when_it_does_not(host: OneHost) -> None:
+    """The link that makes a record is refused, by an I/O error."""
+    link = host.connect(
+        python_under(host, "strace -f -qq -o /dev/null -e trace=link,linkat -e inject=link,linkat:error=EIO:when=2..3")
+    )
+    status = link.run(*host.ledger_job("exit 7"))
+    assert status["final"]["exit"]["code"] == 7
+    assert host.runs() == 1
