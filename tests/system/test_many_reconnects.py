@@ -37,7 +37,10 @@ def test_reconnects_and_jobs_leave_nothing_behind(tmp_path: Path) -> None:
             os.kill(agent, signal.SIGKILL)
             wait_for(lambda agent=agent: [pid for pid in children(run.pid) if pid != agent], lambda: sweep.said(run))
         wait_for(lambda: sweep.status()[LAST]["state"] == "RUNNING", lambda: sweep.said(run), deadline=60 + JOBS / 4)
-        wait_for(lambda: usage(run.pid) <= first, lambda: f"{usage(run.pid)}, at first {first}")
+        wait_for(
+            lambda: all(now <= then for now, then in zip(usage(run.pid), first, strict=True)),
+            lambda: f"descriptors and threads: {usage(run.pid)}, at first {first}",
+        )
         assert memory(run.pid) - grown_from < GROWTH
         (tmp_path / "end").touch()
         assert run.wait(60) == 0, sweep.said(run)
