@@ -194,7 +194,7 @@ def left(paths: Paths) -> list[str]:
 
 def test_clean_removes_what_is_burnishs_and_nothing_else(paths: Paths) -> None:
     logged(paths)
-    assert cleaned(paths) == f"Removed 1 log files. {paths.shown} is gone."
+    assert cleaned(paths) == f"Removed 1 log file. {paths.shown} is gone."
     assert left(paths) == ["burnish_log", "burnish_log/mine.txt"]
 
 
