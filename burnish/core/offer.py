@@ -33,9 +33,8 @@ class Offer:
         self._mask: str | None = None
         self._first: dict[str, str] = {}  # listed index -> UUID of the card that was seen there first
         self._unusable = ""
-        self._occupied: dict[
-            str, tuple[str, float]
-        ] = {}  # UUID -> why it is somebody else's, and when that was seen last
+        # UUID -> why it is somebody else's, and when that was seen last
+        self._occupied: dict[str, tuple[str, float]] = {}
         self._taken: set[int] = set()  # indices of slots that others hold, by the last look
         self._used: set[int] = set()  # indices of slots that the table has used since that look was asked for
         self._back_off: dict[int, float] = {}  # index -> until when
