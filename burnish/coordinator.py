@@ -199,7 +199,8 @@ class Coordinator:
             return time.monotonic() >= self._leave_by or not self._vacancies.waits()
         if self._plan.until is not None:
             return not self._proposals and self._plan.until(self._journal.state)
-        if self._proposals or any(self._fleet.asks(attempt.host) for attempt in self._mine()) or self._adoption.awaited:
+        to_tell = self._proposals or self._inspection.pending
+        if to_tell or any(self._fleet.asks(attempt.host) for attempt in self._mine()) or self._adoption.awaited:
             return False
         if not self._projection.readable and not self.outcome.claimed:
             return True  # nothing runs, and nothing can be started: the user is told to mend the table

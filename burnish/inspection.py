@@ -14,9 +14,9 @@ from burnish.core import events, reports
 from burnish.core.events import Fact
 from burnish.core.gpus import found_by_auto
 from burnish.core.hosts import without_name
-from burnish.core.jobs import Attempt, CoordinatorId, HostName, Slot, Word
+from burnish.core.jobs import Attempt, CoordinatorId, HostName, JobId, Slot, Word
 from burnish.core.state import State
-from burnish.core.suspicion import NOT_RUN, Ending, deadly_slot, unfit_host
+from burnish.core.suspicion import NOT_RUN, Ending, killed_by, unfit_host
 from burnish.core.verdict import verdict_of
 from burnish.errors import counted, printable
 from burnish.fleet import Fleet, Member
@@ -35,6 +35,7 @@ class Inspection:
         self._fleet = fleet
         self._say = say
         self._drains: dict[str, str] = {}  # host, or GPU of one -> why
+        self._excused: dict[str, tuple[JobId, ...]] = {}  # likewise -> the jobs it killed
         self._endings: deque[Ending] = deque(maxlen=REMEMBERED)
         self._asked: dict[HostName, float] = {}
         self._said: set[str] = set()
@@ -147,15 +148,23 @@ class Inspection:
                 f"{ending.host} gets no more jobs of this run: the first ones on it could not be run. "
                 f"The last was job {ending.job}; burnish status says why."
             )
-        if ending.gpu and deadly_slot(self._endings, ending.host, ending.slot):
+        if ending.gpu and (killed := killed_by(self._endings, ending.host, ending.slot)):
             slot = next((slot for slot in member.slots if slot.index == ending.slot), None)
             for name in member.offer.drain_names(slot)[:1] if slot else ():
                 self._drains[name] = f"three jobs in a row died on it within a minute, the last was {ending.job}"
+                self._excused[name] = killed
+
+    @property
+    def pending(self) -> bool:
+        """True while something is to be drained that is not yet."""
+        return bool(self._drains)
 
     def drains(self, state: State) -> list[Fact]:
         """What is to be drained and is not yet."""
         return [
-            events.HostDrained(name, why, self._me) for name, why in self._drains.items() if name not in state.drained
+            events.HostDrained(name, why, self._me, self._excused.get(name, ()))
+            for name, why in self._drains.items()
+            if name not in state.drained
         ]
 
     def settle(self) -> None:
@@ -163,6 +172,7 @@ class Inspection:
         for name, why in self._drains.items():
             self._say(f"{name} is drained: {why}. burnish undrain {name} gives it back.")
         self._drains.clear()
+        self._excused.clear()
 
     def _on(self, host: HostName) -> list[Attempt]:
         return [attempt for attempt in self._state.open.values() if attempt.host == host]

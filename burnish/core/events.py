@@ -224,11 +224,15 @@ class HostForgotten:
 
 @dataclass(frozen=True)
 class HostDrained:
-    """No new attempt goes to this host until it is undrained; or, if `host` is such as `gpu3:GPU-8c7…`, to that GPU of it."""
+    """No new attempt goes to this host until it is undrained; or, if `host` is such as `gpu3:GPU-8c7…`, to that GPU of it.
+
+    `excused`: jobs whose newest failure there was the fault of what is drained, and burns no retry.
+    """
 
     host: str
     reason: str
     by: str
+    excused: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -151,3 +151,14 @@ class Job:
     def open_attempt(self) -> Attempt | None:
         """The attempt that runs or may come to run, if there is one; there is never more than one."""
         return self.attempts[-1] if self.attempts and self.attempts[-1].open else None
+
+    def excuse(self, host: HostName) -> None:
+        """Let its newest failure on `host` not count. If that was its end, and retries were asked for, it waits again."""
+        if host not in self.failed_on:
+            return
+        newest = len(self.failed_on) - 1 - self.failed_on[::-1].index(host)
+        self.failed_on = self.failed_on[:newest] + self.failed_on[newest + 1 :]
+        last = self.attempts[-1]
+        its_end = self.word is Word.ERROR and last.host == host and last.verdict and last.verdict.reason == self.reason
+        if its_end and last.retries and not self.removed:
+            self.word, self.reason = Word.NOT_RUNNING, f"again: {self.reason}"

@@ -349,6 +349,9 @@ class State:
 
     def _host_drained(self, fact: events.HostDrained) -> None:
         self.drained[HostName(fact.host)] = fact.reason
+        for job_id in fact.excused:
+            self._job(JobId(job_id)).excuse(HostName(fact.host.partition(":")[0]))
+            self._touched.add(JobId(job_id))
 
     def _host_undrained(self, fact: events.HostUndrained) -> None:
         self.drained.pop(HostName(fact.host), None)

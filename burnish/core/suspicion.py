@@ -49,12 +49,15 @@ def unfit_host(endings: Iterable[Ending], host: HostName) -> bool:
     return all(ending.at_once for ending in there) and len({ending.job for ending in there}) >= JOBS
 
 
-def deadly_slot(endings: Iterable[Ending], host: HostName, slot: int) -> bool:
-    """True if the last three jobs on this slot, different ones, failed soon, while others elsewhere succeeded and none failed."""
+def killed_by(endings: Iterable[Ending], host: HostName, slot: int) -> tuple[JobId, ...]:
+    """The last three jobs on this slot, if that speaks against it: different ones, failed soon, while others elsewhere succeeded
+    and none failed. Otherwise ().
+    """
     everything = list(endings)
     places = [n for n, ending in enumerate(everything) if (ending.host, ending.slot) == (host, slot)][-JOBS:]
     mine = [everything[place] for place in places]
     if len({ending.job for ending in mine}) < JOBS or not all(ending.soon for ending in mine):
-        return False
+        return ()
     meanwhile = [ending for ending in everything[places[0] :] if (ending.host, ending.slot) != (host, slot)]
-    return any(ending.complete for ending in meanwhile) and not any(ending.soon for ending in meanwhile)
+    deadly = any(ending.complete for ending in meanwhile) and not any(ending.soon for ending in meanwhile)
+    return tuple(ending.job for ending in mine) if deadly else ()

@@ -39,6 +39,8 @@ def _jobs_of(fact: Fact, state: State) -> Iterator[JobId]:
         yield about
     elif isinstance(fact, events.JobsAdded):
         yield from (JobId(row[0]) for row in fact.rows)
+    elif isinstance(fact, events.HostDrained):
+        yield from map(JobId, fact.excused)
     elif isinstance(fact, events.HostForgotten):
         yield from (attempt.job for attempt, open_attempt in state.open.items() if open_attempt.host == fact.host)
 

@@ -13,7 +13,7 @@ from support.gpus import seen_card as card
 from burnish import inspection
 from burnish.core import events, reports, sighting
 from burnish.core.hosts import Host
-from burnish.core.jobs import AttemptId, CoordinatorId, HostName, JobId
+from burnish.core.jobs import AttemptId, CoordinatorId, HostName, JobId, Word
 from burnish.core.state import State
 from burnish.fleet import Fleet
 from burnish.inspection import Inspection
@@ -60,15 +60,25 @@ class Desk:
         seen = {"gpus": list(cards) or None, "user": "alice", **fields}
         self.inspection.see(reports.HostSeen(HostName(host), sighting.read({}, seen)))
 
-    def attempt(self, end: Callable[[AttemptId], events.Fact], slot: int = 0, host: str = "gpu01") -> None:
-        """A new job is claimed on a slot, and ends so."""
-        number, self._next = self._next, self._next + 1
-        self.state.apply(events.JobsAdded(facts.COLUMNS, ((number, "1", "2"),)))
-        attempt = AttemptId(JobId(number), 1)
-        claim = facts.claim_of(attempt, slot=slot)
-        for fact in (events.AttemptClaimed(**{**vars(claim), "host": host, "gpus": (str(slot),)}), end(attempt)):
+    def attempt(
+        self,
+        end: Callable[[AttemptId], events.Fact],
+        slot: int = 0,
+        host: str = "gpu01",
+        job: int | None = None,
+        retries: int = 0,
+    ) -> int:
+        """A new job (or `job` once more) is claimed on a slot, and ends so. Its id."""
+        number = self._next if job is None else job
+        if job is None:
+            self._next += 1
+            self.state.apply(events.JobsAdded(facts.COLUMNS, ((number, "1", "2"),)))
+        attempt = AttemptId(JobId(number), len(self.state.jobs[JobId(number)].attempts) + 1)
+        claim = {**vars(facts.claim_of(attempt, slot=slot)), "host": host, "gpus": (str(slot),), "retries": retries}
+        for fact in (events.AttemptClaimed(**claim), end(attempt)):
             self.state.apply(fact)
             self.inspection.learn(fact)
+        return number
 
     def drains(self) -> dict[str, str]:
         """What is drained now, after committing it."""
@@ -126,6 +136,26 @@ def test_gpu_that_kills_three_jobs_alone_is_drained(desk: Desk) -> None:
     desk.attempt(failed, slot=1)
     assert desk.drains() == {f"gpu01:{gpus.uuid(2)}": "three jobs in a row died on it within a minute, the last was 4"}
     assert desk.usable() == ["0"]
+
+
+def test_failures_on_a_gpu_that_is_drained_for_them_burn_no_retries(desk: Desk) -> None:
+    twice = desk.attempt(failed, host="gpu02", retries=1)  # its own fault
+    desk.attempt(succeeded, slot=0)
+    never = desk.attempt(failed, slot=1, retries=0)
+    desk.attempt(failed, slot=1, job=twice, retries=1)
+    desk.attempt(succeeded, slot=0)
+    assert desk.state.jobs[JobId(twice)].word is Word.ERROR
+    once = desk.attempt(failed, slot=1, retries=1)
+    [(drained, _)] = desk.drains().items()
+    assert drained == f"gpu01:{gpus.uuid(2)}"
+    jobs = {job: desk.state.jobs[JobId(job)] for job in (never, once, twice)}
+    assert {job: state.failed_on for job, state in jobs.items()} == {never: (), once: (), twice: ("gpu02",)}
+    assert {job: (state.word.value, state.reason) for job, state in jobs.items()} == {
+        never: ("ERROR", "exit 1"),
+        once: ("NOT_RUNNING", "again: exit 1"),
+        twice: ("NOT_RUNNING", "again: exit 1"),
+    }
+    desk.state.check()
 
 
 def test_slot_lost_in_a_race_is_let_be_without_a_word_and_the_host_looked_at(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from burnish.core.jobs import HostName, JobId
-from burnish.core.suspicion import Ending, deadly_slot, unfit_host
+from burnish.core.suspicion import Ending, killed_by, unfit_host
 
 HERE, THERE = HostName("gpu1"), HostName("gpu2")
 
@@ -34,20 +34,20 @@ def test_host_is_not_unfit_for_one_job_for_a_late_end_or_after_a_good_one() -> N
 
 
 def test_slot_that_fails_alone_is_deadly() -> None:
-    assert deadly_slot([ending(1), ending(2), good(9), ending(3)], HERE, 0)
+    assert killed_by([ending(1), ending(2), good(9), ending(3)], HERE, 0)
 
 
 def test_slot_is_not_deadly_when_jobs_fail_everywhere_or_nothing_is_known_of_elsewhere() -> None:
     three = [ending(1), ending(2), ending(3)]
-    assert not deadly_slot(three, HERE, 0)
-    assert not deadly_slot([good(8), *three], HERE, 0)  # before, not meanwhile
-    assert not deadly_slot([ending(1), good(9), ending(4, THERE), ending(2), ending(3)], HERE, 0)
-    assert not deadly_slot([*three[:1], good(9), *three[1:]], HERE, 1)
+    assert not killed_by(three, HERE, 0)
+    assert not killed_by([good(8), *three], HERE, 0)  # before, not meanwhile
+    assert not killed_by([ending(1), good(9), ending(4, THERE), ending(2), ending(3)], HERE, 0)
+    assert not killed_by([*three[:1], good(9), *three[1:]], HERE, 1)
 
 
 def test_slot_is_not_deadly_for_one_job_for_slow_failures_or_between_good_ends() -> None:
     meanwhile = good(9)
-    assert not deadly_slot([ending(1), meanwhile, ending(1), ending(2)], HERE, 0)
-    assert not deadly_slot([ending(1), meanwhile, ending(2), ending(3, lasted=61.0)], HERE, 0)
-    assert not deadly_slot([ending(1), meanwhile, good(5, HERE), ending(2), ending(3)], HERE, 0)
-    assert not deadly_slot([ending(1), meanwhile, unrun(2), ending(3)], HERE, 0)
+    assert not killed_by([ending(1), meanwhile, ending(1), ending(2)], HERE, 0)
+    assert not killed_by([ending(1), meanwhile, ending(2), ending(3, lasted=61.0)], HERE, 0)
+    assert not killed_by([ending(1), meanwhile, good(5, HERE), ending(2), ending(3)], HERE, 0)
+    assert not killed_by([ending(1), meanwhile, unrun(2), ending(3)], HERE, 0)
