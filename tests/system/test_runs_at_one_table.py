@@ -32,7 +32,7 @@ def test_runs_that_start_at_once_share_the_jobs(sweep: Sweep) -> None:
     commits = (sweep.folder / ".burnish").rglob("log/*/*.jsonl")
     by = [text for commit in commits if '"AttemptClaimed"' in (text := commit.read_text())]
     claimers = {text.partition('"by": "')[2].partition('"')[0] for text in by}
-    assert len(claimers) == 3, "one of them did it all"
+    assert len(claimers) > 1, "one of them did it all"
 
 
 def test_claim_of_a_run_that_stands_still_is_cancelled_and_never_starts(sweep: Sweep) -> None:
