@@ -13,14 +13,14 @@ import pytest
 from support.sweeps import Sweep, children
 from support.waiting import wait_for
 
-JOBS = 60
+JOBS = 24
 # strace stops the loop's thread, and so the process, as it leaves this call: the run's first commit is its first claim.
 STOPPED_AT_ITS_CLAIM = ["-e", "trace=linkat", "-e", "inject=linkat:signal=STOP:when=1"]
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Iterator[Sweep]:
-    made = Sweep.of(tmp_path, JOBS)
+    made = Sweep.of(tmp_path, JOBS, "0.5")
     yield made
     made.stop()
 
