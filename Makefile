@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit demo docs bench sabotage simulate soak clean
+.PHONY: test check lint types unit lab demo docs bench sabotage simulate soak clean
 
 test: lint types unit
 check: test
@@ -27,6 +27,11 @@ types: $(VENV)/installed
 unit: $(VENV)/installed
 	@scripts/debian_packages
 	$(BIN)/pytest
+
+# Power losses, pulled cables, one table on NFS: on machines of its own. Needs root; takes about 20 minutes, and is no part of `test`.
+lab: $(VENV)/installed
+	@scripts/debian_packages lab
+	$(BIN)/pytest tests/lab/scenarios.py
 
 # A sweep on this machine, from nothing to its results, in the git-ignored folder demo/.
 demo: $(VENV)/installed

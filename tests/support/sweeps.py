@@ -28,6 +28,7 @@ try:
 except OSError:
     ledger.write(b"DOUBLE\\n")
 ledger.write(f"{attempt} start\\n".encode())
+os.fsync(ledger.fileno())
 print("job", job, "attempt", attempt, flush=True)
 print("warning on stderr", file=sys.stderr, flush=True)
 time.sleep(work)
