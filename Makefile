@@ -58,9 +58,11 @@ FIRST ?= 0
 simulate: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) --first $(FIRST)
 
-# 10 000 jobs and 500 reconnects of one run: descriptors, threads and memory stay flat. About half an hour.
+# So many jobs and reconnects of one run: descriptors, threads and memory stay flat. About half an hour on a quiet machine.
+JOBS ?= 10000
+RECONNECTS ?= 500
 soak: $(VENV)/installed
-	BURNISH_TEST_SOAK=1 $(BIN)/pytest tests/system/test_many_reconnects.py
+	BURNISH_TEST_SOAK=$(JOBS),$(RECONNECTS) $(BIN)/pytest tests/system/test_many_reconnects.py
 
 clean:
 	rm -rf $(VENV) demo tour build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

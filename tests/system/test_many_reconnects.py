@@ -9,8 +9,7 @@ from pathlib import Path
 from support.sweeps import Sweep, children
 from support.waiting import wait_for
 
-# `make soak` takes the large figures.
-JOBS, RECONNECTS = (10_000, 500) if os.environ.get("BURNISH_TEST_SOAK") else (80, 5)
+JOBS, RECONNECTS = map(int, os.environ.get("BURNISH_TEST_SOAK", "80,5").split(","))  # `make soak` takes larger ones
 LAST = JOBS - 4  # from here on jobs are there to the end
 GROWTH = (8 << 20) + JOBS * 4096  # bytes: Python's own habits, and what is known of each job
 
