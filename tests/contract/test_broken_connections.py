@@ -133,7 +133,7 @@ def test_connections_that_break_within_messages_cost_no_byte(bench: Bench, relay
 
     relay.on_bytes = spend
     try:
-        assert sweep.finish("--hosts", "lab.yaml") == 1
+        assert sweep.finish("--hosts", "lab.yaml", timeout=90) == 1
         assert sweep.check() == {"1": 30}
         assert len(broken) >= 3, f"only {len(broken)} of {relay.connections} connections broke"
     finally:
