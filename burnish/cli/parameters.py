@@ -6,6 +6,7 @@ default.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
@@ -37,32 +38,25 @@ class Ids(click.ParamType[Any]):
         return value if not isinstance(value, str) else ids.parse_ids(value)
 
 
-class Duration(click.ParamType[Any]):
-    """`90`, `90s`, `10m`, `2h`, `3d` -> seconds."""
+class Parsed(click.ParamType[Any]):
+    """What `parse` reads from a text; None from it means that something else was `expected`."""
 
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        seconds = durations.parse(value)
-        if seconds is None:
-            refuse(param, ctx, value, durations.EXPECTED)
-        return seconds
-
-
-class Share(click.ParamType[Any]):
-    """`5` or `10%` -> `core.share.Share`."""
-
-    name = "share"
+    def __init__(self, name: str, parse: Callable[[str], Any], expected: str) -> None:
+        self.name = name
+        self.parse = parse
+        self.expected = expected
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
-        found = share.parse(value)
-        if found is None:
-            refuse(param, ctx, value, share.EXPECTED)
-        return found
+        read = self.parse(value)
+        if read is None:
+            refuse(param, ctx, value, self.expected)
+        return read
+
+
+DURATION = Parsed("duration", durations.parse, durations.EXPECTED)  # `90`, `90s`, `10m`, `2h`, `3d` -> seconds
+SHARE = Parsed("share", share.parse, share.EXPECTED)  # `5` or `10%` -> `core.share.Share`
 
 
 class Whole(click.ParamType[Any]):

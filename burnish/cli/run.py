@@ -10,7 +10,7 @@ import click
 
 from burnish.cli import options
 from burnish.cli.options import Context
-from burnish.cli.parameters import Duration, Share, Whole
+from burnish.cli.parameters import DURATION, SHARE, Whole
 from burnish.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 @click.option(
     "--retries", type=Whole(0, 1000), default=0, metavar="N", help="Start a job that failed again, up to N times."
 )
-@click.option("--time_limit", type=Duration(), metavar="T", help="End a job that takes longer: 90, 10m, 2h, 3d.")
-@click.option("--max_fails", type=Share(), metavar="N|N%", help="Start nothing more when so many jobs have failed.")
+@click.option("--time_limit", type=DURATION, metavar="T", help="End a job that takes longer: 90, 10m, 2h, 3d.")
+@click.option("--max_fails", type=SHARE, metavar="N|N%", help="Start nothing more when so many jobs have failed.")
 @click.option(
     "--canary",
     is_flag=True,

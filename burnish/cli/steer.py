@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from burnish.cli import options
 from burnish.cli.options import Context
-from burnish.cli.parameters import Duration
+from burnish.cli.parameters import DURATION
 from burnish.errors import UsageError
 
 
@@ -44,9 +44,7 @@ def reset(context: Context, ids: Any, errors_only: bool, kill: bool, yes: bool) 
 @click.command(context_settings=options.SETTINGS)
 @options.job_ids()
 @click.option("--all", "everything", is_flag=True, help="Every job that runs or waits.")
-@click.option(
-    "--grace", type=Duration(), default="10s", show_default=True, metavar="TIME", help="Between TERM and KILL."
-)
+@click.option("--grace", type=DURATION, default="10s", show_default=True, metavar="TIME", help="Between TERM and KILL.")
 @options.common
 def cancel(context: Context, ids: Any, everything: bool, grace: float) -> int:
     """Stop running jobs; waiting ones become HOLD.
@@ -96,7 +94,7 @@ def release(context: Context, ids: Any) -> None:
 
 @click.command(context_settings=options.SETTINGS)
 @click.option("--keep_db", is_flag=True, help="Keep the table; remove logs and journal.")
-@click.option("--older_than", type=Duration(), metavar="AGE", help="Only logs of jobs that ended longer ago.")
+@click.option("--older_than", type=DURATION, metavar="AGE", help="Only logs of jobs that ended longer ago.")
 @click.option("--force", is_flag=True, help="Cancel what runs first.")
 @options.yes
 @options.common

@@ -78,12 +78,13 @@ class Paths:
             if not self.log_dir.exists():
                 self.log_dir.mkdir(parents=True, exist_ok=True)
                 for folder in (self.log_dir.parent, self.log_dir.parent.parent):
-                    _sync_folder(folder)
+                    sync_folder(folder)
         except OSError as error:
             raise StoreError(f"{self.log_dir}: cannot be made ({error.strerror}). Nothing was started.") from None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
+    """Put the names in `folder` on disk. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

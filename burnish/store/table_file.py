@@ -28,6 +28,7 @@ from burnish.errors import InputError, Problem, StoreError
 from burnish.store import refusals
 from burnish.store.displaced import PREFIX, TEMP, DisplacedInodes, remove
 from burnish.store.exchange import exchange
+from burnish.store.paths import sync_folder
 from burnish.store.version import TWO_LOOKS, UNFINISHED, Identity, Seen, content, digest
 
 LIMIT = 200 << 20  # bytes
@@ -213,7 +214,7 @@ class TableFile:
             new = self._write(table, None, mode)
             try:
                 os.link(new, self.path)
-                _sync_folder(os.path.dirname(self.path))
+                sync_folder(os.path.dirname(self.path))
                 return self._settled(table, os.stat(new))
             except FileExistsError:
                 return None
@@ -237,7 +238,7 @@ class TableFile:
             if not self._still_stands(expected) or (old := self._swap(new, expected)) is None:
                 return None
             new = ""
-            _sync_folder(os.path.dirname(self.path))
+            sync_folder(os.path.dirname(self.path))
         except FileNotFoundError:
             return None  # an editor has just renamed it away
         except OSError as error:
@@ -354,11 +355,3 @@ def _make_like(fd: int, like: os.stat_result) -> None:
     except PermissionError:
         pass  # a group that we are not in: the file is then ours, with the same mode
     os.fchmod(fd, like.st_mode & 0o7777)
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.hosts import Bench
+from tests.support.leaving import leave
 from tests.support.waiting import wait_for
 
 JOB = """\
@@ -90,16 +91,8 @@ class Gated:
     ) -> subprocess.Popen[str]:
         """Start a command and leave it running; what it says goes to the file `into`. `program`: Python that calls burnish."""
         program = program or (PATIENT if patient else "")
-        with (self.folder / into).open("w") as said:
-            process = subprocess.Popen(
-                [*self.enter, sys.executable, *(("-c", program) if program else ("-m", "burnish")), *arguments],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                text=True,
-            )
+        words = [*self.enter, sys.executable, *(("-c", program) if program else ("-m", "burnish")), *arguments]
+        process = leave(words, self.folder, self.environment, self.folder / into)
         self.running.append(process)
         return process
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.leaving import leave
 from tests.support.waiting import wait_for
 
 LEDGER_JOB = """\
@@ -105,16 +106,8 @@ class Sweep:
 
     def start_command(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command and leave it running."""
-        with (self.folder / f"run{len(self.running)}.txt").open("w") as said:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "burnish", *arguments],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                text=True,
-            )
+        said = self.folder / f"run{len(self.running)}.txt"
+        process = leave([sys.executable, "-m", "burnish", *arguments], self.folder, self.environment, said)
         self.running.append(process)
         return process
 
