@@ -85,6 +85,8 @@ class Placing:
         return nowhere | {job_id: why_blocked(self._state, job_id) for job_id in self._queue.blocked}
 
     def _may_start(self, job: Job, state: State) -> bool:
+        if job.id in self._preparation:
+            return False  # it has its slots; an edit makes its command void, and then it waits again
         return job.id not in self._projection.skipped and self._plan.selection.admits(job, state)
 
     def _may_fit(self, kind: Kind) -> bool:

@@ -47,6 +47,9 @@ class Preparation:
     def __len__(self) -> int:
         return len(self._reserved)
 
+    def __contains__(self, job: JobId) -> bool:
+        return job in self._reserved
+
     def start(self) -> None:
         """Begin to answer, if that takes a thread."""
         if self._source is not None and not self._source.instant:
