@@ -161,13 +161,17 @@ class Projection:
         self._unmerged = None
         return merged.notices
 
-    def _merge(self, theirs: Table) -> tuple[Merged, Base]:
-        """Commit what a save calls for, once, whoever else sees it too. Gives the base it was merged against as well."""
+    def _merge(self, theirs: Table, opened: Base | None = None) -> tuple[Merged, Base]:
+        """Commit what a save calls for, once, whoever else sees it too. Gives the base it was merged against as well.
+
+        `opened`: the text that its author had before their eyes, where that is known.
+        """
         merged, base = Merged([], [], {}), Base.of(theirs, time.time())
 
         def decide(state: State) -> list[Fact]:
             nonlocal merged, base
-            choice = self._texts.choose(theirs, state.rendered) or self._all_in_doubt(state)
+            choice = opened and Choice(opened)
+            choice = choice or self._texts.choose(theirs, state.rendered) or self._all_in_doubt(state)
             base = choice.base
             merged = merge(base, theirs, state.jobs, state.columns, state.next_id, choice.ambiguous)
             known = theirs.sha256 in state.rendered
@@ -189,6 +193,28 @@ class Projection:
         """The kept texts are gone (somebody removed them): edits are told from the state as it is, results stay."""
         text = render(None, state.jobs, state.columns, name=self._paths.shown)
         return Choice(Base.of(text, time.time()), frozenset(state.jobs))
+
+    def opened(self) -> Base | None:
+        """The text that stands there, as somebody gets it to edit; None if it cannot be read."""
+        if self._table is None or not self.readable:
+            return None
+        return Base.of(self._table, time.time(), self._ids)
+
+    def take_edit(self, opened: Base, edited: Table, within: float = 2 * AWAY) -> Merged:
+        """Merge what somebody made of `opened`, and put it in place of what stands there now.
+
+        Gives up the layout of `edited`, not what it asks for, if somebody is always in the way for `within` s. Raises StoreError
+        when the disk refuses.
+        """
+        merged, _ = self._merge(edited, opened)
+        end = time.monotonic() + within
+        while not merged.refused and time.monotonic() < end:
+            self._table, self._ids, self._dirty = edited, merged.ids, None
+            if self.render():
+                break
+            time.sleep(PAUSE)
+            self._untold += self.look()
+        return merged
 
     # -- states go out ---------------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ RANKS = {
     "session": 10,
     "cleaning": 11,
     "creation": 11,
+    "editing": 11,
     "steering": 11,
     "viewing": 11,
     "whereabouts": 11,

@@ -58,6 +58,7 @@ for _command in (
     look.view,
     look.explain,
     look.results,
+    steer.edit,
     steer.reset,
     steer.cancel,
     steer.hold,

@@ -1,7 +1,8 @@
-"""Commands that change what is to run: reset, cancel, hold, release, clean."""
+"""Commands that change what is to run: edit, reset, cancel, hold, release, clean."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,6 +12,27 @@ from burnish.cli import options
 from burnish.cli.options import Context
 from burnish.cli.parameters import DURATION
 from burnish.errors import UsageError
+
+
+@click.command(context_settings=options.SETTINGS)
+@options.common
+def edit(context: Context) -> None:
+    """Edit the table in $VISUAL or $EDITOR, also while jobs run.
+
+    Rows that cannot be read are shown, and the editor opens again. What was saved is merged with what happened meanwhile.
+
+    \b
+    Example: EDITOR=nano burnish edit
+    """
+    from burnish import editing, session
+
+    def ask(answers: Sequence[str]) -> str:
+        choice = click.Choice([*answers, *(answer[0] for answer in answers)])
+        question = f"What now? {', '.join(f'({answer[0]}){answer[1:]}' for answer in answers)}"
+        typed = click.prompt(question, type=choice, default=answers[0][0], show_choices=False, err=True)
+        return next(answer for answer in answers if answer[0] == typed[0])
+
+    editing.edit(session.Session.open(context.paths, context.out.say), ask if context.interactive else None)
 
 
 @click.command(context_settings=options.SETTINGS)

@@ -255,11 +255,16 @@ class _RowReader:
     def problems(self) -> tuple[Problem, ...]:
         """A sentence for each unusable row, in file order."""
         others = len(self.rows) - len(self.faults)
-        end = f"This row is skipped; {counted(others, 'other goes', 'others go')} on."
+        end = consequence(others)
         return tuple(
             Problem(f"{self.name}:{self.rows[number].line}", f"{what} {end}")
             for number, what in sorted(self.faults.items())
         )
+
+
+def consequence(others: int) -> str:
+    """What becomes of a row that cannot be read beside so many others: the end of each sentence about one."""
+    return f"This row is skipped; {counted(others, 'other goes', 'others go')} on."
 
 
 def parse_id(typed: str) -> JobId | None:
