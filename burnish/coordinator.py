@@ -23,7 +23,6 @@ from burnish.brakes import Brakes
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
 from burnish.core.hosts import without_name
-from burnish.core.ids import name_ids
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.reports import Report
 from burnish.core.requirements import requirements
@@ -37,6 +36,7 @@ from burnish.placing import Placing
 from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation, Ready
 from burnish.projection import Projection
+from burnish.silence import Silence
 from burnish.store.journal import Decide, Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
@@ -47,7 +47,6 @@ TURN = 0.25  # s between two looks at the journal, the table and the clock when 
 TROUBLE = 10.0  # s without new starts on a host that could start nothing, or until an order it refused is repeated
 ORDERS = ("start", "void", "cancel")
 ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptVoided)
-SILENCE = 60.0  # s between two sentences about the same silent host
 FAREWELL = 2.0  # s in which a run that is stopped waits for what it claimed ahead to come back
 
 
@@ -108,7 +107,7 @@ class Coordinator:
         self._brakes = Brakes(me, journal.state, plan, self.outcome)
         self._claims: set[AttemptId] = set()  # made by this run, and open
         self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
-        self._silent: dict[HostName, tuple[str, float]] = {}
+        self._silence = Silence(say)
         self._again: dict[HostName, float] = {}  # hosts that refused an order, and when it is repeated
         self._refusal = ""
         self._next_look = 0.0
@@ -126,6 +125,11 @@ class Coordinator:
         """How many slots each host has on which this run may start jobs; None while that is not known."""
         members = [member for member in self._fleet.members.values() if member.starts]
         return {member.host.name: len(member.slots) if member.offer.known else None for member in members}
+
+    def down(self) -> dict[HostName, str]:
+        """Hosts that cannot be used now, and why: they have been silent for a while, or turned this run away."""
+        refused = {host: member.refused for host, member in self._fleet.members.items() if member.refused}
+        return {**self._silence.down(), **refused}
 
     def run(self) -> Outcome:
         """Take turns until nothing that this run may start waits and nothing that it looks after runs."""
@@ -241,7 +245,7 @@ class Coordinator:
         self._inspection.name_idle(len(self._placing) if self._plan.source and not self._mine() else 0)
         self.outcome.no_host = bool(self._plan.hosts) and self._fleet.hopeless
         self._adopt()
-        self._name_the_silent()
+        self._silence.name(self._mine())
         self._journal.checkpoint()
         self._on_news((), self._journal.state)
 
@@ -259,17 +263,14 @@ class Coordinator:
             case reports.CommandRefused(job, why, detail):
                 self._refuse(job, why, detail)
             case reports.HostConnected(host):
-                self._silent.pop(host, None)
+                self._silence.answers(host)
                 if self._plan.roster is not None:
                     self._plan.roster.refuse_second_names(self._fleet, self._say)
                 self._resume(host)
             case reports.HostSeen(host):
                 self._inspection.see(report)
             case reports.HostDropped(host, why):
-                if host not in self._silent:
-                    why = without_name(host, why).rstrip(".")
-                    self._say(f"{host} does not answer ({why}); trying again. Its jobs are not affected.")
-                    self._silent[host] = why, time.monotonic()
+                self._silence.dropped(host, why)
             case reports.HostTurnedAway(host, why):
                 self._fleet.members[host].refused = why
                 self._say(f"{host} is not used: {without_name(host, why)}")
@@ -435,14 +436,6 @@ class Coordinator:
         """Look after the attempts of coordinators that are gone."""
         if self._adoption.look():
             self._commit(self._adoption.facts)
-
-    def _name_the_silent(self) -> None:
-        """Say each minute which hosts do not answer while attempts of this run may live there."""
-        for host, (why, since) in self._silent.items():
-            waiting = [attempt.id.job for attempt in self._mine() if attempt.host == host]
-            if waiting and time.monotonic() - since >= SILENCE:
-                self._say(f"{host} still does not answer ({why}); as far as known, it runs job {name_ids(waiting)}.")
-                self._silent[host] = why, time.monotonic()
 
     def _take_up(self, job_ids: Iterable[JobId]) -> None:
         state = self._journal.state

@@ -31,6 +31,8 @@ RANKS = {
     "projection": 5,
     "survey": 5,
     "watchdog": 5,
+    "silence": 5,
+    "hook": 5,
     "fetching": 5,
     "adoption": 6,
     "hearing": 6,

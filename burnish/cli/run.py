@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,9 @@ from burnish.errors import UsageError
 
 if TYPE_CHECKING:
     from burnish.coordinator import Coordinator
+    from burnish.core.events import Fact
+    from burnish.core.state import State
+    from burnish.hook import Hook
     from burnish.session import Session
     from burnish.views.live import Voice
 
@@ -47,6 +50,11 @@ if TYPE_CHECKING:
     "--canary",
     is_flag=True,
     help="Start one job; the rest when it is COMPLETE or has lived ten minutes, or else nothing.",
+)
+@click.option(
+    "--on_event",
+    metavar="CMD",
+    help="Call this for each failure, host that is down, and at the end; $BURNISH_EVENT says which.",
 )
 @click.option("-n", "--dry_run", is_flag=True, help="Print what the first jobs would run, and start nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
@@ -83,14 +91,43 @@ def run(context: Context, **asked: Any) -> int:
         return 0
     source.check(opened.state.columns)
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"])
-    coordinator = opened.coordinator(plan, voice.hear)
+    hook = _hook(context, asked["on_event"])
+    coordinator = opened.coordinator(plan, _tell(voice.hear, *([hook.hear] if hook else [])))
     signals.heed(coordinator)
-    with _foot(context, opened, coordinator, voice) if not asked["quiet"] else nullcontext():
-        outcome = coordinator.run()
-    source.close()
-    others = opened.presence.others()
-    voice.summary(outcome.taken, outcome.stopped_by, opened.me, others, opened.projection.skipped_rows, outcome.stuck)
+    if hook is not None:
+        hook.down = coordinator.down
+    try:
+        with _foot(context, opened, coordinator, voice) if not asked["quiet"] else nullcontext():
+            outcome = coordinator.run()
+        source.close()
+        others = opened.presence.others()
+        skipped = opened.projection.skipped_rows
+        voice.summary(outcome.taken, outcome.stopped_by, opened.me, others, skipped, outcome.stuck)
+        if hook is not None:
+            signals.heed(hook)
+            hook.end(outcome.stopped_by, opened.state)
+    finally:
+        if hook is not None:
+            hook.close()
     return session.exit_code(opened, outcome)
+
+
+def _tell(*listeners: Callable[[Sequence[Fact], State], None]) -> Callable[[Sequence[Fact], State], None]:
+    """One listener to what is committed, for several."""
+
+    def tell(facts: Sequence[Fact], state: State) -> None:
+        for hear in listeners:
+            hear(facts, state)
+
+    return tell
+
+
+def _hook(context: Context, command: str | None) -> Hook | None:
+    if command is None:
+        return None
+    from burnish.hook import Hook
+
+    return Hook(command, context.paths.hook_log, context.paths.db, context.out.say)
 
 
 @contextmanager

@@ -52,6 +52,11 @@ class Paths:
         """A file per living `burnish run`, held by flock."""
         return self.root / "coordinators"
 
+    @property
+    def hook_log(self) -> Path:
+        """What the command of `--on_event` wrote."""
+        return self.log_dir / "on_event.log"
+
     def log(self, stem: str, stream: str) -> Path:
         """The log file of an attempt: stream is `out` (.log) or `err` (.err)."""
         return self.log_dir / f"{stem}{'.log' if stream == 'out' else '.err'}"

@@ -1,0 +1,56 @@
+"""Hosts that do not answer: who, why, since when, and what is said of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from burnish.core.hosts import without_name
+from burnish.core.ids import name_ids
+from burnish.core.jobs import Attempt, HostName
+
+AGAIN = 60.0  # s between two sentences about the same host
+DOWN = 10.0  # s of silence, until a host counts as down: many come back at once
+
+
+@dataclass(slots=True)
+class _Silent:
+    why: str
+    since: float
+    said: float
+
+
+class Silence:
+    """The hosts of one run that are silent now."""
+
+    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._say = say
+        self._clock = clock
+        self._hosts: dict[HostName, _Silent] = {}
+
+    def dropped(self, host: HostName, why: str) -> None:
+        """The link to a host broke, or it could not be made."""
+        if host not in self._hosts:
+            why, now = without_name(host, why).rstrip("."), self._clock()
+            self._say(f"{host} does not answer ({why}); trying again. Its jobs are not affected.")
+            self._hosts[host] = _Silent(why, now, now)
+
+    def answers(self, host: HostName) -> None:
+        """It is heard again."""
+        self._hosts.pop(host, None)
+
+    def down(self) -> dict[HostName, str]:
+        """Hosts that have been silent for a while, and why."""
+        return {host: silent.why for host, silent in self._hosts.items() if self._clock() - silent.since >= DOWN}
+
+    def name(self, attempts: Iterable[Attempt]) -> None:
+        """Say each minute which hosts do not answer while `attempts` may live there."""
+        running = list(attempts)
+        for host, silent in self._hosts.items():
+            waiting = [attempt.id.job for attempt in running if attempt.host == host]
+            if waiting and self._clock() - silent.said >= AGAIN:
+                self._say(
+                    f"{host} still does not answer ({silent.why}); as far as known, it runs job {name_ids(waiting)}."
+                )
+                silent.said = self._clock()
