@@ -14,8 +14,9 @@ how a buffer in which the id is still missing can be saved a second time without
 spoilt (`1E+05`) is not a row that was deleted: while it stands there, a job with its cells counts as present; and while a row
 stands there that resembles no job, none counts as deleted.
 
-What is dangerous is refused with a sentence that says how to insist: a file without rows removes nothing, a file that breaks off
-in the middle of a row changes nothing, `NOT_RUNNING` over a result reruns only if it is surely no old buffer.
+What is dangerous is refused with a sentence that says how to insist: a file without rows removes nothing (no column either), a
+file that breaks off in the middle of a row changes nothing, `NOT_RUNNING` over a result reruns only if it is surely no old
+buffer.
 
 After `merge` the caller commits the facts together with `TableRendered(theirs.sha256, ids)`, keeps theirs as a base with these
 ids, and renders. A sentence per row, but never a hundred: `core.notices` folds them.
@@ -81,6 +82,13 @@ def merge(
         notice = (
             f"{theirs.where(theirs.rows[-1])}: the file breaks off in the middle of this row, as a save on a full disk does. "
             "Nothing of it was taken; the table is written again."
+        )
+        return Merged([], [notice], {}, refused=True)
+    known = 0 if theirs.rows else sum(_listed(jobs, job_id) for job_id in base.numbers)
+    if known:
+        notice = (
+            f"{theirs.name} has no rows, but {counted(known, 'job is', 'jobs are')} known. "
+            "Nothing was removed; the table is written again. To remove a table: burnish clean."
         )
         return Merged([], [notice], {}, refused=True)
     return _Merge(base, theirs, jobs, columns, next_id, frozenset(ambiguous)).run()
@@ -217,7 +225,7 @@ class _Merge:
         """
         by_cells: dict[tuple[str, ...], deque[JobId]] = defaultdict(deque)
         for job_id, number in sorted(self.base.numbers.items(), key=lambda entry: entry[1]):
-            if job_id not in taken and (self._listed(job_id) or number in self.base.ids):
+            if job_id not in taken and (_listed(self.jobs, job_id) or number in self.base.ids):
                 by_cells[self.base.table.rows[number].cells].append(job_id)
         if self.columns == self.theirs.columns:
             for job_id, job in self.jobs.items():
@@ -345,18 +353,9 @@ class _Merge:
 
     def remove(self, bound: Collection[JobId]) -> None:
         """Jobs whose row was in the base and is not in the save."""
-        gone = [
-            job_id
-            for job_id in self.base.numbers
-            if job_id not in self.theirs.index and job_id not in bound and self._listed(job_id)
-        ]
+        gone = [job_id for job_id in self.base.numbers if job_id not in self.theirs.index and job_id not in bound]
+        gone = [job_id for job_id in gone if _listed(self.jobs, job_id)]
         if not gone:
-            return
-        if not self.theirs.rows:
-            self.notices.say(
-                f"{self.theirs.name} has no rows, but {counted(len(gone), 'job is', 'jobs are')} known. "
-                "Nothing was removed; the table is written again. To remove a table: burnish clean."
-            )
             return
         present, resembled = self._spoilt(gone)
         if not resembled:
@@ -375,10 +374,6 @@ class _Merge:
                 )
                 self.notices.add("gone", None, what, job_id)
 
-    def _listed(self, job_id: JobId) -> bool:
-        job = self.jobs.get(job_id)
-        return job is not None and not job.removed
-
     def _spoilt(self, gone: list[JobId]) -> tuple[set[JobId], bool]:
         """(jobs that an unreadable row stands for, True if each unreadable row stands for one)."""
         cells = Counter(row.cells for row in self.theirs.nameless)
@@ -389,6 +384,11 @@ class _Merge:
                 cells[row.cells] -= 1
                 present.add(job_id)
         return present, not +cells
+
+
+def _listed(jobs: Mapping[JobId, Job], job_id: JobId) -> bool:
+    job = jobs.get(job_id)
+    return job is not None and not job.removed
 
 
 def merged_columns(base: tuple[str, ...], theirs: tuple[str, ...], ours: tuple[str, ...]) -> tuple[str, ...]:

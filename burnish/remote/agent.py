@@ -1020,8 +1020,11 @@ def read_status(place: Place, here: str) -> Standing:
     """The standing of the attempt at `place`, from its folder, locks and processes; `here` is this host's incarnation."""
     final = read_record(place.file("final.json"))
     start = read_record(place.file("start.json"))
-    if final is not None:
+    if final:
         return Standing(ENDED, start, final)
+    if final is not None:
+        # Without words: its host lost power before its disk had them. All processes had ended when it was made.
+        return Standing(RUNNING, start, dead="its verdict was damaged")
     if start is None:
         return _status_before_start(place, here)
     if "void" in start:
@@ -1084,7 +1087,11 @@ def lose(place: Place, why: str) -> None:
     if cancel is not None:
         lost["cancelled"] = cancel.get("by") or "unknown"
     brief = {"lost": {"why": why[:18], "ended": int(lost["ended"])}}
-    write_once(place.file("final.json"), {"lost": lost}, brief)
+    final = place.file("final.json")
+    if read_record(final) == {}:
+        replace_record(final, {"lost": lost}, brief)
+    else:
+        write_once(final, {"lost": lost}, brief)
     place.unlock()
 
 

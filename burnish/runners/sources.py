@@ -73,7 +73,12 @@ class TemplateSource(_PureSource):
         self._template.check(columns)
 
     def _argv(self, job: Mapping[str, str]) -> tuple[str, ...]:
-        return self._template.fill(job)
+        try:
+            return self._template.fill(job)
+        except KeyError as error:
+            raise RunnerRefused(
+                f"--command names {{{printable(error.args[0])}}}, and the table has no such column any more."
+            ) from None
 
 
 class PythonFileSource(_PureSource):

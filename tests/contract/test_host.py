@@ -485,6 +485,15 @@ def test_records_of_another_incarnation_are_lost_whoever_has_the_pid_now(link: A
         innocent.wait()
 
 
+@pytest.mark.parametrize("left", [b"", b'{"exit":{"co', b"\0" * 300, b"[]"])
+def test_verdict_that_a_power_loss_tore_is_lost_and_never_read(link: AgentClient, host: OneHost, left: bytes) -> None:
+    attempt = link.run("true")["attempt"]
+    (host.folder_of(attempt) / "final.json").write_bytes(left)
+    for found in (link.status(attempt), host.connect().statuses()[attempt]):
+        assert found["status"] == "ended" and found["final"]["lost"]["why"] == "its verdict was damaged"
+    assert host.record(attempt, "final.json") == found["final"]
+
+
 @pytest.mark.parametrize("supervised", [True, False])
 def test_cancel_never_signals_a_process_that_only_has_the_pid(
     link: AgentClient, host: OneHost, supervised: bool

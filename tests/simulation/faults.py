@@ -235,8 +235,7 @@ def _full(scenario: Scenario, random: Random) -> None:
 
 
 def _unsyncable(scenario: Scenario, random: Random) -> None:
-    """Of the table's disk only: a host whose disk keeps nothing and then loses its power may tear a final record (not mended)."""
-    disk = scenario.disk
+    disk = random.choice([scenario.disk, *(host.disk for host in scenario.hosts)])
     disk.sync_fails = True
     scenario.world.at(scenario.world.now + random.choice((0.1, 3.0)), lambda: setattr(disk, "sync_fails", False))
 

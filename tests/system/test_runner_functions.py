@@ -318,6 +318,9 @@ def test_sources_without_a_process_answer_for_many_jobs_too(folder: Path) -> Non
     assert fine == Command(("run", "lr=1"))
     assert isinstance(too_long, RunnerRefused)
     assert "Put it in a file" in str(too_long)
+    (without,) = template.prepare_many([call(0)])
+    assert isinstance(without, RunnerRefused)
+    assert str(without) == "--command names {--lr}, and the table has no such column any more."
     file = PythonFileSource("train.py", "python3")
     assert file.prepare(*call(0, GPUS="1", **{"--lr": "1"})) == Command(("python3", "train.py", "--lr", "1"))
 

@@ -247,10 +247,11 @@ def test_old_buffer_does_not_bring_a_removed_job_back() -> None:
     assert desk.row(7) == "7,NOT_RUNNING,b,2"
 
 
-def test_table_without_rows_removes_nothing() -> None:
+@pytest.mark.parametrize("header", ["JOB_ID,STATE,--lr,--seed\n", "JOB_ID,STATE,--lr\n", "JOB_ID,STATE,--l"])
+def test_table_without_rows_removes_nothing(header: str) -> None:
     desk = Desk()
     text = desk.text
-    desk.save("JOB_ID,STATE,--lr,--seed\n")
+    desk.save(header)
     assert desk.facts == []
     assert "has no rows, but 3 jobs are known" in desk.notices[0]
     assert desk.text == text
