@@ -93,6 +93,9 @@ class Hearing:
             case "unstarted" if rebooted:
                 # A power loss takes the newest files, a `go` too: the agent makes it lost, not void.
                 yield actions.void(attempt, "its host rebooted")
+            case "absent" | "unstarted" if attempt.started_at is None and attempt.cancelled_by is not None:
+                # Its start was refused, and so was the void that followed: a cancel alone leaves no word on the host.
+                yield actions.void(attempt, f"cancelled by {attempt.cancelled_by} before it started")
             case "absent" | "unstarted" if attempt.started_at is None and report.name not in self._known:
                 yield actions.void(attempt, "its coordinator is gone")
 

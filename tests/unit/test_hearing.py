@@ -1,0 +1,47 @@
+"""What a host's report proves, and which order answers it: on a state, without a host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support import facts
+
+from burnish.core import actions, reports
+from burnish.core.events import Fact
+from burnish.core.jobs import HostName
+from burnish.core.state import State
+from burnish.hearing import Hearing
+from burnish.store.paths import Paths
+
+HOST, NAME = HostName("gpu01"), "0.1-9f86d081"
+SAME_BOOT = reports.Welcome("sid", "inc", "gpu01")
+
+
+class Ears:
+    """A hearing for a run whose host has not rebooted; `known`: the attempts that it may start."""
+
+    def __init__(self, state: State, known: frozenset[str] = frozenset()) -> None:
+        self.proposed: list[Fact] = []
+        self.said: list[str] = []
+        fleet: Any = SimpleNamespace(welcome=lambda host: SAME_BOOT, members={})
+        paths = Paths(Path("burnish.db"), "burnish.db", Path(".burnish"), Path("log"))
+        self._hearing = Hearing(state, fleet, paths, self.proposed.append, known, self.said.append, lambda: 1.0)
+
+    def hear(self, status: str) -> list[actions.Action]:
+        return list(self._hearing.hear(reports.AttemptReported(HOST, NAME, status, None, None, None)))
+
+
+@pytest.mark.parametrize("status", ["absent", "unstarted"])
+def test_what_a_full_disk_did_not_let_start_is_voided_once_it_is_cancelled(status: str) -> None:
+    [order] = Ears(facts.claimed(cancel=True), known=frozenset({NAME})).hear(status)
+    assert isinstance(order, actions.VoidAttempt) and order.name == NAME
+
+
+@pytest.mark.parametrize("status", ["absent", "unstarted"])
+def test_what_this_run_may_still_start_is_not_voided(status: str) -> None:
+    assert Ears(facts.claimed(), known=frozenset({NAME})).hear(status) == []
+    [order] = Ears(facts.claimed()).hear(status)
+    assert isinstance(order, actions.VoidAttempt)
