@@ -24,9 +24,11 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(BIN)/mypy --strict
 
+# Most tests wait for processes most of the time: so many of them at once keep two cores busy.
+TESTERS ?= 3
 unit: $(VENV)/installed
 	@scripts/debian_packages
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TESTERS) --dist worksteal
 
 # Power losses, pulled cables, one table on NFS: on machines of its own. Needs root; takes about 20 minutes, and is no part of `test`.
 lab: $(VENV)/installed
