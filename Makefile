@@ -19,7 +19,7 @@ $(VENV)/installed: pyproject.toml
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	@if [ -f burnish/remote/agent.py ]; then $(BIN)/vermin --target=3.8- --violations --no-tips burnish/remote/agent.py; fi
+	@$(BIN)/vermin --target=3.8- --violations --no-tips burnish/remote/agent
 
 types: $(VENV)/installed
 	$(BIN)/mypy --strict

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-AGENT = "burnish/remote/agent.py"
+AGENT = "burnish/remote/agent"
 MAX_LINES = 450
 
 # errors <- core <- store | views | remote <- slurm <- runners <- coordinator <- session <- cli
@@ -58,6 +58,14 @@ RANKS = {
 # What user code imports; `burnish/__init__.py` gives the two names that runner files need.
 RANKS["util"] = RANKS[""] = 2
 ENTRY = {"burnish/__init__.py": ("burnish.util", "burnish.core.command", "burnish")}
+
+# Inside the agent's package, from the bottom: a module imports only what stands before it, and the coordinator only its frames.
+AGENT_ORDER = (
+    "__init__", "refusals", "compact_json", "frames", "files", "records", "place", "locks", "processes", "common_locks", "slots",
+    "nvidia_smi", "gpu_reading", "traces", "standing", "notices", "forking", "oom", "spec", "result", "job", "held_slots",
+    "supervisor", "alone", "undertaker", "home", "outbox", "watches", "crews", "looks", "starts", "stops", "keeping", "serving",
+)  # fmt: skip
+SHARED = "frames"
 
 INPUT_OUTPUT = {
     "os", "io", "time", "threading", "subprocess", "socket", "logging", "shutil", "tempfile", "select", "selectors", "signal",
@@ -134,12 +142,34 @@ def core_is_pure(path: str, tree: ast.Module, _text: str) -> Iterator[str]:
 
 
 def agent_stands_alone(path: str, tree: ast.Module, _text: str) -> Iterator[str]:
-    if path != AGENT:
+    if not path.startswith(f"{AGENT}/"):
         return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            continue
+        apart = ast.Module([node], []) if isinstance(node, (ast.Import, ast.ImportFrom)) else ast.Module([], [])
+        for name in imported(path, apart):
+            if name.startswith("burnish.") or name.split(".")[0] not in sys.stdlib_module_names:
+                yield f"{path} imports {name}: the agent is standard library, and its modules import each other as `.name`"
+
+
+def agent_arrows_point_down(path: str, tree: ast.Module, _text: str) -> Iterator[str]:
+    inside = path.startswith(f"{AGENT}/")
+    here = PurePosixPath(path).stem
+    if inside and here not in AGENT_ORDER:
+        yield f"{path} has no place in AGENT_ORDER"
+        return
+    below = AGENT_ORDER[: AGENT_ORDER.index(here)] if inside else (SHARED,)
     for name in imported(path, tree):
-        top = name.split(".")[0]
-        if top not in sys.stdlib_module_names:
-            yield f"{path} imports {name}: the agent is one file of standard library"
+        if f"{name}.".startswith("burnish.remote.agent.") and f"{name}...".split(".")[3] not in below:
+            yield f"{path} imports {name}: inside the agent the arrow points up, or from outside it leads to more than {SHARED}"
+
+
+def private_names_stay_at_home(path: str, tree: ast.Module, _text: str) -> Iterator[str]:
+    for name in imported(path, tree):
+        last = name.split(".")[-1]
+        if name.startswith("burnish.") and last.startswith("_") and not last.endswith("__"):
+            yield f"{path} imports {name}: it is private there"
 
 
 def libraries_stay_at_home(path: str, tree: ast.Module, _text: str) -> Iterator[str]:
@@ -163,7 +193,7 @@ def modules_open_with_a_docstring(path: str, tree: ast.Module, text: str) -> Ite
 
 
 def modules_hold_one_idea(path: str, _tree: ast.Module, text: str) -> Iterator[str]:
-    if path != AGENT and text.count("\n") > MAX_LINES:
+    if text.count("\n") > MAX_LINES:
         yield f"{path} has {text.count(chr(10))} lines: over {MAX_LINES} it holds two ideas"
 
 
@@ -180,6 +210,8 @@ RULES: tuple[Rule, ...] = (
     arrows_point_down,
     core_is_pure,
     agent_stands_alone,
+    agent_arrows_point_down,
+    private_names_stay_at_home,
     libraries_stay_at_home,
     rich_is_lazy,
     modules_open_with_a_docstring,
@@ -223,9 +255,18 @@ VIOLATIONS = [
     (core_is_pure, "burnish/core/state.py", "import pathlib"),
     (core_is_pure, "burnish/core/state.py", "def f():\n    return open('x')"),
     (core_is_pure, "burnish/core/state.py", "import datetime\nx = datetime.datetime.now()"),
-    (agent_stands_alone, AGENT, "import psutil"),
-    (agent_stands_alone, AGENT, "from burnish.errors import printable"),
-    (agent_stands_alone, AGENT, "from . import link"),
+    (agent_stands_alone, f"{AGENT}/files.py", "import psutil"),
+    (agent_stands_alone, f"{AGENT}/files.py", "from burnish.errors import printable"),
+    (agent_stands_alone, f"{AGENT}/files.py", "from burnish.remote.agent.refusals import Refusal"),
+    (agent_stands_alone, f"{AGENT}/files.py", "from ..link import Link"),
+    (agent_stands_alone, f"{AGENT}/files.py", "from . import refusals"),
+    (agent_arrows_point_down, f"{AGENT}/files.py", "from .records import write_once"),
+    (agent_arrows_point_down, f"{AGENT}/files.py", "def f():\n    from .serving import serve"),
+    (agent_arrows_point_down, f"{AGENT}/unplaced.py", "import json"),
+    (agent_arrows_point_down, "burnish/remote/link.py", "from burnish.remote.agent.files import unlink"),
+    (agent_arrows_point_down, "burnish/remote/link.py", "from burnish.remote import agent"),
+    (private_names_stay_at_home, f"{AGENT}/records.py", "from .files import _private"),
+    (private_names_stay_at_home, "burnish/session.py", "from burnish.coordinator import _private"),
     (libraries_stay_at_home, "burnish/remote/link.py", "import paramiko"),
     (libraries_stay_at_home, "burnish/session.py", "def f():\n    import fabric"),
     (libraries_stay_at_home, "burnish/views/tables.py", "import click"),
@@ -250,7 +291,10 @@ def test_planted_violation_goes_red(rule: Rule, path: str, text: str) -> None:
         (arrows_point_down, "burnish/cli/main.py", "from burnish import __version__"),
         (arrows_point_down, "burnish/session.py", "from burnish.core.jobs import Job\nfrom burnish import errors"),
         (core_is_pure, "burnish/core/sweep.py", "from pathlib import PurePosixPath"),
-        (agent_stands_alone, AGENT, "import fcntl, os.path"),
+        (agent_stands_alone, f"{AGENT}/records.py", "import fcntl, os.path\nfrom .files import unlink"),
+        (agent_arrows_point_down, f"{AGENT}/records.py", "import os\nfrom .files import unlink"),
+        (agent_arrows_point_down, "burnish/remote/link.py", "from burnish.remote.agent.frames import PROTOCOL"),
+        (private_names_stay_at_home, "burnish/cli/main.py", "from burnish import __version__"),
         (libraries_stay_at_home, "burnish/remote/ssh.py", "import fabric"),
         (rich_is_lazy, "burnish/views/tables.py", "def f():\n    from rich.table import Table"),
     ],

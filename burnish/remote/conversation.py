@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from burnish.errors import HostUnreachable
-from burnish.remote import agent
+from burnish.remote.agent.frames import PROTOCOL, FrameReader, encode_frame
 from burnish.remote.transport import Transport, bootstrap
 
 LIMIT = 30.0  # s for the whole conversation
@@ -24,7 +24,7 @@ class Conversation:
     def __init__(self, transport: Transport, table: str, state_dir: str) -> None:
         self.welcome: dict[str, Any] = {}
         self._transport = transport
-        self._hello = {"type": "hello", "protocol": agent.PROTOCOL, "table": table, "state_dir": state_dir}
+        self._hello = {"type": "hello", "protocol": PROTOCOL, "table": table, "state_dir": state_dir}
 
     def __enter__(self) -> Conversation:
         self._channel = self._transport.open()
@@ -46,7 +46,7 @@ class Conversation:
 
     def ask(self, question: dict[str, Any], answer: str) -> dict[str, Any]:
         """Send `question`; the next frame of type `answer`. Raises HostUnreachable, with the agent's reason if it gave one."""
-        self._channel.write(agent.encode_frame(question))
+        self._channel.write(encode_frame(question))
         return self.hear(answer, about=question["type"])
 
     def hear(self, answer: str, about: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Conversation:
         raise HostUnreachable(f"{self._transport.name} did not answer {about} within {LIMIT:.0f} s.")
 
     def _heard(self, data: bytes) -> Iterator[dict[str, Any]]:
-        frames = agent.FrameReader()
+        frames = FrameReader()
         while True:
             for header, _ in frames.feed(data):
                 yield header

@@ -22,7 +22,7 @@ from burnish.core import reports, sighting
 from burnish.core.jobs import HostName
 from burnish.core.reports import Report
 from burnish.errors import HostRefused, HostUnreachable
-from burnish.remote import agent
+from burnish.remote.agent.frames import PROTOCOL, FrameReader, ProtocolError, encode_frame
 from burnish.remote.transport import Channel, Transport, bootstrap
 
 PING = 15.0  # s
@@ -50,7 +50,7 @@ class Link:
         self.welcome: reports.Welcome | None = None
         self.round_trip = 0.0  # s from the last ping to its answer
         self._transport = transport
-        self._hello = {"type": "hello", "protocol": agent.PROTOCOL, "table": table, "state_dir": state_dir}
+        self._hello = {"type": "hello", "protocol": PROTOCOL, "table": table, "state_dir": state_dir}
         self._report = report
         self._clock = clock
         self._channel: Channel | None = None
@@ -73,7 +73,7 @@ class Link:
     def send(self, header: dict[str, Any]) -> None:
         """Queue a frame. While the link is down this does nothing: HostConnected will come."""
         if self.welcome is not None:
-            self._outgoing.put(agent.encode_frame(header))
+            self._outgoing.put(encode_frame(header))
 
     def watch(self) -> None:
         """Ping when it is time to; give up a connection on which nothing was heard for too long."""
@@ -134,16 +134,16 @@ class Link:
         threading.Thread(
             target=self._write, args=(channel, self._outgoing), name=f"to {self.host}", daemon=True
         ).start()
-        self._outgoing.put(agent.encode_frame(self._hello))
+        self._outgoing.put(encode_frame(self._hello))
         return early
 
     def _read(self, data: bytes) -> None:
-        channel, frames = self._channel, agent.FrameReader()
+        channel, frames = self._channel, FrameReader()
         while channel is not None:
             try:
                 for header, body in frames.feed(data):
                     self._take(header, body)
-            except (agent.ProtocolError, KeyError, TypeError, ValueError) as error:
+            except (ProtocolError, KeyError, TypeError, ValueError) as error:
                 raise HostUnreachable(f"{self.host}: its agent said something that is no message ({error}).") from None
             data = channel.read(READ_SIZE)
             self._heard = self._clock()

@@ -17,11 +17,11 @@ import sys
 import threading
 import zlib
 from collections import deque
-from pathlib import Path
 from typing import Protocol
 
 from burnish.errors import HostRefused, HostUnreachable, printable
-from burnish.remote import agent
+from burnish.remote.agent.frames import PREAMBLE
+from burnish.remote.bundle import bundle
 from burnish.remote.remote_command import Ending, ending_error
 
 NOISE_LIMIT = 64 << 10  # bytes a login shell may print before the agent speaks
@@ -42,7 +42,7 @@ LOADER = (
     'exec(compile(s,"burnish-agent","exec"),g);'
     'g["serve"](h["nonce"],s)'
 )
-PREAMBLE_START = agent.PREAMBLE.partition("%")[0].encode()
+PREAMBLE_START = PREAMBLE.partition("%")[0].encode()
 TOO_OLD = re.compile(rb"\nburnish-python ([0-9.]{1,20})\n")
 
 
@@ -80,7 +80,7 @@ def remote_command(python: str) -> str:
 @functools.cache
 def _upload() -> tuple[bytes, str, bytes]:
     """The agent's compressed source, the hash of the source, and the source."""
-    source = Path(agent.__file__).read_bytes()
+    source = bundle()
     return zlib.compress(source, 9), hashlib.sha256(source).hexdigest(), source
 
 
@@ -97,7 +97,7 @@ def bootstrap(channel: Channel, nonce: str | None = None) -> bytes:
         channel.write(greeting.encode() + compressed)
     except HostUnreachable:
         pass  # whatever runs there ended early; what it said is still to be read
-    return _first_words(channel, (agent.PREAMBLE % nonce).encode())
+    return _first_words(channel, (PREAMBLE % nonce).encode())
 
 
 def _first_words(channel: Channel, preamble: bytes) -> bytes:

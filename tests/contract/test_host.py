@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from burnish.remote import agent
+from burnish.remote.agent.frames import PROTOCOL
+from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import Transport
 from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, new_attempt
 from tests.support.one_host import TABLE, OneHost, job_pid, one_host, supervisor_pid
@@ -277,8 +278,8 @@ def test_malformed_requests_are_refused_and_the_link_lives(link: AgentClient, ho
         ("pull", {"attempt": new_attempt(), "stream": "out", "offset": -1, "size": 1}),
         ("pull", {"attempt": new_attempt(), "stream": "out", "offset": "x", "size": 1}),
         ("hello", {"protocol": 99, "table": TABLE, "state_dir": "/x"}),
-        ("hello", {"protocol": agent.PROTOCOL, "table": "../x", "state_dir": "/x"}),
-        ("hello", {"protocol": agent.PROTOCOL, "table": TABLE, "state_dir": "relative"}),
+        ("hello", {"protocol": PROTOCOL, "table": "../x", "state_dir": "/x"}),
+        ("hello", {"protocol": PROTOCOL, "table": TABLE, "state_dir": "relative"}),
         ("ack", {"attempt": 7}),
     ]
     for kind, fields in bad:
@@ -473,7 +474,7 @@ def test_records_of_another_incarnation_are_lost_whoever_has_the_pid_now(link: A
     attempt = link.void(new_attempt())["attempt"]
     innocent = subprocess.Popen(["sleep", "1000"])
     try:
-        process = agent.read_process(innocent.pid)
+        process = read_process(innocent.pid)
         assert process is not None
         supervisor = {"pid": innocent.pid, "starttime": process.started}
         go = {"started": 1.0, "supervisor": supervisor, "incarnation": "another.1.2", "host": "x", "argv0": "sleep"}

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from burnish.remote import agent
+from burnish.remote.agent.common_locks import is_held
+from burnish.remote.agent.slots import gpu_lock
 from burnish.remote.transport import LocalTransport, Transport
 from tests.support import gpus
 from tests.support.agent_client import AgentClient, Frame, kill
@@ -221,8 +222,8 @@ def test_slot_is_held_though_a_cleaner_removed_its_lock(host: OneHost, smi: Path
         why = f"{what} is taken by another burnish job, whose lock file was removed"
         assert taken(start(host.connect(), slots)) == why
     os.kill(supervisor_pid(alone), signal.SIGCHLD)  # wakes it, as time would
-    lock = agent.gpu_lock(gpus.uuid(1))
-    wait_for(lambda: agent.is_held(lock), "its supervisor does not hold it anew, for other users to see")
+    lock = gpu_lock(gpus.uuid(1))
+    wait_for(lambda: is_held(lock), "its supervisor does not hold it anew, for other users to see")
     assert taken(start(host.connect(), on_gpu("0"))) == "GPU 0 is taken by another burnish job"
     link.cancel(alone["attempt"])
     assert start(host.connect(), {**on_gpu("0"), "cpu": [4]})["status"] == "running"

@@ -20,7 +20,7 @@ from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
 from burnish.errors import BurnishError, HostRefused, HostUnreachable
 from burnish.remote import ssh, wire
-from burnish.remote.agent import PROTOCOL, FrameReader, encode_frame
+from burnish.remote.agent.frames import PROTOCOL, FrameReader, encode_frame
 from burnish.remote.doorstep import Doorsteps
 from burnish.remote.link import Link
 from burnish.remote.ssh import SshChannel, SshTransport

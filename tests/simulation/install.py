@@ -15,12 +15,12 @@ from typing import Any
 
 import filelock
 
-from burnish.remote import agent, reach
+from burnish.remote import reach
 from simulation import libraries
 from simulation.os_layer import Os
 from simulation.world import World
 
-REMOTE = ("remote.agent", "remote.link", "remote.logs", "remote.transport")  # not what knows SSH
+REMOTE = ("remote.link", "remote.logs", "remote.transport")  # not what knows SSH
 
 _world: World | None = None
 
@@ -57,8 +57,10 @@ def install() -> None:
         "SimpleQueue": libraries.SimpleQueue,
         "Path": libraries.SimulatedPath,
         "exchange": os.exchange,
+        "libc": libraries.Libc(os),
+        "fork": libraries.fork(os),
     }
-    for name in (*_modules("burnish"), *_modules("burnish.store"), *REMOTE):
+    for name in (*_modules("burnish"), *_modules("burnish.store"), *_modules("burnish.remote.agent"), *REMOTE):
         module = importlib.import_module(f"burnish.{name}")
         if name == "remote.transport":
             module._upload()  # reads the agent's real source, once
@@ -66,8 +68,6 @@ def install() -> None:
             if hasattr(module, attribute):
                 setattr(module, attribute, simulated)
         _replace_defaults(module, replacements["time"])
-    agent._libc = libraries.Libc(os)
-    agent.fork = libraries.fork(os)
     filelock.FileLock = libraries.FileLock  # type: ignore[misc,assignment]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from burnish.errors import HostUnreachable
-from burnish.remote import agent
+from burnish.remote.agent.serving import serve
 from simulation.filesystem import refuse
 from simulation.machine import Machine, OpenFile, Process
 from simulation.world import Killed, Source, World
@@ -257,4 +257,4 @@ def _load(process: Process) -> None:
         source += piece
     if process.dead:
         raise Killed
-    agent.serve(greeting["nonce"])
+    serve(greeting["nonce"])

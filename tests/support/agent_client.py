@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from burnish.errors import BurnishError
-from burnish.remote import agent
+from burnish.remote.agent.frames import BODY_LIMIT, PROTOCOL, FrameReader, encode_frame
+from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import Channel, Transport, bootstrap
 
 Frame = dict[str, Any]
@@ -33,7 +34,7 @@ class AgentClient:
         self._frames: queue.Queue[Frame | None] = queue.Queue()
         first = bootstrap(self.channel)
         threading.Thread(target=self._listen, args=(first,), daemon=True).start()
-        hello = {"protocol": agent.PROTOCOL, "table": table, "state_dir": state_dir}
+        hello = {"protocol": PROTOCOL, "table": table, "state_dir": state_dir}
         self.welcome = self.ask("hello", answer="welcome", **hello)
         self.pid: int = self.welcome.get("pid", 0)
 
@@ -49,7 +50,7 @@ class AgentClient:
         self.channel.close()
 
     def send(self, kind: str, **fields: Any) -> None:
-        self.channel.write(agent.encode_frame({"type": kind, **fields}))
+        self.channel.write(encode_frame({"type": kind, **fields}))
 
     def next_frame(self, deadline: float = DEADLINE) -> Frame:
         """The next frame from the agent; a log's bytes are under "body"."""
@@ -117,7 +118,7 @@ class AgentClient:
         """All of a log."""
         text = b""
         while True:
-            fields = {"attempt": attempt, "stream": stream, "offset": len(text), "size": agent.BODY_LIMIT}
+            fields = {"attempt": attempt, "stream": stream, "offset": len(text), "size": BODY_LIMIT}
             log = self.ask("pull", "log", **fields)
             assert log["type"] == "log", log
             text += log["body"]
@@ -135,7 +136,7 @@ class AgentClient:
         return self.wait_status(self.start(*argv, **fields), "ended", "void")
 
     def _listen(self, data: bytes) -> None:
-        frames = agent.FrameReader()
+        frames = FrameReader()
         try:
             while True:
                 for header, body in frames.feed(data):
@@ -163,7 +164,7 @@ def new_attempt() -> str:
 
 def alive(pid: int) -> bool:
     """True while the process runs; a zombie does not."""
-    return agent.read_process(pid) is not None
+    return read_process(pid) is not None
 
 
 def kill(pid: int) -> None:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from burnish.remote import agent
+from burnish.remote.agent.place import Place, host_folder_name
+from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import LocalTransport, Transport
 from tests.support.agent_client import AgentClient, Frame
 from tests.support.waiting import wait_for
@@ -47,12 +48,12 @@ class OneHost:
         self._links.append(link)
         return link
 
-    def place(self, attempt: str) -> agent.Place:
-        return agent.Place(str(self.home / "attempts"), TABLE, attempt)
+    def place(self, attempt: str) -> Place:
+        return Place(str(self.home / "attempts"), TABLE, attempt)
 
     @property
     def home(self) -> Path:
-        return self.state_dir / agent.host_folder_name()
+        return self.state_dir / host_folder_name()
 
     def folder_of(self, attempt: str) -> Path:
         return Path(self.place(attempt).folder)
@@ -73,7 +74,7 @@ class OneHost:
         """Pids of what belongs to this host: jobs by their environment, supervisors and others by an open lock."""
         found = []
         for name in os.listdir("/proc"):
-            if name.isdigit() and agent.read_process(int(name)) and self._owns(Path("/proc", name)):
+            if name.isdigit() and read_process(int(name)) and self._owns(Path("/proc", name)):
                 found.append(int(name))
         return found
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from burnish.remote import agent
+from burnish.remote.agent.locks import HELD, lock_state
+from burnish.remote.agent.records import write_once
 from tests.support.agent_client import new_attempt
 from tests.support.one_host import OneHost, one_host, supervisor_pid
 from tests.support.waiting import wait_for
@@ -71,7 +72,7 @@ def test_void_wins_against_a_supervisor_that_is_on_its_way(host: OneHost, tmp_pa
     assert other.void(attempt)["status"] == "void"
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        wait_for(lambda: agent.lock_state(host.place(attempt).runner) != agent.HELD)
+        wait_for(lambda: lock_state(host.place(attempt).runner) != HELD)
     finally:
         os.close(reader)
     assert link.wait_status(attempt, "void")
@@ -114,7 +115,7 @@ def test_supervise_mode_runs_the_same_supervisor(host: OneHost) -> None:
     attempt = new_attempt()
     host.folder_of(attempt).mkdir(mode=0o700)
     spec = make_spec(*host.ledger_job("exit 3"))
-    agent.write_once(str(host.folder_of(attempt) / "spec.json"), spec)
+    write_once(str(host.folder_of(attempt) / "spec.json"), spec)
     (kept,) = host.home.glob("agent-*.py")
     subprocess.run([PYTHON, "-I", "-S", kept, "supervise", host.folder_of(attempt)], check=True, timeout=60)
     status = link.status(attempt)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from burnish.remote import agent
+from burnish.remote.agent.records import write_once
 from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import AgentClient, Frame, LinkEnded, make_spec, new_attempt
 from tests.support.one_host import PYTHON, OneHost, one_host
@@ -123,7 +123,7 @@ def test_supervisor_killed_at_any_call(host: OneHost) -> None:
     def supervise(point: Point | None) -> str:
         attempt = new_attempt()
         host.folder_of(attempt).mkdir(mode=0o700)
-        agent.write_once(host.place(attempt).file("spec.json"), make_spec(*job(host, attempt)))
+        write_once(host.place(attempt).file("spec.json"), make_spec(*job(host, attempt)))
         command = [*strace(point, log), PYTHON, "-I", "-S", str(source), "supervise", str(host.folder_of(attempt))]
         subprocess.run(command, timeout=60, start_new_session=True, stdin=subprocess.DEVNULL)
         return attempt

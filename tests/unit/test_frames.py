@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.remote import agent
-from burnish.remote.agent import FrameReader, ProtocolError, encode_frame
+from burnish.remote.agent.compact_json import RESULT_DEPTH, json_depth
+from burnish.remote.agent.frames import BODY_LIMIT, DEPTH_LIMIT, HEADER_LIMIT, FrameReader, ProtocolError, encode_frame
 
 texts = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
 values = st.recursive(
@@ -73,8 +73,8 @@ def nested(levels: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "stream",
     [
-        struct.pack(">II", agent.HEADER_LIMIT + 1, 0),
-        struct.pack(">II", 2, agent.BODY_LIMIT + 1),
+        struct.pack(">II", HEADER_LIMIT + 1, 0),
+        struct.pack(">II", 2, BODY_LIMIT + 1),
         struct.pack(">II", 0xFFFFFFFF, 0xFFFFFFFF),
         raw(b"[" * 100_000),
         raw(b'{"type": "x", "in": ' + b"[" * 64 + b"]" * 64 + b"}"),
@@ -92,16 +92,16 @@ def test_what_is_over_a_limit_or_no_header_ends_the_link(stream: bytes) -> None:
 
 
 def test_limits_hold_when_sending_and_are_just_allowed() -> None:
-    longest = {"type": "x", "pad": "y" * (agent.HEADER_LIMIT - len('{"type":"x","pad":""}'))}
-    full = b"z" * agent.BODY_LIMIT
+    longest = {"type": "x", "pad": "y" * (HEADER_LIMIT - len('{"type":"x","pad":""}'))}
+    full = b"z" * BODY_LIMIT
     assert list(FrameReader().feed(encode_frame(longest, full))) == [(longest, full)]
     with pytest.raises(ProtocolError):
         encode_frame({**longest, "pad": longest["pad"] + "y"})
     with pytest.raises(ProtocolError):
         encode_frame({"type": "x"}, full + b"z")
     with pytest.raises(ProtocolError):
-        encode_frame(nested(agent.DEPTH_LIMIT + 1))
-    deepest = nested(agent.DEPTH_LIMIT)
+        encode_frame(nested(DEPTH_LIMIT + 1))
+    deepest = nested(DEPTH_LIMIT)
     assert list(FrameReader().feed(encode_frame(deepest))) == [(deepest, b"")]
 
 
@@ -125,5 +125,5 @@ def test_frames_before_a_bad_one_are_delivered() -> None:
     ],
 )
 def test_depth_counts_brackets_outside_of_texts(text: bytes, depth: int) -> None:
-    padded = text if text.count(b"[") + text.count(b"{") > agent.RESULT_DEPTH else None
-    assert agent.json_depth(text) == depth if padded else agent.json_depth(text) >= depth
+    padded = text if text.count(b"[") + text.count(b"{") > RESULT_DEPTH else None
+    assert json_depth(text) == depth if padded else json_depth(text) >= depth

@@ -11,15 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.remote.agent import (
-    SlotTaken,
-    gpu_environment,
-    parse_gpus,
-    parse_migs,
-    parse_processes,
-    parse_rows,
-    resolve_gpu,
-)
+from burnish.remote.agent.nvidia_smi import parse_gpus, parse_migs, parse_processes, parse_rows
+from burnish.remote.agent.refusals import SlotTaken
+from burnish.remote.agent.slots import gpu_environment, resolve_gpu
 
 TABLE = """\
 WARNING: infoROM is corrupted at gpu 0000:09:00.0, they say

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from burnish.errors import HostRefused, HostUnreachable
-from burnish.remote import agent
+from burnish.remote.agent.frames import FrameReader, encode_frame
+from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import LOADER, Channel, LocalTransport, bootstrap, remote_command
 from tests.support.waiting import wait_for
 
@@ -33,8 +34,8 @@ def opened(python: str) -> Channel:
 
 def ping(channel: Channel) -> bool:
     """True if a living agent answers."""
-    channel.write(agent.encode_frame({"type": "ping", "id": "x"}))
-    ((header, _),) = agent.FrameReader().feed(channel.read(1 << 16))
+    channel.write(encode_frame({"type": "ping", "id": "x"}))
+    ((header, _),) = FrameReader().feed(channel.read(1 << 16))
     return header["type"] == "pong"
 
 
@@ -164,7 +165,7 @@ def test_agent_is_out_of_reach_of_the_terminal_and_ends_with_its_input() -> None
     began = time.monotonic()
     channel.close()
     assert time.monotonic() - began < 1
-    wait_for(lambda: agent.read_process(pid) is None)
+    wait_for(lambda: read_process(pid) is None)
 
 
 def test_loader_passes_every_shell_unchanged() -> None:

@@ -1,0 +1,41 @@
+"""A supervisor without an agent, in the foreground: what a batch system's script runs, later and on another node."""
+
+from __future__ import annotations
+
+import os
+
+from .files import make_private_folder
+from .forking import leave_session, prepare_process
+from .locks import make_lock
+from .oom import count_oom_kills
+from .place import Place, lock_folder
+from .processes import incarnation
+from .records import read_record
+from .spec import problem_of_spec
+from .supervisor import Supervisor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List
+
+
+def main(arguments: List[str]) -> None:
+    """`supervise FOLDER`. Raises SystemExit with a sentence when it is called otherwise, or the folder's spec cannot be run."""
+    if len(arguments) != 3 or arguments[1] != "supervise":
+        raise SystemExit("usage: agent.py supervise FOLDER")
+    supervise(arguments[2])
+
+
+def supervise(folder: str) -> None:
+    """Run the supervisor of the attempt in `folder`, whose spec.json is there, in the foreground."""
+    place = Place.of_folder(folder)
+    spec = read_record(place.file("spec.json")) or {}
+    problem = problem_of_spec(spec)
+    if problem:
+        raise SystemExit("%s: %s" % (place.file("spec.json"), problem))
+    umask = prepare_process()
+    make_private_folder(lock_folder())
+    runner = make_lock(place.runner)
+    leave_session(os.open(os.devnull, os.O_RDWR))
+    os.umask(umask)
+    Supervisor(place, spec, runner, incarnation(), count_oom_kills()).run()

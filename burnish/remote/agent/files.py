@@ -1,0 +1,129 @@
+"""Files by their descriptors: read and written whole, brought to disk, made for this user alone, removed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from .refusals import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence, Tuple
+
+READ_SIZE = 1 << 16  # bytes
+RESERVED = 4096  # bytes preallocated for a record that must have room on a full disk
+
+
+def as_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def make_private_folder(path: str) -> None:
+    """Make `path` with mode 0700, or check that what is there is a folder which only this user can enter."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise Refusal("%s is not a folder of mode 0700 that belongs to this user; nothing in it is trusted" % path)
+
+
+def write_file(path: str, data: bytes, sync: bool = False) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        write_all(descriptor, data)
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: "bytes | bytearray") -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def read_bytes(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        data = piece = os.read(descriptor, READ_SIZE)
+        while len(piece) == READ_SIZE:
+            piece = os.read(descriptor, READ_SIZE)
+            data += piece
+        return data
+    finally:
+        os.close(descriptor)
+
+
+def read_text(path: str) -> str:
+    try:
+        return read_bytes(path).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def sync_file(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # a disk that cannot promise to keep it; a record that a power cut may take is better than none
+
+
+def sync_folder(path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return  # one above ours, that we may only pass
+    try:
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reserve(path: str) -> int:
+    """Make a file whose first bytes can be written even when the disk is full by then. Returns its descriptor."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, RESERVED)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        write_all(descriptor, b" " * RESERVED)
+    return descriptor
+
+
+def identity(path: "str | int") -> Tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return found.st_ino, found.st_ctime_ns
+
+
+def size_of(path: str) -> int:
+    try:
+        return os.stat(as_bytes(path)).st_size
+    except OSError:
+        return 0
+
+
+def unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # not there, or not ours to remove: nothing depends on it
+
+
+def empty(folder: str, keep: Sequence[str] = ()) -> None:
+    """Remove what is in `folder`, a job's own folders in it too, but for the files `keep`."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                empty(entry.path)
+                os.rmdir(entry.path)
+            elif entry.name not in keep:
+                unlink(entry.path)

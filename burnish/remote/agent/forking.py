@@ -1,0 +1,45 @@
+"""Processes of the agent's own: what no terminal, login or batch system ends, and what has left the link's session.
+
+All of this package is single-threaded, so that forking is safe.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+# Left to a terminal, a login or a batch system, these would end a supervisor and so lose a verdict.
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+AWAITED = (signal.SIGCHLD, signal.SIGUSR1)
+
+
+def prepare_process() -> int:
+    """What agent and supervisor have in common, done once before any fork. Returns the user's umask, which jobs get back."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    return os.umask(0o077)
+
+
+def leave_session(null: int) -> None:
+    """Let go of the terminal or link that started this process. `null` is a descriptor of /dev/null."""
+    try:
+        os.setsid()
+    except PermissionError:
+        pass  # a batch system made it a leader already
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+
+
+def fork(work: Callable[[], None]) -> None:
+    """Do `work` in a process of its own, which then ends."""
+    if os.fork():
+        return
+    try:
+        work()
+    finally:
+        os._exit(0)

@@ -1,0 +1,62 @@
+"""From a spec to what is executed: program, arguments, environment and folder."""
+
+from __future__ import annotations
+
+import os
+
+from .files import as_bytes
+from .nvidia_smi import find_nvidia_smi
+from .refusals import Unstartable, printable
+from .slots import gpu_environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List
+
+    from .place import Place
+    from .records import Record
+
+
+def enter(folder: str) -> None:
+    try:
+        os.chdir(as_bytes(os.path.expanduser(folder)))
+    except OSError as error:
+        raise Unstartable("the folder %s cannot be entered: %s" % (printable(folder), error.strerror)) from None
+
+
+def job_environment(spec: Record, place: Place) -> Dict[bytes, bytes]:
+    """The agent's own environment, what the slot shows of the GPUs, the spec's `env`, and burnish's: as execve takes it."""
+    environment = dict(os.environb)
+    environment.setdefault(b"PYTHONUNBUFFERED", b"1")
+    if spec.get("slots") and (spec.get("devices") or find_nvidia_smi()):
+        environment.update(gpu_environment(spec.get("devices") or ()))
+    environment.update((as_bytes(name), as_bytes(value)) for name, value in (spec.get("env") or {}).items())
+    environment[b"BURNISH_RESULT"] = as_bytes(place.file("result.json"))
+    for name in (b"BURNISH_LOCK_DIR", b"BURNISH_GPU_LOCK_DIR", b"BURNISH_NVIDIA_SMI_LIMIT"):
+        environment.pop(name, None)
+    return environment
+
+
+def wrapped_argv(spec: Record) -> List[bytes]:
+    """The argv as given; with `setup` lines, a shell that runs them and then becomes it."""
+    argv = [as_bytes(word) for word in spec["argv"]]
+    if not spec.get("setup"):
+        return argv
+    shell = b"/bin/bash" if os.path.exists("/bin/bash") else b"/bin/sh"
+    return [shell, b"-c", as_bytes(spec["setup"]) + b'\nexec "$@"', b"burnish setup", *argv]
+
+
+def find_program(name: bytes, environment: Dict[bytes, bytes]) -> bytes:
+    """The path of what `name` runs, sought as a shell would, from the current folder. Raises Unstartable."""
+    if b"/" in name:
+        if not os.path.exists(name):
+            raise Unstartable("%s does not exist" % printable(name))
+        if os.path.isdir(name) or not os.access(name, os.X_OK):
+            raise Unstartable("%s is not executable" % printable(name))
+        return name
+    path = environment.get(b"PATH") or os.defpath.encode()
+    for folder in path.split(b":"):
+        candidate = os.path.join(folder, name)
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    raise Unstartable("no program %s in PATH (%s)" % (printable(name), printable(path)))

@@ -1,0 +1,96 @@
+"""Requests about what the host keeps of attempts: all of it listed, logs sent, what is stored elsewhere put away and removed."""
+
+from __future__ import annotations
+
+import os
+
+from .files import as_bytes, empty
+from .frames import BODY_LIMIT
+from .place import log_path
+from .records import read_record
+from .refusals import Refusal
+from .standing import ABSENT, ENDED, RUNNING, STARTING, UNSTARTED, VOID, settle, void
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .frames import Header
+    from .home import Home
+    from .outbox import Outbox
+    from .place import Place
+    from .watches import Watches
+
+
+class Keeping:
+    """Lists, sends and removes what attempts left in their folders."""
+
+    def __init__(self, home: Home, outbox: Outbox, watches: Watches) -> None:
+        self._home = home
+        self._outbox = outbox
+        self._watches = watches
+
+    def status(self, request: Header) -> None:
+        """Send the status of one attempt, now and whenever it changes."""
+        self._watches.answer(self._watches.place(request))
+
+    def list(self, request: Header) -> None:
+        """Send the status of each attempt that was not put away."""
+        for place in self._home.places():
+            if not os.path.exists(place.file("acked")):
+                self._watches.answer(place)
+        self._outbox.send("listed")
+
+    def pull(self, request: Header) -> None:
+        """Send a piece of a log. Raises Refusal, OSError."""
+        place, stream = self._watches.place(request), request["stream"]
+        offset, size = int(request["offset"]), min(int(request["size"]), BODY_LIMIT)
+        if stream not in ("out", "err") or offset < 0 or size < 0:
+            raise Refusal("stream must be out or err, offset and size not negative")
+        if os.path.exists(place.file("acked")):
+            raise Refusal("its logs were removed when everything had been stored")
+        try:
+            path = log_path(place, read_record(place.file("start.json")), stream)
+            descriptor = os.open(as_bytes(path), os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            body, end = b"", 0
+        else:
+            try:
+                body, end = os.pread(descriptor, size, offset), os.fstat(descriptor).st_size
+            finally:
+                os.close(descriptor)
+        header = {"type": "log", "attempt": place.attempt, "stream": stream, "offset": offset}
+        self._outbox.send_body(dict(header, size=len(body), end=end), body)
+
+    def ack(self, request: Header) -> None:
+        """Put an attempt away that has ended and is stored elsewhere: a tombstone stays. Raises Refusal, OSError."""
+        place = self._watches.place(request)
+        ended = os.path.exists(place.file("final.json"))
+        status = ENDED if ended else settle(place, self._home.incarnation).status
+        if status in (ENDED, VOID):
+            os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))
+            empty(place.folder, keep=("start.json", "final.json", "acked"))
+            place.unlock()
+            self._watches.forget(place.attempt)
+        elif status != ABSENT:
+            raise Refusal("it is %s; only what has ended can be put away" % status)
+        self._outbox.send("acked", attempt=place.attempt)
+
+    def clean(self, request: Header) -> None:
+        """Remove the whole table but for attempts that run, and say which those are. Raises OSError."""
+        left = [place.attempt for place in self._home.places() if not self._remove(place)]
+        if not left:
+            left = self._home.remove_table(mark=request.get("mark", True))
+        self._home.remove_old_marks()
+        self._outbox.send("cleaned", left=left)
+
+    def _remove(self, place: Place) -> bool:
+        standing = settle(place, self._home.incarnation)
+        if standing.status in (UNSTARTED, STARTING):
+            void(place, "its table was cleaned away")
+            standing = settle(place, self._home.incarnation)
+        if standing.status == RUNNING:
+            return False
+        self._watches.forget(place.attempt)
+        empty(place.folder)
+        os.rmdir(place.folder)
+        place.unlock()
+        return True

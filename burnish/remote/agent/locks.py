@@ -1,0 +1,61 @@
+"""The two locks of an attempt, which say who is alive: made new, held until death, and looked at by anyone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from .files import make_private_folder
+
+HELD = "held"
+FREE = "free"
+MISSING = "missing"
+
+
+def make_lock(path: str) -> int:
+    """Make the lock file `path`, which must be new, and hold it. Returns the descriptor. Raises OSError, Refusal."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
+        make_private_folder(os.path.dirname(path))  # cleaned away while we run
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        _take(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _take(descriptor: int) -> None:
+    """Nobody else takes this lock, but somebody may be looking at it this instant."""
+    for _ in range(200):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.005)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def lock_state(path: str) -> str:
+    """HELD, FREE, or MISSING: no such file, so nothing is known."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return MISSING
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return HELD
+    finally:
+        os.close(descriptor)
+    return FREE
+
+
+def for_the_job(lock: int) -> int:
+    """The same lock, high, where a script's own `exec 3>` does not hit it, and not closed at exec: who holds it is alive."""
+    inherited = fcntl.fcntl(lock, fcntl.F_DUPFD, 100)
+    os.close(lock)
+    return inherited

@@ -1,0 +1,124 @@
+"""Processes as /proc shows them: each known by its pid and its start time, so that none is taken for a later one of its pid."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from .files import read_bytes, read_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Sequence
+
+PR_SET_CHILD_SUBREAPER = 36
+SYS_PIDFD_SEND_SIGNAL = 424  # the same number on every architecture
+SYS_PIDFD_OPEN = 434
+GRACE = 10.0  # s between TERM and KILL, unless asked otherwise
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Process:
+    """A living process as /proc shows it. `started` is in clock ticks after boot: with the pid, it names one process."""
+
+    __slots__ = ("parent", "pid", "started")
+
+    def __init__(self, pid: int, parent: int, started: int) -> None:
+        self.pid = pid
+        self.parent = parent
+        self.started = started
+
+
+def read_process(pid: int) -> Optional[Process]:
+    """The process `pid`; None if it is gone or only waits to be collected."""
+    try:
+        text = read_bytes("/proc/%d/stat" % pid)
+    except OSError:
+        return None
+    fields = text[text.rfind(b")") + 2 :].split()
+    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+        return None
+    return Process(pid, int(fields[1]), int(fields[19]))
+
+
+def all_processes() -> Dict[int, Process]:
+    """All living processes that can be seen, by pid."""
+    found = (read_process(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return {process.pid: process for process in found if process is not None}
+
+
+def recorded_process(identity: Any) -> Optional[Process]:
+    """What a record says of a process, {"pid": …, "starttime": …}, which may be gone by now."""
+    if not isinstance(identity, dict) or not isinstance(identity.get("pid"), int):
+        return None
+    return Process(identity["pid"], 0, int(identity.get("starttime") or 0))
+
+
+def is_alive(process: Process) -> bool:
+    """True while this very process runs, and not a later one of the same pid."""
+    now = read_process(process.pid)
+    return now is not None and now.started == process.started
+
+
+def incarnation() -> str:
+    """Changes when every process of the host is gone: boot id, start time of pid 1, inode of the pid namespace."""
+    first = read_process(1)
+    namespace = os.stat("/proc/self/ns/pid").st_ino
+    boot = read_text("/proc/sys/kernel/random/boot_id") or "unknown"
+    return "%s.%d.%d" % (boot, first.started if first else 0, namespace)
+
+
+def open_pidfd(process: Process) -> Optional[int]:
+    """A descriptor that becomes readable when `process` ends. None if it is gone, or the kernel is older than 5.3."""
+    descriptor: int = libc.syscall(SYS_PIDFD_OPEN, process.pid, 0)
+    if descriptor < 0:
+        return None
+    if not is_alive(process):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def become_subreaper() -> None:
+    """From now on, descendants whose parent has ended are this process's children."""
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def send_signal(process: Process, number: int) -> None:
+    """Signal this very process, never a later one of the same pid."""
+    descriptor = open_pidfd(process)
+    if descriptor is not None:
+        libc.syscall(SYS_PIDFD_SEND_SIGNAL, descriptor, int(number), None, 0)
+        os.close(descriptor)
+    elif is_alive(process):
+        try:
+            os.kill(process.pid, number)
+        except OSError:
+            pass  # gone, or changed its user
+
+
+def with_descendants(roots: Sequence[int], processes: Dict[int, Process]) -> List[Process]:
+    """Those of `roots` that live, and all that descend from any of them."""
+    children: Dict[int, List[int]] = {}
+    for process in processes.values():
+        children.setdefault(process.parent, []).append(process.pid)
+    found: Dict[int, Process] = {}
+    queue = list(roots)
+    while queue:
+        pid = queue.pop()
+        if pid not in found:
+            if pid in processes:
+                found[pid] = processes[pid]
+            queue.extend(children.get(pid, ()))
+    return list(found.values())
+
+
+def has_open(pid: int, path: str) -> bool:
+    """True if this process has the file open that is at `path`, without links, or was there. False if we may not look."""
+    folder = "/proc/%d/fd" % pid
+    try:
+        paths = {os.readlink("%s/%s" % (folder, descriptor)) for descriptor in os.listdir(folder)}
+    except OSError:
+        return False
+    return path in paths or path + " (deleted)" in paths

@@ -1,0 +1,206 @@
+"""The agent: serves one link, in turns, and ends with it. Whatever it knows it reads from the host's folders.
+
+What waits is a supervisor's notice, the end of a watched process, a reading of the GPUs, or a request; each turn takes what
+is there. What a request means is in the modules that its method belongs to.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import select
+import sys
+import time
+
+from .crews import Crews
+from .files import READ_SIZE, write_all
+from .forking import fork, leave_session, prepare_process
+from .frames import PREAMBLE, PROTOCOL, FrameReader, ProtocolError
+from .home import Home
+from .keeping import Keeping
+from .looks import Looks
+from .notices import DONE, FREED, heard
+from .outbox import LINK, Outbox
+from .place import TABLE_NAME
+from .processes import incarnation
+from .records import FULL
+from .refusals import Refusal, clause, printable
+from .starts import Starts
+from .stops import Stops
+from .watches import Watches
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, List, Optional
+
+    from .frames import Header
+
+LOOK_INTERVAL = 0.25  # s between looks at attempts whose end the kernel does not announce
+PICKS_PER_TURN = 16  # requests served before news of attempts goes out
+PASSING = (*FULL, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # what a disk may say today and not tomorrow
+REQUESTS = 0  # the descriptor
+
+
+class Agent:
+    """Serves one link: reads requests from descriptor 0, writes answers and news to descriptor 1, ends when either does."""
+
+    def __init__(self, source: bytes = b"") -> None:
+        self._source = source
+        self._umask = prepare_process()
+        self._null = os.open(os.devnull, os.O_RDWR)
+        self._home = Home(incarnation())
+        self._reader = FrameReader()
+        self._requests: List[Header] = []
+        self._notices, notices_in = os.pipe()
+        os.set_blocking(notices_in, False)
+        self._poll = select.poll()
+        self._poll.register(REQUESTS, select.POLLIN)
+        self._poll.register(self._notices, select.POLLIN)
+        self._looked = 0.0  # when attempts whose end is not announced were looked at, monotonic
+        self._closed = False  # by the coordinator
+        self._outbox = Outbox()
+        self._watches = Watches(self._home, self._outbox, self._poll, notices_in, self._fork, self._start_next)
+        self._crews = Crews(self._home, notices_in, self._fork)
+        self._looks = Looks(self._home, self._outbox, self._poll, self._fork)
+        self._starts = Starts(self._home, self._watches, self._crews, self._looks)
+        stops = Stops(self._home, self._watches, self._starts)
+        keeping = Keeping(self._home, self._outbox, self._watches)
+        self._served: Dict[str, Callable[[Header], None]] = {
+            "hello": self._greet,
+            "ping": self._pong,
+            "look": self._looks.look,
+            "start": self._starts.start,
+            "void": stops.void,
+            "cancel": stops.cancel,
+            "status": keeping.status,
+            "list": keeping.list,
+            "pull": keeping.pull,
+            "ack": keeping.ack,
+            "clean": keeping.clean,
+        }
+
+    def serve(self) -> None:
+        """Until the link ends. Raises ProtocolError for bytes that no coordinator sends."""
+        while not (self._closed or self._outbox.broken or self._home.removed):
+            self._turn()
+            for request in self._requests[:PICKS_PER_TURN]:
+                self._serve_request(request)
+            del self._requests[:PICKS_PER_TURN]
+            self._outbox.flush()
+
+    def _turn(self) -> None:
+        """Wait for something to do: a request, a supervisor's notice, the end of a watched process, or time for a look."""
+        ready = [descriptor for descriptor, _ in self._poll.poll(self._timeout())]
+        names = set()
+        if self._notices in ready:
+            told = heard(self._notices)
+            self._crews.relieve({name.rstrip(DONE) for name in told if name.endswith(DONE)})
+            for name in told:
+                if name.endswith(FREED):
+                    self._start_next(name.rstrip(FREED))
+                else:
+                    names.add(name.rstrip(DONE))
+        names.update(self._watches.ended(ready))
+        if time.monotonic() - self._looked >= LOOK_INTERVAL:
+            self._looked = time.monotonic()
+            names.update(self._watches.unannounced())
+        self._watches.look(names)
+        self._collect_children()
+        if self._looks.gpus.pipe in ready and self._looks.take_gpus():
+            for request in self._starts.after_gpus():
+                self._serve_request(request)
+        self._looks.answer()
+        if REQUESTS in ready and not self._requests:
+            data = os.read(REQUESTS, READ_SIZE)
+            self._closed = not data
+            self._requests.extend(header for header, _ in self._reader.feed(data))
+
+    def _timeout(self) -> Optional[float]:
+        """In milliseconds."""
+        if self._requests:
+            return 0
+        return LOOK_INTERVAL * 1000 if self._watches.unannounced() or self._looks.waiting else None
+
+    def _collect_children(self) -> None:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+
+    def _serve_request(self, request: Header) -> None:
+        serve = self._served.get(request["type"])
+        try:
+            if serve is None:
+                raise Refusal("this agent does not know such a request")
+            if not self._home.table and request["type"] not in ("hello", "ping"):
+                raise Refusal("hello must come first")
+            serve(request)
+        except Refusal as refusal:
+            self._refuse(request, str(refusal))
+        except OSError as error:
+            self._refuse(request, clause(error), passing=error.errno in PASSING)
+        except (KeyError, TypeError, ValueError) as error:
+            self._refuse(request, "the request is malformed (%s: %s)" % (type(error).__name__, error))
+
+    def _refuse(self, request: Header, why: str, passing: bool = False) -> None:
+        self._outbox.send("refused", request=request["type"], attempt=request.get("attempt"), why=why, passing=passing)
+
+    def _greet(self, request: Header) -> None:
+        if request["protocol"] != PROTOCOL:
+            raise Refusal("it speaks protocol %r, this agent %d" % (request["protocol"], PROTOCOL))
+        if not TABLE_NAME.fullmatch(request["table"]):
+            raise Refusal("%r is no table id" % request["table"])
+        state_dir = os.path.expanduser(request["state_dir"])
+        if not os.path.isabs(state_dir):
+            raise Refusal("state_dir %s is not absolute" % printable(state_dir))
+        self._home.open(os.path.realpath(state_dir), request["table"], self._source)
+        gc.collect()
+        gc.freeze()  # a collection in a child would copy every page it touches
+        self._outbox.send(
+            "welcome",
+            protocol=PROTOCOL,
+            state_id=self._home.state_id,
+            incarnation=self._home.incarnation,
+            hostname=os.uname().nodename,
+            uid=os.getuid(),
+            python=sys.version.split()[0],
+            pid=os.getpid(),
+            now=time.time(),
+        )
+
+    def _pong(self, request: Header) -> None:
+        self._outbox.send("pong", id=request.get("id"))
+
+    def _start_next(self, ended: str) -> None:
+        """Start what was to come after an attempt. Nothing of it was on disk until now: it would have gone with the link."""
+        for request in self._starts.after(ended):
+            self._serve_request(request)
+
+    def _fork(self, work: Callable[[], None]) -> None:
+        """Do `work` in a process of its own that has none of the link's descriptors, so that it cannot hold the link open."""
+        pidfds, sockets = self._watches.pidfds(), self._crews.sockets()
+
+        def child() -> None:
+            leave_session(self._null)
+            os.close(self._notices)
+            for pidfd in pidfds:
+                os.close(pidfd)
+            for socket in sockets:
+                socket.close()
+            os.umask(self._umask)
+            work()
+
+        fork(child)
+
+
+def serve(nonce: str, source: bytes = b"") -> None:
+    """Greet the coordinator and serve it until the link ends. `source`: the agent's own text, to be kept on the host."""
+    os.chdir("/")
+    agent = Agent(source)
+    write_all(LINK, (PREAMBLE % nonce).encode("ascii"))
+    try:
+        agent.serve()
+    except ProtocolError as error:
+        sys.stderr.write("%s\n" % error)  # the link is of no use any more; the coordinator makes another one

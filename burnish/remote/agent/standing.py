@@ -1,0 +1,134 @@
+"""How an attempt stands, from its folder, its locks and its processes; and the two records that say so for ever."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from .files import read_text
+from .locks import HELD, MISSING, lock_state
+from .processes import is_alive, read_process, recorded_process
+from .records import read_record, replace_record, write_once
+from .traces import traces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
+
+    from .place import Place
+    from .processes import Process
+    from .records import Record
+
+ABSENT = "absent"
+UNSTARTED = "unstarted"
+STARTING = "starting"
+RUNNING = "running"
+VOID = "void"
+ENDED = "ended"
+
+
+class Standing:
+    """What an attempt's folder says. `dead` is why nobody will ever make its final.json; `witness` lives while it runs."""
+
+    __slots__ = ("dead", "final", "start", "status", "supervised", "witness")
+
+    def __init__(
+        self,
+        status: str,
+        start: Optional[Record] = None,
+        final: Optional[Record] = None,
+        supervised: bool = True,
+        dead: str = "",
+        witness: Optional[Process] = None,
+    ) -> None:
+        self.status = status
+        self.start = start
+        self.final = final
+        self.supervised = supervised
+        self.dead = dead
+        self.witness = witness
+
+
+def read_status(place: Place, here: str) -> Standing:
+    """The standing of the attempt at `place`, from its folder, locks and processes; `here` is this host's incarnation."""
+    final = read_record(place.file("final.json"))
+    start = read_record(place.file("start.json"))
+    if final:
+        return Standing(ENDED, start, final)
+    if final is not None:
+        # Without words: its host lost power before its disk had them. All processes had ended when it was made.
+        return Standing(RUNNING, start, dead="its verdict was damaged")
+    if start is None:
+        return _status_before_start(place, here)
+    if "void" in start:
+        return Standing(VOID, start)
+    return _status_after_start(place, start, here)
+
+
+def _status_before_start(place: Place, here: str) -> Standing:
+    if not os.path.isdir(place.folder):
+        # A folder that was wiped under a living job must not look like "never ran".
+        alive = HELD in (lock_state(place.runner), lock_state(place.job))
+        return Standing(RUNNING, supervised=False) if alive else Standing(ABSENT)
+    if lock_state(place.runner) == HELD:
+        return Standing(STARTING)
+    if os.path.lexists(place.file("start.json")):
+        return read_status(place, here)  # it was made, and the lock freed, between our two looks
+    return Standing(UNSTARTED)
+
+
+def _status_after_start(place: Place, start: Record, here: str) -> Standing:
+    go = start.get("go") or {}
+    if go and go.get("incarnation") != here:
+        return Standing(RUNNING, start, dead="its host rebooted")
+    runner = lock_state(place.runner)
+    supervisor = recorded_process(go.get("supervisor"))
+    if runner == HELD or (runner == MISSING and supervisor is not None and is_alive(supervisor)):
+        return Standing(RUNNING, start, witness=supervisor)
+    witness = read_process(pid_in(place.job)) if lock_state(place.job) == HELD else None
+    for pid in () if witness else traces(place):
+        witness = read_process(pid) or witness
+    if witness is not None or lock_state(place.job) == HELD:
+        return Standing(RUNNING, start, supervised=False, witness=witness)
+    # A record without words is what a power loss leaves of one that was just written.
+    return Standing(RUNNING, start, dead="killed with its supervisor" if go else "its host lost power")
+
+
+def void(place: Place, why: str, **kind: bool) -> bool:
+    """Make `start.json` say that the command never ran and never will. False if it says something already. Raises OSError.
+
+    `kind`: refused=True if the command cannot be run as asked, trouble=True if the host is not fit to run anything now,
+    busy=True if the slot cannot be had.
+    """
+    brief = {"void": dict(kind, why="the disk is full")}
+    return write_once(place.file("start.json"), {"void": dict(kind, why=why)}, brief)
+
+
+def settle(place: Place, here: str) -> Standing:
+    """`read_status`, after recording as lost what nobody is left to record."""
+    standing = read_status(place, here)
+    if not standing.dead:
+        return standing
+    lose(place, standing.dead)
+    return read_status(place, here)
+
+
+def lose(place: Place, why: str) -> None:
+    """Record that the attempt has ended and that nobody will ever know how. Raises OSError."""
+    lost: Record = {"why": why, "ended": time.time()}
+    cancel = read_record(place.file("cancel.json"))
+    if cancel is not None:
+        lost["cancelled"] = cancel.get("by") or "unknown"
+    brief = {"lost": {"why": why[:18], "ended": int(lost["ended"])}}
+    final = place.file("final.json")
+    if read_record(final) == {}:
+        replace_record(final, {"lost": lost}, brief)
+    else:
+        write_once(final, {"lost": lost}, brief)
+    place.unlock()
+
+
+def pid_in(lock: str) -> int:
+    """The pid that a supervisor wrote into its job's lock file; 0 while it is not known."""
+    text = read_text(lock)
+    return int(text) if text.isdigit() else 0

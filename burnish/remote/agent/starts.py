@@ -1,0 +1,109 @@
+"""Requests to start an attempt: from what is asked to a supervisor that has it, at once or when what it waits for is there."""
+
+from __future__ import annotations
+
+from .common_locks import Wanted
+from .nvidia_smi import find_nvidia_smi
+from .refusals import Refusal, SlotTaken, clause
+from .slots import cpu_lock, gpu_locks, resolve_gpu
+from .spec import problem_of_spec
+from .standing import void
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List
+
+    from .crews import Crews
+    from .frames import Header
+    from .home import Home
+    from .looks import Looks
+    from .place import Place
+    from .records import Record
+    from .watches import Watches
+
+
+class Starts:
+    """Starts attempts. Those that wait are nowhere but in memory: nothing of them is on disk, and they go with the link."""
+
+    def __init__(self, home: Home, watches: Watches, crews: Crews, looks: Looks) -> None:
+        self._home = home
+        self._watches = watches
+        self._crews = crews
+        self._looks = looks
+        self._awaiting_gpus: List[Header] = []  # the first reading of them
+        self._behind: List[Header] = []  # each for the end of the attempt that it names as `after`
+
+    def start(self, request: Header) -> None:
+        """Start the request's attempt, unless it was started before; answer with its status. Raises Refusal, OSError."""
+        place, spec = self._watches.place(request), request["spec"]
+        moved = self._home.moved(request)
+        if moved:
+            raise Refusal("not started, because since it was claimed %s" % moved)
+        if self._is_behind(request):
+            self._behind.append(request)
+            return
+        problem = problem_of_spec(spec)
+        if not problem and (spec.get("slots") or {}).get("gpus") and not self._looks.gpus.done:
+            self._looks.read_gpus()
+            if not self._looks.gpus.done:
+                self._awaiting_gpus.append(request)
+                return
+        if not self._home.make_folder(place):
+            self._watches.claim(place)
+            self._watches.answer(place)
+            return
+        if problem:
+            void(place, problem, refused=True)
+            self._watches.answer(place)
+            return
+        self._give(place, spec)
+
+    def is_waiting(self, attempt: str) -> bool:
+        """True if the start of this attempt was asked for and waits."""
+        return any(request["attempt"] == attempt for request in self._awaiting_gpus + self._behind)
+
+    def after_gpus(self) -> List[Header]:
+        """The requests that waited for the GPUs to be read; they wait no longer."""
+        ready, self._awaiting_gpus = self._awaiting_gpus, []
+        return ready
+
+    def after(self, ended: str) -> List[Header]:
+        """The requests that waited for this attempt's end; they wait no longer."""
+        ready = [request for request in self._behind if request["after"] == ended]
+        self._behind = [request for request in self._behind if request["after"] != ended]
+        return [dict(request, after=None) for request in ready]
+
+    def _is_behind(self, request: Header) -> bool:
+        """True if another attempt, which the request is to come after, has not ended; then its end is heard of here."""
+        if request.get("after") is None:
+            return False
+        leader = self._watches.place({"attempt": request["after"]})
+        if leader.attempt not in self._watches:
+            self._watches.answer(leader)
+        return leader.attempt in self._watches
+
+    def _give(self, place: Place, spec: Record) -> None:
+        """Give the attempt, whose folder is new, to a supervisor; or say in the folder why it is not started."""
+        try:
+            self._crews.hand_over(place, self._with_devices(spec))
+        except SlotTaken as error:
+            void(place, str(error), busy=True)
+            self._watches.answer(place)
+        except (OSError, Refusal) as error:
+            void(place, "no supervisor can be started: %s" % clause(error), trouble=True)
+            self._watches.answer(place)
+        else:
+            self._watches.expect(place)
+
+    def _with_devices(self, spec: Record) -> Record:
+        """`spec`, and what its slots are on this host: `devices`, and the `locks` to hold. Raises SlotTaken."""
+        slots = spec.get("slots") or {}
+        wanted = slots.get("gpus") or ()
+        seen = self._looks.gpus.gpus if wanted and find_nvidia_smi() else None
+        devices = [resolve_gpu(gpu, seen) for gpu in wanted]
+        locks = [lock for device in devices for lock in gpu_locks(device)]
+        locks += [
+            Wanted(cpu_lock(self._home.state_id, index), "CPU slot %d" % index) for index in slots.get("cpu") or ()
+        ]
+        described = [{"path": lock.path, "what": lock.what, "alone": lock.alone} for lock in locks]
+        return dict(spec, devices=devices, locks=described)

@@ -1,0 +1,304 @@
+"""The supervisor: owns one attempt from its launch until after its record, and outlives the agent that forked it.
+
+It makes `start.json`, and only if that was new runs the job; waits for it, ends what it left behind, and makes `final.json`.
+"""
+
+from __future__ import annotations
+
+import os
+import resource  # noqa: F401 - os.wait4 would import it, in every supervisor again
+import signal
+import time
+
+from .compact_json import encode_json
+from .files import as_bytes, reserve, sync_file, sync_folder, unlink, write_all, write_file
+from .forking import AWAITED, IGNORED
+from .held_slots import HeldSlots
+from .job import enter, find_program, job_environment, wrapped_argv
+from .locks import for_the_job, make_lock
+from .notices import DONE, FREED, tell
+from .oom import count_oom_kills, offer_to_oom_killer
+from .processes import GRACE, all_processes, become_subreaper, read_process, send_signal, with_descendants
+from .records import FULL, link_once, read_record, write_once
+from .refusals import SlotTaken, Unstartable, clause, printable
+from .result import read_result
+from .standing import void
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Tuple
+
+    from .place import Place
+    from .processes import Process
+    from .records import Record
+
+TAIL = 2000  # bytes of a failed job's stderr that go with its exit
+LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
+LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot locks
+
+
+class Supervisor:
+    """Owns one attempt: from its launch until after its record. The process that calls `run` does nothing else."""
+
+    def __init__(
+        self, place: Place, spec: Record, runner: int, here: str, oom_kills: int, notices: Optional[int] = None
+    ) -> None:
+        self._place = place
+        self._spec = spec
+        self._runner = runner
+        self._here = here
+        self._oom_kills = oom_kills  # on this host, before the job
+        self._notices = notices
+        self._final = self._lock = self._out = self._err = -1
+        self._slots = HeldSlots(spec.get("locks") or [])
+        self._job = 0
+        self._started = self._began = 0.0
+        self._ended: Optional[Tuple[int, float, float, int]] = None  # wait status, unix time, monotonic, max RSS
+        self._exec_error = ""
+        self._cancel: Optional[Record] = None
+        self._cancelled_by: Optional[str] = None
+        self._out_of_time = False
+        self._leftovers = 0
+
+    def run(self) -> None:
+        """Start the job, wait for its end, record it. The caller left its session and gave the process the user's umask."""
+        become_subreaper()
+        if self._launch():
+            self._tell()
+            self._attend()
+            self._slots.free()  # no process of the job is left to use them
+            self._tell(FREED)
+            self._record()
+        else:
+            self._slots.free()
+            unlink(self._place.file("final.tmp"))
+        self._place.unlock()
+        for descriptor in (self._runner, self._lock, self._final, self._out, self._err):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._tell(DONE)
+
+    # Launching.
+
+    def _launch(self) -> bool:
+        """True if `start.json` says go, and the job was run; False if it says void."""
+        start = self._place.file("start.json")
+        try:
+            program, argv, environment = self._prepare()
+            made = write_once(start, {"go": self._go()})
+        except Unstartable as error:
+            void(self._place, str(error), refused=True)
+            return False
+        except SlotTaken as error:
+            void(self._place, str(error), busy=True)
+            return False
+        except Exception as error:  # whatever it is, the coordinator must hear of it
+            void(self._place, clause(error), trouble=True)
+            return False
+        if made:
+            self._spawn(program, argv, environment)
+        os.chdir("/")
+        return made
+
+    def _prepare(self) -> Tuple[bytes, List[bytes], Dict[bytes, bytes]]:
+        """Whatever may fail, before anything is said to have started. Raises OSError, Refusal, Unstartable."""
+        spec, place = self._spec, self._place
+        write_file(place.file("spec.json"), encode_json(spec).encode("ascii"))
+        self._final = reserve(place.file("final.tmp"))
+        self._lock = for_the_job(make_lock(place.job))
+        self._slots.hold()
+        self._out, self._err = self._open_log("out"), self._open_log("err")
+        environment = job_environment(spec, place)
+        enter(spec["cwd"])
+        argv = wrapped_argv(spec)
+        return find_program(argv[0], environment), argv, environment
+
+    def _go(self) -> Record:
+        me = read_process(os.getpid())
+        self._started, self._began = time.time(), time.monotonic()
+        go: Record = {
+            "started": self._started,
+            "supervisor": {"pid": os.getpid(), "starttime": me.started if me else 0},
+            "incarnation": self._here,
+            "host": os.uname().nodename,
+            "argv0": self._spec["argv"][0],
+        }
+        if self._spec.get("devices"):
+            go["gpus"] = self._spec["devices"]
+        go.update((stream, self._spec[stream]) for stream in ("out", "err") if self._spec.get(stream))
+        return go
+
+    def _open_log(self, stream: str) -> int:
+        path = as_bytes(self._spec.get(stream) or self._place.file(stream))
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY, 0o666)
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            raise Unstartable("its log %s cannot be opened: %s" % (printable(path), error.strerror)) from None
+
+    def _spawn(self, program: bytes, argv: List[bytes], environment: Dict[bytes, bytes]) -> None:
+        """Run the job in a session of its own. Not os.fork: that would copy this process's page tables a second time."""
+        how: Record = {
+            "file_actions": [(os.POSIX_SPAWN_DUP2, self._out, 1), (os.POSIX_SPAWN_DUP2, self._err, 2)],
+            "setsigmask": (),
+            "setsigdef": (*IGNORED, signal.SIGXFSZ),
+        }
+        try:
+            try:
+                self._job = os.posix_spawn(program, argv, environment, setsid=True, **how)
+            except NotImplementedError:  # a Python that was built for an old C library
+                self._job = os.posix_spawn(program, argv, environment, setpgroup=0, **how)
+        except OSError as error:
+            self._exec_error = "%s cannot be run: %s" % (printable(program), error.strerror)
+            self._ended = 127 << 8, time.time(), time.monotonic(), 0
+            return
+        os.write(self._lock, b"%d" % self._job)
+        offer_to_oom_killer(self._job)
+
+    # Attending.
+
+    def _attend(self) -> None:
+        """Return when the job and everything that it started are gone."""
+        limit = self._spec.get("time_limit")
+        deadline = self._began + limit if limit else None
+        while self._reap():
+            if self._ended is not None:
+                self._leftovers = self._end_tree(LEFTOVER_GRACE)
+            elif self._cancel is not None:
+                self._cancelled_by = self._cancel.get("by") or "unknown"
+                self._end_tree(float(self._cancel.get("grace", GRACE)))
+            elif deadline is not None and time.monotonic() >= deadline:
+                self._out_of_time = True
+                self._end_tree(float(self._spec.get("grace") or GRACE))
+            else:
+                self._wait(deadline)
+
+    def _reap(self) -> bool:
+        """Collect every child that has ended. False when none is left: as their subreaper, we then have no descendants."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self._job:
+                self._ended = status, time.time(), time.monotonic(), usage.ru_maxrss
+
+    def _wait(self, deadline: Optional[float]) -> None:
+        """Until a child ends, somebody cancels, or `deadline` (monotonic) comes. The signals are blocked, so none is missed."""
+        self._slots.renew()
+        left = LOCK_INTERVAL if deadline is None else max(0.0, min(LOCK_INTERVAL, deadline - time.monotonic()))
+        heard = signal.sigtimedwait(AWAITED, left)
+        if heard is not None and heard.si_signo == signal.SIGUSR1:
+            self._cancel = read_record(self._place.file("cancel.json")) or self._cancel
+
+    def _end_tree(self, grace: float) -> int:
+        """TERM, `grace` seconds, KILL for all that descends from us. Returns how many there were, when none is left."""
+        asked = self._cancel
+        tree = self._tree()
+        for process in tree:
+            send_signal(process, signal.SIGTERM)
+            send_signal(process, signal.SIGCONT)  # a stopped one would not hear it
+        deadline = time.monotonic() + grace
+        pause = 0.02
+        while self._reap():
+            if self._cancel is not asked and self._cancel is not None:
+                asked = self._cancel
+                deadline = min(deadline, time.monotonic() + float(asked.get("grace", GRACE)))
+            if time.monotonic() < deadline:
+                self._wait(deadline)
+                continue
+            for process in self._tree():
+                send_signal(process, signal.SIGKILL)
+            self._wait(time.monotonic() + pause)
+            pause = min(1.0, pause * 2)  # one that the kernel cannot end just now keeps us, and its locks, waiting
+        return len(tree)
+
+    def _tree(self) -> List[Process]:
+        me = os.getpid()
+        return [process for process in with_descendants([me], all_processes()) if process.pid != me]
+
+    # Recording.
+
+    def _record(self) -> None:
+        record = {"exit": self._exit()}
+        while True:
+            try:
+                self._write_final(record)
+                return
+            except FileNotFoundError:
+                return  # the folder was removed: there is nobody to tell
+            except OSError as error:
+                # A full or broken disk may recover; until then the attempt has not ended for anyone.
+                record["exit"].pop("tail", None)
+                if record["exit"].pop("result", None) is not None:
+                    record["exit"]["result_error"] = "not kept: %s" % clause(error)
+                else:
+                    time.sleep(1)
+
+    def _write_final(self, record: Record) -> None:
+        temporary, folder = self._place.file("final.tmp"), self._place.folder
+        for log in (self._out, self._err):
+            if os.fstat(log).st_size:
+                sync_file(log)  # or a power loss would leave a verdict without what led to it
+        data = encode_json(record).encode("ascii")
+        os.lseek(self._final, 0, os.SEEK_SET)
+        write_all(self._final, data)
+        os.ftruncate(self._final, len(data))
+        sync_file(self._final)
+        link_once(temporary, self._place.file("final.json"))
+        unlink(temporary)
+        sync_folder(folder)
+
+    def _exit(self) -> Record:
+        assert self._ended is not None
+        status, ended, stopped, max_rss = self._ended
+        verdict: Record = {}
+        if os.WIFSIGNALED(status):
+            verdict["signal"] = os.WTERMSIG(status)
+        else:
+            verdict["code"] = os.WEXITSTATUS(status)
+        if self._exec_error:
+            verdict["exec_error"] = self._exec_error
+        verdict.update(
+            pid=self._job,
+            started=self._started,
+            ended=ended,
+            duration=stopped - self._began,
+            max_rss=max_rss,
+            leftovers=self._leftovers,
+            cancelled=self._cancelled_by,
+            sizes={"out": os.fstat(self._out).st_size, "err": os.fstat(self._err).st_size},
+        )
+        if self._out_of_time:
+            verdict["time_limit"] = True
+        killed = verdict.get("signal") == signal.SIGKILL and self._cancelled_by is None and not self._out_of_time
+        if killed and count_oom_kills() > self._oom_kills:
+            verdict["oom"] = True
+        verdict.update(read_result(self._place.file("result.json")))
+        if verdict.get("code") != 0:
+            verdict["tail"] = self._tail()
+        return verdict
+
+    def _tail(self) -> str:
+        """The end of what the job wrote on stderr: what it said of its failure is told with its exit."""
+        try:
+            descriptor = os.open(
+                as_bytes(self._spec.get("err") or self._place.file("err")), os.O_RDONLY | os.O_NONBLOCK
+            )
+        except OSError:
+            return ""
+        try:
+            data = os.pread(descriptor, TAIL, max(0, os.fstat(descriptor).st_size - TAIL))
+        except OSError:
+            return ""
+        finally:
+            os.close(descriptor)
+        return data.decode("utf-8", "replace")
+
+    def _tell(self, mark: str = "") -> None:
+        """Tell the agent that forked us, if one did."""
+        if self._notices is not None:
+            tell(self._notices, self._place.attempt, mark)

@@ -1,0 +1,38 @@
+"""Ends an attempt whose supervisor is dead, and records it as lost."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from .notices import tell
+from .processes import GRACE, send_signal
+from .records import read_record
+from .standing import lose
+from .traces import kin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .place import Place
+    from .records import Record
+
+
+def undertake(place: Place, cancel: Record, notices: int) -> None:
+    """End an attempt whose supervisor is dead: TERM, grace, KILL for all that can be found of it; then record it as lost."""
+    deadline = time.monotonic() + float(cancel.get("grace", GRACE))
+    family = kin(place)
+    for process in family:
+        send_signal(process, signal.SIGTERM)
+        send_signal(process, signal.SIGCONT)
+    while family:
+        time.sleep(0.05)
+        asked = read_record(place.file("cancel.json")) or cancel
+        if asked != cancel:
+            cancel = asked
+            deadline = min(deadline, time.monotonic() + float(cancel.get("grace", GRACE)))
+        family = kin(place)
+        if time.monotonic() >= deadline:
+            for process in family:
+                send_signal(process, signal.SIGKILL)
+    lose(place, "killed with its supervisor")
+    tell(notices, place.attempt)

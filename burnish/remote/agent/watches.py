@@ -1,0 +1,182 @@
+"""The attempts whose changes a link wants to hear of: looked at when something may have changed, and told when it has."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from .files import size_of
+from .place import ATTEMPT_NAME, log_path
+from .processes import open_pidfd
+from .records import read_record
+from .refusals import Refusal
+from .standing import ABSENT, ENDED, RUNNING, UNSTARTED, VOID, pid_in, settle, void
+from .undertaker import undertake
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterable, List, Optional
+
+    from .frames import Header
+    from .home import Home
+    from .outbox import Outbox
+    from .place import Place
+    from .records import Record
+    from .standing import Standing
+
+
+class Watch:
+    """An attempt whose changes the link wants to hear of."""
+
+    __slots__ = ("ours", "pidfd", "place", "started_here", "told", "undertaken")
+
+    def __init__(self, place: Place, started_here: bool = False) -> None:
+        self.place = place
+        self.started_here = started_here
+        self.told: Any = None
+        self.pidfd: Optional[int] = None
+        self.undertaken = False
+        self.ours = False  # a supervisor of this agent's has it
+
+    @property
+    def announced(self) -> bool:
+        """True if its end is told or seen at once. Another agent's supervisor tells that agent, and lives on."""
+        return self.pidfd is not None and self.ours
+
+
+class Watches:
+    """All watched attempts, by name. `left` is called with the name of each that is watched no longer: it has ended."""
+
+    def __init__(
+        self,
+        home: Home,
+        outbox: Outbox,
+        poll: select.poll,
+        notices: int,
+        fork: Callable[[Callable[[], None]], None],
+        left: Callable[[str], None],
+    ) -> None:
+        self._home = home
+        self._outbox = outbox
+        self._poll = poll
+        self._notices = notices
+        self._fork = fork
+        self._left = left
+        self._by_attempt: Dict[str, Watch] = {}
+        self._by_pidfd: Dict[int, Watch] = {}
+
+    def __contains__(self, attempt: str) -> bool:
+        return attempt in self._by_attempt
+
+    def place(self, request: Header) -> Place:
+        """Where the attempt lives that the request names. Raises Refusal."""
+        if not isinstance(request.get("attempt"), str) or not ATTEMPT_NAME.fullmatch(request["attempt"]):
+            raise Refusal("%r is no attempt" % (request.get("attempt"),))
+        watch = self._by_attempt.get(request["attempt"])
+        return watch.place if watch else self._home.place(request["attempt"])
+
+    def pidfds(self) -> List[int]:
+        """The descriptors on which the kernel announces the ends of processes."""
+        return list(self._by_pidfd)
+
+    def ended(self, ready: List[int]) -> List[str]:
+        """The attempts to which these descriptors, pidfds among them, belong."""
+        return [self._by_pidfd[pidfd].place.attempt for pidfd in ready if pidfd in self._by_pidfd]
+
+    def unannounced(self) -> List[str]:
+        """The attempts whose end nobody will tell of."""
+        return [name for name, watch in self._by_attempt.items() if not watch.announced]
+
+    def expect(self, place: Place) -> None:
+        """Watch an attempt that was given to a supervisor: told when the job runs, or at the next look."""
+        watch = self._by_attempt[place.attempt] = Watch(place, started_here=True)
+        watch.ours = True
+
+    def claim(self, place: Place) -> None:
+        """Take note that this link asked for the attempt's start."""
+        self._by_attempt.setdefault(place.attempt, Watch(place)).started_here = True
+
+    def answer(self, place: Place) -> None:
+        """Send the attempt's status now, and again whenever it changes."""
+        watch = self._by_attempt.setdefault(place.attempt, Watch(place))
+        watch.told = None
+        self._look(watch)
+
+    def look(self, attempts: Iterable[str]) -> None:
+        """Look at those of `attempts` that are watched."""
+        for attempt in attempts:
+            if attempt in self._by_attempt:
+                self._look(self._by_attempt[attempt])
+
+    def undertake(self, place: Place, cancel: Record) -> None:
+        """Have a process of its own end an attempt whose supervisor is dead, unless one does so."""
+        self._undertake(self._by_attempt.setdefault(place.attempt, Watch(place)), cancel)
+
+    def forget(self, attempt: str) -> None:
+        """Watch the attempt no longer."""
+        watch = self._by_attempt.pop(attempt, None)
+        if watch is not None:
+            self._forget_pidfd(watch)
+            self._left(attempt)
+
+    def _look(self, watch: Watch) -> None:
+        """Send the status if it is news. See to it that a cancel is carried out, whoever asked for it."""
+        place = watch.place
+        standing = settle(place, self._home.incarnation)
+        if standing.status == UNSTARTED and watch.started_here and watch.told is not None:
+            # For two looks nobody has been on the way. One alone may fall between another agent's mkdir and its lock.
+            void(place, "its supervisor was killed before it started", trouble=True)
+            standing = settle(place, self._home.incarnation)
+        news = standing.status, standing.supervised
+        if news != watch.told:
+            watch.told = news
+            self._outbox.send("status", **described(place, standing))
+        self._rewatch(watch, standing)
+        cancel = None if standing.supervised else read_record(place.file("cancel.json"))
+        if cancel is not None:
+            self._undertake(watch, cancel)
+
+    def _undertake(self, watch: Watch, cancel: Record) -> None:
+        if not watch.undertaken:
+            watch.undertaken = True
+            place, notices = watch.place, self._notices
+            self._fork(lambda: undertake(place, cancel, notices))
+
+    def _rewatch(self, watch: Watch, standing: Standing) -> None:
+        """Have the kernel announce the end of what keeps the attempt as it is."""
+        if standing.status in (ABSENT, VOID, ENDED):
+            self.forget(watch.place.attempt)
+            return
+        self._forget_pidfd(watch)
+        pidfd = open_pidfd(standing.witness) if standing.witness is not None else None
+        if pidfd is not None:
+            watch.pidfd = pidfd
+            self._by_pidfd[pidfd] = watch
+            self._poll.register(pidfd, select.POLLIN)
+
+    def _forget_pidfd(self, watch: Watch) -> None:
+        if watch.pidfd is not None:
+            self._poll.unregister(watch.pidfd)
+            del self._by_pidfd[watch.pidfd]
+            os.close(watch.pidfd)
+            watch.pidfd = None
+
+
+def described(place: Place, standing: Standing) -> Record:
+    """The fields of a status frame."""
+    fields: Record = {"attempt": place.attempt, "status": standing.status}
+    verdict = (standing.final or {}).get("exit") or {}
+    if standing.start is not None:
+        fields["start"] = standing.start
+        if "go" in standing.start:
+            standing.start["go"]["pid"] = verdict.get("pid") or pid_in(place.job)
+    if standing.final is not None:
+        fields["final"] = standing.final
+        fields["sizes"] = verdict.get("sizes") or _sizes(place, standing.start)
+    if standing.status == RUNNING:
+        fields["supervised"] = standing.supervised
+    return fields
+
+
+def _sizes(place: Place, start: Optional[Record]) -> Record:
+    return {stream: size_of(log_path(place, start, stream)) for stream in ("out", "err")}
