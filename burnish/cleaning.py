@@ -120,10 +120,10 @@ def _sweep(paths: Paths) -> None:
 
 
 def _logs(session: Session) -> list[Path]:
-    """The log files of this table that are there: of closed attempts, and of `--on_event`."""
+    """The log files of this table that are there: of closed attempts, of runs without a terminal, of `--on_event`."""
     closed = (attempt for job in session.state.jobs.values() for attempt in job.attempts if not attempt.open)
     paths = (session.paths.log(attempt.log, stream) for attempt in closed for stream in ("out", "err"))
-    return [path for path in (*paths, session.paths.hook_log) if path.exists()]
+    return [path for path in (*paths, *session.paths.run_logs(), session.paths.hook_log) if path.exists()]
 
 
 def _age(path: Path) -> float:

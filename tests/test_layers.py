@@ -32,6 +32,7 @@ RANKS = {
     "survey": 5,
     "watchdog": 5,
     "silence": 5,
+    "detaching": 5,
     "hook": 5,
     "fetching": 5,
     "adoption": 6,

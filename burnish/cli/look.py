@@ -60,9 +60,9 @@ def status(
 
     def shown() -> StatusView:
         standings = None if ask is None else ask()
-        return StatusView(
-            snapshot.take(opened.state, time.time(), runs=opened.presence.others()), every, chosen, ids, standings
-        )
+        presence = opened.presence
+        taken = snapshot.take(opened.state, time.time(), runs=presence.others(), say=presence.runs())
+        return StatusView(taken, every, chosen, ids, standings)
 
     def again() -> StatusView:
         opened.sync(wait=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -14,12 +16,18 @@ from burnish.cli.parameters import DURATION, SHARE, Whole
 from burnish.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from burnish.coordinator import Coordinator
     from burnish.core.events import Fact
     from burnish.core.state import State
+    from burnish.detaching import Child
     from burnish.hook import Hook
+    from burnish.plan import Outcome, Plan
     from burnish.session import Session
     from burnish.views.live import Voice
+
+    Listener = Callable[[Sequence[Fact], State], None]
 
 
 @options.from_environment("BURNISH_RUN")
@@ -56,6 +64,7 @@ if TYPE_CHECKING:
     metavar="CMD",
     help="Call this for each failure, host that is down, and at the end; $BURNISH_EVENT says which.",
 )
+@click.option("--detach", is_flag=True, help="Go on without this terminal; what the run says goes to a file.")
 @click.option("-n", "--dry_run", is_flag=True, help="Print what the first jobs would run, and start nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @click.option("-v", "--verbose", is_flag=True, help="Say when each job starts and ends.")
@@ -69,10 +78,11 @@ def run(context: Context, **asked: Any) -> int:
     Example: burnish run --num_workers 4 --command 'python train.py --lr {--lr}'
     """
     from burnish import session
-    from burnish.cli import signals
     from burnish.plan import Plan
-    from burnish.views import live
 
+    child = _detached(context) if asked["detach"] and not asked["dry_run"] else None
+    if isinstance(child, int):
+        return child
     source = _source(**{key: asked[key] for key in ("func", "python_file", "template", "python")})
     where = _where(asked["hosts"], asked["limit"], asked["num_workers"], context.out.say)
     opened = session.Session.open(context.paths, context.out.say)
@@ -90,18 +100,29 @@ def run(context: Context, **asked: Any) -> int:
         context.out.lines(opened.dry_run(plan))
         return 0
     source.check(opened.state.columns)
+    log = None if child is None else _let_go(child, opened)
+    opened.presence.about["says"] = "" if log is None else str(log)
+    outcome = _conduct(context, opened, plan, asked, begun=child.begin if child else None)
+    return session.exit_code(opened, outcome)
+
+
+def _conduct(context: Context, opened: Session, plan: Plan, asked: dict[str, Any], begun: Listener | None) -> Outcome:
+    """Run as planned, and say what there is to say. `begun` hears when that goes well, and later."""
+    from burnish.cli import signals
+    from burnish.views import live
+
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"])
     hook = _hook(context, asked["on_event"])
-    coordinator = opened.coordinator(plan, _tell(voice.hear, *([hook.hear] if hook else [])))
+    coordinator = opened.coordinator(plan, _tell(voice.hear, hook.hear if hook else None, begun))
     signals.heed(coordinator)
-    if hook is not None:
-        hook.down = coordinator.down
     try:
         with _foot(context, opened, coordinator, voice) if not asked["quiet"] else nullcontext():
+            if hook is not None:
+                hook.down = coordinator.down
             outcome = coordinator.run()
-        source.close()
-        others = opened.presence.others()
-        skipped = opened.projection.skipped_rows
+        if plan.source is not None:
+            plan.source.close()
+        others, skipped = opened.presence.others(), opened.projection.skipped_rows
         voice.summary(outcome.taken, outcome.stopped_by, opened.me, others, skipped, outcome.stuck)
         if hook is not None:
             signals.heed(hook)
@@ -109,15 +130,16 @@ def run(context: Context, **asked: Any) -> int:
     finally:
         if hook is not None:
             hook.close()
-    return session.exit_code(opened, outcome)
+    return outcome
 
 
-def _tell(*listeners: Callable[[Sequence[Fact], State], None]) -> Callable[[Sequence[Fact], State], None]:
+def _tell(*listeners: Listener | None) -> Listener:
     """One listener to what is committed, for several."""
 
     def tell(facts: Sequence[Fact], state: State) -> None:
         for hear in listeners:
-            hear(facts, state)
+            if hear is not None:
+                hear(facts, state)
 
     return tell
 
@@ -128,6 +150,33 @@ def _hook(context: Context, command: str | None) -> Hook | None:
     from burnish.hook import Hook
 
     return Hook(command, context.paths.hook_log, context.paths.db, context.out.say)
+
+
+def _let_go(child: Child, opened: Session) -> Path:
+    """The run needs its terminal no more: the file in which it says what there is to say from now on."""
+    opened.paths.make_log_dir()
+    log = opened.paths.run_log(time.time(), os.getpid())
+    child.let_go(log)
+    return log
+
+
+def _detached(context: Context) -> Child | int:
+    """The run that outlives this terminal; here, what is left to say of it, and the exit code."""
+    from burnish import detaching
+
+    made = detaching.fork()
+    if isinstance(made, detaching.Child):
+        return made
+    if made.code is None:
+        context.out.say(
+            f"The run goes on without this terminal as pid {made.pid}. What it says: {made.log}\n"
+            f"burnish status shows how far it is, burnish wait waits for its end, kill {made.pid} ends it; jobs live on until "
+            "burnish cancel."
+        )
+        return 0
+    if made.log is not None and made.log.exists():
+        context.out.say(made.log.read_text(encoding="utf-8", errors="backslashreplace").rstrip("\n"))
+    return made.code
 
 
 @contextmanager

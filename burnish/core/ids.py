@@ -51,5 +51,11 @@ def new_run(host: str, pid: int, token: str) -> CoordinatorId:
 
 def name_run(run: CoordinatorId) -> str:
     """`pid 4711 on desk`: what tells a person which process that is."""
+    pid, host = process_of(run)
+    return run if pid is None else f"pid {pid} on {host}"
+
+
+def process_of(run: CoordinatorId) -> tuple[int | None, str]:
+    """(pid, host) of a run; (None, "") if its id does not say."""
     parts = run.rsplit("-", 2)
-    return f"pid {parts[1]} on {parts[0]}" if len(parts) == 3 and parts[1].isdigit() else run
+    return (int(parts[1]), parts[0]) if len(parts) == 3 and parts[1].isdigit() else (None, "")

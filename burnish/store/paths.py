@@ -57,6 +57,14 @@ class Paths:
         """What the command of `--on_event` wrote."""
         return self.log_dir / "on_event.log"
 
+    def run_log(self, at: float, pid: int) -> Path:
+        """What a run without a terminal says."""
+        return self.log_dir / f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}_run_{pid}.log"
+
+    def run_logs(self) -> list[Path]:
+        """Those of all runs, that of one that is going included."""
+        return sorted(self.log_dir.glob("*_run_*.log"))
+
     def log(self, stem: str, stream: str) -> Path:
         """The log file of an attempt: stream is `out` (.log) or `err` (.err)."""
         return self.log_dir / f"{stem}{'.log' if stream == 'out' else '.err'}"

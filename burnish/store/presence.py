@@ -31,6 +31,9 @@ class Presence:
     def __init__(self, folder: Path, me: CoordinatorId, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = folder
         self.me = me
+        self.about: dict[
+            str, str
+        ] = {}  # what others are told of it: where a run `says` what it has to say, "" for a terminal
         self._clock = clock
         self._held: int | None = None
         self._last_beat = 0.0
@@ -46,7 +49,7 @@ class Presence:
         descriptor = -1
         try:
             descriptor = os.open(nameless, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            content = {"machine": _machine(), "pid": os.getpid(), "host": socket.gethostname()}
+            content = {"machine": _machine(), "pid": os.getpid(), "host": socket.gethostname(), **self.about}
             os.write(descriptor, json.dumps(content).encode())
             _lock(descriptor)
             os.rename(nameless, self.folder / self.me)
@@ -113,6 +116,17 @@ class Presence:
             return []
         named = [CoordinatorId(name) for name in names if name != self.me and not name.startswith(UNBORN)]
         return [other for other in named if self.alive(other)]
+
+    def runs(self) -> dict[CoordinatorId, str]:
+        """Others that start jobs, and the file in which each says what it has to say: "" for a terminal."""
+        return {other: says for other in self.others() if (says := self._says(other)) is not None}
+
+    def _says(self, other: CoordinatorId) -> str | None:
+        try:
+            says = json.loads((self.folder / other).read_bytes())["says"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # gone just now, or one that only waits
+        return says if isinstance(says, str) else None
 
     @staticmethod
     def _here(descriptor: int) -> bool:

@@ -8,7 +8,8 @@ given in `away`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from burnish.core.ahead import leader_of
 from burnish.core.columns import CONTROL_COLUMNS
@@ -49,7 +50,8 @@ class Snapshot:
     """A table at time `now`: all rows in table order, the number of jobs in each state, and the hosts kept out (and why).
 
     `unattended`: jobs that were started and have not ended as far as is known, and whose run is gone. `halted`: why nothing
-    is started; "" if things are.
+    is started; "" if things are. `runs`: those that are going, and the file in which each says what it
+    has to say, "" for a terminal.
     """
 
     now: float
@@ -59,6 +61,7 @@ class Snapshot:
     drained: Mapping[HostName, str]
     unattended: tuple[JobId, ...] = ()
     halted: str = ""
+    runs: Mapping[CoordinatorId, str] = field(default_factory=dict)
 
     @property
     def arguments(self) -> tuple[int, ...]:
@@ -76,10 +79,12 @@ def take(
     now: float,
     away: Mapping[HostName, str] | None = None,
     runs: Collection[CoordinatorId] | None = None,
+    say: Mapping[CoordinatorId, str] = MappingProxyType({}),
 ) -> Snapshot:
     """The snapshot of `state` at `now` (s since 1970).
 
     `away`: host -> why it is not seen, as `unreachable since 10:41`. `runs`: those that are going; None if that is not known.
+    `say`: those that start jobs -> the file in which each says what it has to say, "" for a terminal.
     """
     away = away or {}
     rows = tuple(_row(job, state, now, away) for job in state.listed())
@@ -87,7 +92,7 @@ def take(
     for row in rows:
         counts[row.word] += 1
     gone = () if runs is None else (attempt.id.job for attempt in state.open.values() if attempt.by not in runs)
-    return Snapshot(now, state.columns, rows, counts, dict(state.drained), tuple(sorted(gone)), state.halted)
+    return Snapshot(now, state.columns, rows, counts, dict(state.drained), tuple(sorted(gone)), state.halted, dict(say))
 
 
 def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> JobRow:

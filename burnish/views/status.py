@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from burnish.core.ids import name_ids
-from burnish.core.jobs import JobId, Word
+from burnish.core.ids import name_ids, name_run, process_of
+from burnish.core.jobs import CoordinatorId, JobId, Word
 from burnish.core.standing import Standing
 from burnish.errors import counted, printable
 from burnish.views import durations, tables
@@ -63,7 +63,7 @@ class StatusView:
         if self.snapshot.halted:
             line = printable(f"Halted: {self.snapshot.halted}; the next burnish run goes on")
             yield line if width is None else tables.cut(line, width)
-        for line in unattended(self.snapshot.unattended):
+        for line in (*running(self.snapshot.runs), *unattended(self.snapshot.unattended)):
             yield line if width is None else tables.cut(line, width)
         selected = self._selected()
         shown = selected if self._complete(selected) else what_matters(selected)
@@ -86,6 +86,7 @@ class StatusView:
             "drained": {str(host): reason for host, reason in snapshot.drained.items()},
             "halted": snapshot.halted or None,
             "unattended": list(snapshot.unattended),
+            "runs": [_run_json(run, says) for run, says in snapshot.runs.items()],
             "jobs": [job_json(snapshot, row) for row in self._selected()],
             **({} if self.hosts is None else {"hosts": HostsView(self.hosts).json()}),
         }
@@ -109,6 +110,17 @@ def summary(counts: Mapping[Word, int]) -> str:
     if not total:
         return "No jobs"
     return f"{counted(total, 'job')}: {_by_state(counts)}"
+
+
+def running(runs: Mapping[CoordinatorId, str]) -> Iterator[str]:
+    """A line for each run that is going."""
+    for run, says in runs.items():
+        yield printable(f"Run: {name_run(run)}{f', detached; it says: {says}' if says else ''}", 1000)
+
+
+def _run_json(run: CoordinatorId, says: str) -> dict[str, object]:
+    pid, host = process_of(run)
+    return {"pid": pid, "host": host, "log": says or None}
 
 
 def unattended(jobs: Sequence[JobId]) -> Iterator[str]:
