@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -589,3 +590,22 @@ def test_jobs_inherit_no_stream_of_the_link(host: OneHost) -> None:
     for pid in (job_pid(running), supervisor_pid(running)):
         assert not _open_files(pid) & streams
         assert os.getsid(pid) == pid
+
+
+# -- what it costs -------------------------------------------------------------------------------------------------
+
+
+def test_agent_with_nothing_to_watch_sleeps(tmp_path: Path) -> None:
+    """A job that another agent watches is the clock."""
+    with one_host(tmp_path) as host:
+        idle, other = host.connect(), host.connect()
+        before = wakings(idle.pid)
+        assert verdict(other.run("sleep", "1"))["code"] == 0
+        assert wakings(idle.pid) - before < 3  # it may not have come to rest yet
+
+
+def wakings(pid: int) -> int:
+    """How many times a process has gone to sleep."""
+    found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
