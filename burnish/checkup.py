@@ -174,7 +174,8 @@ def look_over(
 
 
 def _of_table(session: Session) -> Iterator[Finding]:
-    yield Finding(counted(sum(1 for _ in session.state.listed()), "job"))
+    jobs = sum(1 for _ in session.state.listed())
+    yield Finding(counted(jobs, "job"))
     if not session.projection.readable:
         yield Finding(
             "it cannot be read, as said above", Grade.UNUSABLE, "mend the file; nothing new starts until then"
@@ -182,6 +183,6 @@ def _of_table(session: Session) -> Iterator[Finding]:
     elif skipped := session.projection.skipped_rows:
         yield Finding(
             f"{counted(skipped, 'row')} cannot be read, as said above",
-            Grade.ODD,
-            "mend what cannot be read; the others run",
+            Grade.ODD if jobs else Grade.UNUSABLE,
+            "mend what cannot be read; the others run" if jobs else "mend what cannot be read",
         )

@@ -122,7 +122,7 @@ def _close_journal(paths: Paths, say: Say) -> None:
     try:
         paths.root.rename(backup)
     except OSError as error:
-        raise StoreError(f"{backup}: {refusals.why(error)}. The table was not replaced.") from None
+        raise StoreError(f"{backup}: cannot be made: {refusals.why(error)}. The table was not replaced.") from None
 
 
 def _keep_old(paths: Paths) -> None:
@@ -130,7 +130,7 @@ def _keep_old(paths: Paths) -> None:
     try:
         os.replace(paths.db, backup)
     except OSError as error:
-        raise StoreError(f"{backup}: {refusals.why(error)}. The table was not replaced.") from None
+        raise StoreError(f"{backup}: cannot be made: {refusals.why(error)}. The table was not replaced.") from None
 
 
 def _arguments(columns: tuple[str, ...], cells: tuple[str, ...]) -> str:

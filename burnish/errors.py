@@ -9,10 +9,13 @@ Exit codes: 1 a job failed; 2 usage or bad input, nothing started; 3 no usable h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHOWN_PROBLEMS = 20
+_ENDS = re.compile(r"[.?!]\)?$")
+_SAYS_SO = re.compile(r"\b(nothing (was|is|new)|nobody was|not replaced)\b", re.IGNORECASE)
 
 
 class BurnishError(Exception):
@@ -89,6 +92,14 @@ class InternalError(BurnishError):
     """burnish broke one of its own rules: a defect, to be reported."""
 
     exit_code = 4
+
+
+def concluded(message: str, outcome: str) -> str:
+    """`message`, and after it what burnish did (`Nothing was written.`), unless it says so itself."""
+    said = _SAYS_SO.search(message)
+    if said or not outcome:
+        return message
+    return f"{message}{'' if _ENDS.search(message) else '.'} {outcome}"
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -53,6 +53,7 @@ class Projection:
         self._dirty: set[JobId] | None = None  # None: any job may differ from the text in place
         self._unmerged: Table | None = None  # a save from a displaced inode
         self._due = 0.0
+        self.promised = False  # it was said that the table is written again
         self._barred_since: float | None = None  # when somebody else held the lock, and does so still
         self._said: set[str] = set()
         self._trouble: str | None = None
@@ -80,6 +81,10 @@ class Projection:
         """These jobs may read differently now."""
         if self._dirty is not None:
             self._dirty.update(changed)
+
+    def refuse_read_only(self) -> None:
+        """Raise StoreError if the table may not be written: before a wish is committed that it could not show."""
+        self._file.refuse_read_only()
 
     # -- edits come in ---------------------------------------------------------------------------------------------
 
@@ -121,7 +126,7 @@ class Projection:
             newest = self._newest()
             seen = self._file.read(newest=newest) if wait else self._file.look(time.monotonic(), newest)
         except TableMissing:
-            self._seen, self._dirty = None, None
+            self._seen, self._dirty, self.promised = None, None, True
             return self._begin_trouble(f"{self._paths.shown}: the file is gone. It is written again from the journal.")
         except (InputError, StoreError) as error:
             return self._begin_trouble(str(error))
@@ -142,7 +147,7 @@ class Projection:
         merged, base = self._merge(seen.table)
         self._seen, self._dirty = seen, None
         if merged.refused:
-            self._table, self._ids = base.table, base.ids
+            self._table, self._ids, self.promised = base.table, base.ids, True
         else:
             self._table, self._ids = seen.table, merged.ids
         return merged.notices + _problems(seen.table)
@@ -292,7 +297,7 @@ class Projection:
         seen = self._file.create(following) if self._seen is None else self._file.replace(following, self._seen)
         if seen is None:
             return False
-        self._seen, self._table, self._ids, self._trouble = seen, following, {}, None
+        self._seen, self._table, self._ids, self._trouble, self.promised = seen, following, {}, None, False
         if self._file.buried and list(self._journal.state.rendered)[-2:] == [follows, following.sha256]:
             self._untold.append(f"{self._paths.shown}: {BURIED}")  # else it was another run's text
         return True

@@ -18,7 +18,7 @@ from burnish.core import events, merge, verbs
 from burnish.core.command import as_shown
 from burnish.core.events import Fact
 from burnish.core.hosts import Host
-from burnish.core.ids import name_ids, new_run
+from burnish.core.ids import name_ids, new_run, typed_ids
 from burnish.core.jobs import CANCELLED, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.placement import Selection, Site, WaitingQueue, assign
 from burnish.core.reports import Report
@@ -78,6 +78,8 @@ class Session:
         session.journal.open()
         if session.state.closed_by is None:
             session.sync()
+            if session.projection.promised:
+                session.settle()
         elif not closed_too:
             raise TableClosed(
                 f"{paths.shown}: burnish clean was interrupted here. Nothing was done.",
@@ -152,7 +154,7 @@ class Session:
         if wish.alive:
             self.say(
                 f"{jobs(wish.alive)} still running and left as {'it is' if len(wish.alive) == 1 else 'they are'}. "
-                f"To stop and rerun: burnish reset --kill --job_id {name_ids(wish.alive).replace(' ', '')}"
+                f"To stop and rerun: burnish reset --kill --job_id {typed_ids(wish.alive)}"
             )
 
     def hold(self, ids: frozenset[JobId] | None) -> None:
@@ -231,6 +233,7 @@ class Session:
             made = verb(state)
             return made.facts
 
+        self.projection.refuse_read_only()
         self.journal.commit(decide)
         self.settle()
         return made
@@ -349,9 +352,7 @@ def exit_code(session: Session, outcome: Outcome) -> int:
 
 
 def _to_release(ids: Sequence[JobId]) -> str:
-    return (
-        f"To let {'it' if len(ids) == 1 else 'them'} go on: burnish release --job_id {name_ids(ids).replace(' ', '')}"
-    )
+    return f"To let {'it' if len(ids) == 1 else 'them'} go on: burnish release --job_id {typed_ids(ids)}"
 
 
 def named(ids: Sequence[JobId]) -> str:
@@ -366,11 +367,8 @@ def jobs(ids: Sequence[JobId], one: str = "is", many: str = "are") -> str:
 
 def look(paths: Paths, say: Say) -> Session:
     """Open a table to look at it only. A table of somebody else is read from its CSV alone, and that is said."""
-    try:
-        mine = not paths.db.exists() or paths.db.stat().st_uid == os.geteuid()
-        return Session.open(paths, say) if mine else _look_at_csv(paths, say)
-    except PermissionError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}. Nothing was read.") from None
+    mine = not paths.db.exists() or paths.db.stat().st_uid == os.geteuid()
+    return Session.open(paths, say) if mine else _look_at_csv(paths, say)
 
 
 def _look_at_csv(paths: Paths, say: Say) -> Session:

@@ -8,12 +8,17 @@ from burnish.core import host_verbs
 from burnish.core.events import Fact
 from burnish.core.host_verbs import HostWish
 from burnish.core.state import State
+from burnish.roster import read
 from burnish.session import Session
 
 
-def drain(session: Session, host: str, reason: str) -> None:
-    """No new job of the table goes to `host`; every run obeys within seconds. Raises UsageError for what is no name."""
-    _carry_out(session, lambda state: host_verbs.drain(state, host, reason, session.me))
+def drain(session: Session, host: str, reason: str, inventory: str | None = None) -> None:
+    """No new job of the table goes to `host`; every run obeys within seconds.
+
+    `inventory`: a file whose hosts may be drained before their first job. Raises UsageError for a host that is not known.
+    """
+    listed = [] if inventory is None else [found.name for found in read(inventory, None)]
+    _carry_out(session, lambda state: host_verbs.drain(state, host, reason, session.me, listed))
 
 
 def undrain(session: Session, host: str) -> None:
@@ -34,6 +39,7 @@ def _carry_out(session: Session, verb: Callable[[State], HostWish]) -> None:
         made = verb(state)
         return made.facts
 
+    session.projection.refuse_read_only()
     session.journal.commit(decide)
     session.settle()
     for sentence in made.said:

@@ -15,7 +15,7 @@ from pathlib import Path
 from burnish.core.command import as_shown
 from burnish.core.hosts import Host
 from burnish.core.ids import name_ids, name_run
-from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId, Word
+from burnish.core.jobs import BY_HAND, FROM_FILE, Attempt, CoordinatorId, Job, JobId, Word
 from burnish.errors import UsageError, counted, printable
 from burnish.fetching import Fetch
 from burnish.session import Session
@@ -23,6 +23,10 @@ from burnish.views import durations
 from burnish.views.output import Output
 
 CHUNK = 1 << 16
+_WITHOUT_ATTEMPT = {
+    FROM_FILE: "ERROR already when burnish first read this table; no log of it is known",
+    BY_HAND: "set to ERROR by hand; it was not run",
+}
 LOOK = 0.2  # s between two looks at a log that is followed
 LAST_LINES = 20  # of a failed job's stderr, in `view --errors`
 REASON = 2000  # characters of a reason, at most
@@ -238,6 +242,8 @@ def errors(session: Session) -> Iterator[str]:
 def _headline(session: Session, job: Job) -> str:
     """What tells one failure from another: the last line that the job wrote, or the reason where it wrote none."""
     attempt = job.attempt
+    if attempt is None and job.reason in _WITHOUT_ATTEMPT:
+        return _WITHOUT_ATTEMPT[job.reason]
     if attempt is None or attempt.verdict is None:
         return job.reason  # set by hand or never started: what stands in its log is burnish's, or its runner function's
     lines = _last_lines(session, attempt)

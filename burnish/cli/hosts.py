@@ -99,8 +99,11 @@ def check(context: Context, inventory: str | None, limit: str | None, sweep: str
 @click.command(context_settings=options.SETTINGS)
 @click.argument("host")
 @click.option("--reason", default="", metavar="TEXT", help="Shown in status.")
+@click.option(
+    "--hosts", "inventory", metavar="FILE", help="An inventory: its hosts may be drained before their first job."
+)
 @options.common
-def drain(context: Context, host: str, reason: str) -> None:
+def drain(context: Context, host: str, reason: str, inventory: str | None) -> None:
     """Let no new job of this table start on a host, or on one GPU of it; what runs there is left to end.
 
     Every run obeys within seconds. A GPU is named by its index or UUID: gpu02:3.
@@ -110,7 +113,7 @@ def drain(context: Context, host: str, reason: str) -> None:
     """
     from burnish import session, steering
 
-    steering.drain(session.Session.open(context.paths, context.out.say), host, reason)
+    steering.drain(session.Session.open(context.paths, context.out.say), host, reason, inventory)
 
 
 @click.command(context_settings=options.SETTINGS)

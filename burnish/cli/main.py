@@ -6,6 +6,7 @@ Nothing heavy is imported here, so that `burnish --help` is quick: each command 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import tempfile
 import traceback
@@ -14,8 +15,8 @@ from typing import Any
 import click
 
 import burnish
-from burnish.cli import create, hosts, later, look, options, run, steer
-from burnish.errors import BurnishError, InternalError, Interrupted, printable
+from burnish.cli import create, hosts, later, look, mistakes, options, run, steer
+from burnish.errors import BurnishError, InternalError, Interrupted, UsageError, concluded, printable
 from burnish.views.output import silence
 
 
@@ -25,14 +26,25 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name, command in self.commands.items() if not command.hidden]
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        import difflib
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        typed = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            place = next((place for place, word in enumerate(typed) if word in self.commands), None)
+            if place is None or not any(
+                error.option_name in option.opts for option in self.commands[typed[place]].params
+            ):
+                raise
+            moved = shlex.join(["burnish", typed[place], *typed[:place], *typed[place + 1 :]])
+            raise UsageError(
+                f"{error.option_name} stands before the command; options come after it.", hint=moved
+            ) from None
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = args[0].replace("-", "_")
         if self.get_command(ctx, name) is None and not name.startswith("_"):
-            near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
-            suffix = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(self.list_commands(ctx))}."
-            raise click.UsageError(f'There is no command "{args[0]}".{suffix}', ctx)
+            raise click.UsageError(mistakes.unknown_command(args[0], self.list_commands(ctx)), ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -98,17 +110,23 @@ def outcome(arguments: list[str]) -> int:
         say(str(interrupted))
         return interrupted.exit_code
     except BurnishError as error:
-        say(f"error: {error}")
+        say(f"error: {mistakes.told(error, arguments, list(cli.commands))}")
         if error.hint:
             say(f"hint: {error.hint}")
         return error.exit_code
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
-        say(f"error: {error.format_message()}")
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            say(f"hint: {error.ctx.command_path} --help")
+        sentence, hint = mistakes.told_of_typing(error, arguments, list(cli.commands))
+        say(f"error: {sentence}")
+        if hint:
+            say(f"hint: {hint}")
         return error.exit_code
+    except PermissionError as error:
+        say(
+            f"error: {concluded(f'{error.filename}: you have no permission.', mistakes.undone(arguments, list(cli.commands)))}"
+        )
+        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

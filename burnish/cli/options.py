@@ -6,6 +6,7 @@ to speak.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ def common(command: F) -> F:
     """Add --db_file, --log_dir and --no_color, and hand the command a `Context` instead."""
 
     def wrapped(*args: Any, db_file: str, log_dir: str, no_color: bool, **kwargs: Any) -> Any:
+        _check_here()
         as_json = bool(kwargs.get("as_json"))
         out = output.choose(sys.stdout, sys.stderr, as_json=as_json, no_color=no_color)
         return command(Context(Paths.of(db_file, log_dir), out), *args, **kwargs)
@@ -65,6 +67,16 @@ def common(command: F) -> F:
     ):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[return-value]
+
+
+def _check_here() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "The current folder was deleted, and with it whatever table was there. Nothing was done.",
+            hint="cd to a folder that exists",
+        ) from None
 
 
 def from_environment(prefix: str) -> Callable[[click.Command], click.Command]:

@@ -78,6 +78,7 @@ def run(context: Context, **asked: Any) -> int:
     Example: burnish run --num_workers 4 --command 'python train.py --lr {--lr}'
     """
     from burnish import session
+    from burnish.core.table import ID_COLUMN, STATE_COLUMN
     from burnish.plan import Plan
 
     child = _detached(context) if asked["detach"] and not asked["dry_run"] else None
@@ -96,10 +97,13 @@ def run(context: Context, **asked: Any) -> int:
         max_fails=asked["max_fails"],
         canary=asked["canary"],
     )
+    source.check((ID_COLUMN, STATE_COLUMN, *opened.state.columns))
     if asked["dry_run"]:
         context.out.lines(opened.dry_run(plan))
+        source.close()
         return 0
-    source.check(opened.state.columns)
+    if os.geteuid() == 0 and not asked["quiet"]:
+        context.out.say("You are root: so are the jobs on this machine, and what they write belongs to root.")
     log = None if child is None else _let_go(child, opened)
     opened.presence.about["says"] = "" if log is None else str(log)
     outcome = _conduct(context, opened, plan, asked, begun=child.begin if child else None)

@@ -62,8 +62,6 @@ def _csv_fault(error: csv.Error) -> str:
         return "a quote opened in this row is never closed (the file ends inside it)."
     if "expected after" in what:
         return 'text after a closing quote. To put a quote inside a field, double it: "say ""hi""".'
-    if "field larger than" in what:
-        return "a field here is larger than 131072 characters; a quote may not be closed."
     if "new-line character" in what:
         return "a carriage return without a line feed; save the file with line ends of Unix or Windows."
     return f"not CSV: {what}."

@@ -7,7 +7,7 @@ else keeps the characters that were typed: `1e-4` is not 0.0001.
 
 from __future__ import annotations
 
-from burnish.core.columns import CONTROL_COLUMNS, RESERVED_COLUMNS
+from burnish.core.columns import CONTROL_COLUMNS, RESERVED_COLUMNS, overlong
 from burnish.core.document import Node, Scalar, kind
 from burnish.errors import Problem, printable
 
@@ -80,7 +80,8 @@ def uncellable(text: str) -> str | None:
         return "a NUL byte cannot stand in a table or in a command."
     if "\r" in text.replace("\r\n", ""):
         return "a carriage return without a line feed cannot stand in a table."
-    return None
+    fault = overlong(text)
+    return f"this {fault}" if fault else None
 
 
 def column_fault(name: str) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from burnish.core import durations
 
 RESERVED_COLUMNS = ("JOB_ID", "STATE")
+LONGEST_ARGUMENT = 131_071  # bytes: MAX_ARG_STRLEN of Linux, less the NUL at its end
 CONTROL_COLUMNS = ("PRIORITY", "GPUS", "HOSTS", "TIME_LIMIT", "RETRIES", "AFTER")
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
@@ -36,6 +37,13 @@ def fault(column: str, text: str) -> str | None:
         return None
     right = durations.parse(text) is not None if column == "TIME_LIMIT" else _PATTERNS[column].fullmatch(text.strip())
     return None if right else f'{column} is "{text}"; expected {_EXPECTED[column]}.'
+
+
+def overlong(text: str) -> str | None:
+    """Why no command can be given `text`, as the end of a sentence that begins with its name, or None."""
+    if len(text) <= LONGEST_ARGUMENT // 4 or (size := len(text.encode("utf-8", "surrogateescape"))) <= LONGEST_ARGUMENT:
+        return None
+    return f"is {size:,} bytes; Linux passes at most {LONGEST_ARGUMENT:,} in one argument. Put it in a file, and its name here."
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

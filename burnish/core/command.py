@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from burnish.core.columns import CONTROL_COLUMNS, RESERVED_COLUMNS, did_you_mean
+from burnish.core.columns import CONTROL_COLUMNS, RESERVED_COLUMNS, did_you_mean, overlong
 from burnish.errors import UsageError, printable
 
-MAX_ARGUMENT = 131071
 MAX_TOTAL = 6 << 20
 
 # The first of `python`, `python3` on the job's own PATH, which only the job's host knows.
@@ -154,7 +153,7 @@ def check_limits(argv: Sequence[str], env: Mapping[str, str] | None = None) -> s
         if fault:
             return f"environment variable {printable(name, 40)} {fault}"
     if total > MAX_TOTAL:
-        return f"the command is {total} bytes in all; Linux allows at most {MAX_TOTAL}. Put it in a file."
+        return f"the command is {total:,} bytes in all; Linux passes at most {MAX_TOTAL:,}. Put long values in files."
     return None
 
 
@@ -165,9 +164,7 @@ def _unpassable(text: str) -> tuple[str | None, int]:
         return "holds half a character (a lone surrogate), which no program can be given.", 0
     if "\0" in text:
         return "holds a NUL byte, which no program can be given.", size
-    if size > MAX_ARGUMENT:
-        return f"is {size} bytes; Linux allows {MAX_ARGUMENT}. Put it in a file.", size
-    return None, size
+    return overlong(text), size
 
 
 def _parts(word: str) -> tuple[str | _Field, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from burnish.core.ahead import leader_of
 from burnish.core.ids import name_run
-from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId
+from burnish.core.jobs import FOUND_RUNNING, Attempt, CoordinatorId, Job, JobId
 from burnish.core.placement import Selection, WaitingQueue, priority
 from burnish.core.requirements import requirements, why_blocked
 from burnish.core.state import MAX_LOST, Phase, State, phase
@@ -36,6 +36,11 @@ def explain(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         case Phase.WAITING:
             yield from _waiting(state, job, around)
         case Phase.HELD:
+            if job.reason == FOUND_RUNNING:
+                yield (
+                    "It stood as RUNNING in the table when burnish first read it, but no journal here knows of a start: "
+                    "whether anything of it still runs, only you can see."
+                )
             yield f"It is kept out until somebody lets it go: burnish release --job_id {job.id}"
         case Phase.CLAIMED | Phase.RUNNING:
             yield from _open(state, job, around)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from burnish.core import events
 from burnish.core.columns import did_you_mean
 from burnish.core.events import Fact
 from burnish.core.host_values import HOST
-from burnish.core.ids import name_ids
+from burnish.core.ids import name_ids, typed_ids
 from burnish.core.jobs import Attempt, HostName
 from burnish.core.state import State
 from burnish.errors import UsageError, printable
@@ -28,30 +29,35 @@ def known(state: State) -> tuple[HostName, ...]:
     return tuple(dict.fromkeys([*names, *state.drained]))
 
 
-def drain(state: State, host: str, reason: str, by: str) -> HostWish:
-    """No new job goes to `host`, or to one GPU of it (`gpu01:3`); what runs there runs on.
+def drain(state: State, host: str, reason: str, by: str, listed: Collection[HostName] = ()) -> HostWish:
+    """No new job goes to `host`, or to one GPU of it (`gpu01:3`); what runs there runs on. `listed`: hosts of an inventory.
 
-    Raises UsageError for what cannot be a host's name.
+    Raises UsageError for a host that is neither listed nor known.
     """
     if not HOST.fullmatch(host):
         raise UsageError(f'"{printable(host)}" cannot be the name of a host. Nothing was changed.')
     name = HostName(host)
+    if not {name, HostName(host.rpartition(":")[0])} & {*known(state), *listed}:
+        raise UsageError(
+            f"{_unknown(state, host, listed)} Nothing was changed.",
+            hint=None if listed else f"burnish drain {host} --hosts hosts/lab.yaml drains a host before its first job",
+        )
     running = _open_on(state, name) or _open_on_gpu(state, host)
     wish = HostWish([events.HostDrained(host, reason, by)])
     wish.said.append(f"{host} takes no new jobs of this table. burnish undrain {host} lets it again.")
     if running:
         wish.said.append(f"{_jobs(running)} on it and is left to end; burnish cancel stops a job.")
-    elif name not in known(state) and HostName(host.rpartition(":")[0]) not in known(state):
-        wish.said.append(f"No job of this table has been on {host} so far.{did_you_mean(host, known(state))}")
     return wish
 
 
 def undrain(state: State, host: str, by: str) -> HostWish:
-    """Jobs may go to `host` again."""
+    """Jobs may go to `host` again. Raises UsageError for a host that nobody has heard of."""
     if HostName(host) in state.drained:
         return HostWish([events.HostUndrained(host, by)], [f"{host} takes jobs again."])
     drained = f"these are: {', '.join(state.drained)}" if state.drained else "no host is"
-    return HostWish([], [f"{printable(host)} is not drained; {drained}. Nothing was changed."])
+    if HostName(host) not in known(state):
+        raise UsageError(f"{_unknown(state, host)} It is not drained; {drained}. Nothing was changed.")
+    return HostWish([], [f"{host} is not drained; {drained}. Nothing was changed."])
 
 
 def consequences(state: State, host: str) -> str:
@@ -60,7 +66,8 @@ def consequences(state: State, host: str) -> str:
     if not attempts:
         where = ", ".join(dict.fromkeys(attempt.host for attempt in state.open.values()))
         elsewhere = f"; those that are, are on {where}" if where else ""
-        raise UsageError(f"No job of this table is open on {printable(host)}{elsewhere}. Nothing was changed.")
+        near = did_you_mean(host, known(state)) if HostName(host) not in known(state) else ""
+        raise UsageError(f"No job of this table is open on {printable(host)}{elsewhere}.{near} Nothing was changed.")
     ids = name_ids([attempt.id.job for attempt in attempts])
     several = len(attempts) > 1
     return (
@@ -77,9 +84,16 @@ def forget(state: State, host: str, by: str) -> HostWish:
     attempts = _open_on(state, HostName(host))
     identities = dict.fromkeys(attempt.state_id for attempt in attempts)
     facts: list[Fact] = [events.HostForgotten(host, state_id, by) for state_id in identities]
-    ids = name_ids([attempt.id.job for attempt in attempts])
-    again = ids.replace(" ", "")
+    again = typed_ids([attempt.id.job for attempt in attempts])
     return HostWish(facts, [f"{host} is forgotten. To run again: burnish reset --job_id {again}"] if attempts else [])
+
+
+def _unknown(state: State, host: str, listed: Collection[HostName] = ()) -> str:
+    names = tuple(dict.fromkeys([*known(state), *listed]))
+    there = f" It has used {', '.join(names[:12])}." if names and not listed else ""
+    neither = ", and the inventory does not list it" if listed else ""
+    near = did_you_mean(host, names)
+    return f"No job of this table has been on {printable(host)} so far{neither}.{near or there}"
 
 
 def _open_on(state: State, host: HostName) -> list[Attempt]:

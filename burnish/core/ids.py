@@ -32,6 +32,16 @@ def parse_ids(text: str) -> frozenset[JobId] | None:
 
 def name_ids(ids: Sequence[int]) -> str:
     """`3, 5-8`: ranges where they help, at most a dozen pieces."""
+    pieces = _ranges(ids)
+    return ", ".join(pieces[:SHOWN_IDS]) + (f" and {len(pieces) - SHOWN_IDS} more" if len(pieces) > SHOWN_IDS else "")
+
+
+def typed_ids(ids: Sequence[int]) -> str:
+    """`3,5-8`: all of them, as `parse_ids` reads them."""
+    return ",".join(_ranges(ids))
+
+
+def _ranges(ids: Sequence[int]) -> list[str]:
     pieces: list[str] = []
     start = previous = None
     for number in [*sorted(ids), None]:
@@ -41,7 +51,7 @@ def name_ids(ids: Sequence[int]) -> str:
         if start is None:
             start = number
         previous = number
-    return ", ".join(pieces[:SHOWN_IDS]) + (f" and {len(pieces) - SHOWN_IDS} more" if len(pieces) > SHOWN_IDS else "")
+    return pieces
 
 
 def new_run(host: str, pid: int, token: str) -> CoordinatorId:

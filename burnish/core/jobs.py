@@ -15,6 +15,9 @@ JobId = NewType("JobId", int)
 HostName = NewType("HostName", str)
 CoordinatorId = NewType("CoordinatorId", str)
 
+FROM_FILE = "from the file"  # the reason of a result that the table had before its journal began
+FOUND_RUNNING = "found as RUNNING"  # … of a job that stood there as RUNNING then, and is held
+BY_HAND = "by hand"  # … of a result that a person typed
 CANCELLED = "CANCELLED"  # the reason of a job that a person stopped, or kept from starting
 
 

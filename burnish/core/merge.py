@@ -42,8 +42,8 @@ from burnish.core.events import (
     ReleaseRequested,
     ResetRequested,
 )
-from burnish.core.ids import name_ids
-from burnish.core.jobs import CANCELLED, Job, JobId, Word
+from burnish.core.ids import name_ids, typed_ids
+from burnish.core.jobs import BY_HAND, CANCELLED, FOUND_RUNNING, FROM_FILE, Job, JobId, Word
 from burnish.core.notices import Notices
 from burnish.core.table import CANCEL, Row, Table
 from burnish.core.typed_over import TYPED_OVER, Answer, kept, left_alone, state_of
@@ -78,6 +78,12 @@ def merge(
 
     `ambiguous`: jobs whose word in the save may be an old text (`Choice.ambiguous`). Never raises.
     """
+    if theirs.empty and (known := sum(not job.removed for job in jobs.values())):
+        notice = (
+            f"{theirs.name} is empty, but {counted(known, 'job is', 'jobs are')} known. Nothing was removed; the table is "
+            "written again. To remove a table: burnish clean."
+        )
+        return Merged([], [notice], {}, refused=True)
     if breaks_off(base.table, theirs):
         notice = (
             f"{theirs.where(theirs.rows[-1])}: the file breaks off in the middle of this row, as a save on a full disk does. "
@@ -110,18 +116,17 @@ def adopt(theirs: Table) -> Merged:
         job = ids[number] if row.id is None else row.id
         rows.append((job, *row.cells))
         if row.word in (Word.COMPLETE, Word.ERROR):
-            marks.append(JobMarked(job, row.word, "from the file"))
+            marks.append(JobMarked(job, row.word, FROM_FILE))
         elif row.word == Word.RUNNING:
-            marks.append(JobMarked(job, str(Word.HOLD), "was running under another table"))
+            marks.append(JobMarked(job, str(Word.HOLD), FOUND_RUNNING))
         elif row.word in (Word.HOLD, CANCEL):
             marks.append(HoldRequested(job, CANCELLED if row.word == CANCEL else ""))
     running = [mark.job for mark in marks if isinstance(mark, JobMarked) and mark.word == Word.HOLD]
     if running:
-        which = name_ids(running).replace(" ", "")
         notices.append(
-            f"{theirs.name}: {counted(len(running), 'job was', 'jobs were')} RUNNING under another table and "
-            f"{'are' if len(running) > 1 else 'is'} HOLD now. To run them again, once nothing of theirs runs any more: "
-            f"burnish release --job_id {which}"
+            f"{theirs.name}: {counted(len(running), 'job stands', 'jobs stand')} there as RUNNING ({name_ids(running)}), but no "
+            "journal here knows of a start, so burnish cannot see whether anything still runs. Put on HOLD, so that nothing "
+            f"runs twice. Once nothing of theirs runs any more: burnish release --job_id {typed_ids(running)}"
         )
     return Merged([JobsAdded(theirs.columns, tuple(rows)), *marks] if rows else [], notices, ids)
 
@@ -245,7 +250,7 @@ class _Merge:
         if row.word in (Word.HOLD, CANCEL):
             self.facts.append(HoldRequested(job_id, CANCELLED if row.word == CANCEL else ""))
         elif row.word in (Word.COMPLETE, Word.ERROR):
-            self.facts.append(JobMarked(job_id, row.word, "by hand"))
+            self.facts.append(JobMarked(job_id, row.word, BY_HAND))
             what = f"the new job {job_id} says {row.word} and never ran. Kept, by hand. To run it: write RESET."
             self.notices.add("new mark", row.line, what, job_id)
         elif row.word == Word.RUNNING:
@@ -294,7 +299,7 @@ class _Merge:
         elif answer is Answer.RERUN:
             self.facts.append(ResetRequested(job.id))
         elif answer is Answer.MARK:
-            self.facts.append(JobMarked(job.id, typed, "by hand"))
+            self.facts.append(JobMarked(job.id, typed, BY_HAND))
         elif answer is Answer.STOP and attempt is None:
             self.facts.append(HoldRequested(job.id, CANCELLED))
         elif answer is Answer.STOP and attempt is not None:

@@ -30,7 +30,7 @@ def render(
     `columns`: of the jobs' cells. `ids`: row number -> id, for rows whose JOB_ID is empty (`Merged.ids`, `Base.ids`). `changed`:
     only these jobs can differ from `table` (None: any may), which makes the cost that of the jobs that changed.
     """
-    if table is None:
+    if table is None or table.empty:
         table = _blank(columns, name)
     elif table.columns != tuple(columns):
         table = _reshaped(table, columns)

@@ -23,6 +23,7 @@ from burnish.core.sweep_options import BLOCK, SweepOptions
 from burnish.errors import InputError, Problem, counted, printable
 
 MAX_JOBS = 100_000
+_FOREIGN_LEVELS = ("grid", "parameters", "params", "sweep", "args", "arguments")  # other tools have one around the grid
 # How many combinations of an enormous grid are looked at when `exclude` leaves little to sample from.
 _MOST_DRAWS = 1_000_000
 
@@ -184,8 +185,9 @@ def _read_part(node: Mapping, max_jobs: int, findings: Findings) -> _Part:
 def _values(key: Scalar, node: Node, max_jobs: int, findings: Findings) -> list[str]:
     """The cells of one argument; at least one, so that reading can go on after a problem."""
     if isinstance(node, Mapping):
-        near = did_you_mean(key.text, [BLOCK])
-        findings.refuse(node, f"{printable(key.text)} holds a mapping; expected a value or a list of values.{near}")
+        findings.refuse(
+            node, f"{printable(key.text)} holds a mapping; expected a value or a list of values.{_meant(key.text)}"
+        )
         return [""]
     if isinstance(node, Scalar):
         try:
@@ -203,6 +205,18 @@ def _values(key: Scalar, node: Node, max_jobs: int, findings: Findings) -> list[
         shown = printable(twice[0] or "nothing", 40)
         findings.note(node, f"{printable(key.text)} lists {shown} more than once; each makes jobs of its own.")
     return values
+
+
+def _meant(key: str) -> str:
+    """What somebody may have meant who put a mapping below `key`."""
+    if near := did_you_mean(key, [BLOCK]):
+        return near
+    if near := did_you_mean(key, _FOREIGN_LEVELS):
+        guess = "" if key in _FOREIGN_LEVELS else near
+        return (
+            f"{guess} There is no such level here: write the arguments themselves at the left margin, --lr: [0.1, 1]."
+        )
+    return ""
 
 
 def _zipped(axes: dict[str, _Axis], options: SweepOptions, findings: Findings) -> Iterator[_Axis]:

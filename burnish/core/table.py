@@ -29,6 +29,8 @@ RESET = "RESET"
 CANCEL = "CANCEL"
 WORDS = (*(str(word) for word in Word), RESET, CANCEL)
 BOM = "\ufeff"
+csv.field_size_limit(1 << 30)  # no field is too long to be read; what no command can be given is a fault of its row
+SHORT_ROW = columns.LONGEST_ARGUMENT // 4  # characters: no cell of it is too long
 ID_DIGITS = 15  # more, and a spreadsheet rounds it
 
 
@@ -53,8 +55,9 @@ class Row(NamedTuple):
 class Table:
     """One text of the table. Never changed; `core.render.render` makes the next one.
 
-    `header`: all columns in file order; `columns`: those without JOB_ID and STATE. `head`: the header's record and what stood
-    before it. `newline`: what ends its lines. `index`: id -> row number (from 0, blank records not counted).
+    `header`: all columns in file order, none in an `empty` file; `columns`: those without JOB_ID and STATE. `head`: the header's
+    record and what stood before it. `newline`: what ends its lines. `index`: id -> row number (from 0, not counting blank
+    records).
     """
 
     name: str
@@ -66,6 +69,11 @@ class Table:
     rows: list[Row]
     index: Mapping[JobId, int]
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """True if there is nothing in the file, not even a header."""
+        return not self.header
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -116,7 +124,7 @@ class Table:
 def parse(data: bytes, name: str = "burnish.db") -> Table:
     """Read a table. `name` is the file as the user knows it, for messages.
 
-    Raises InputError for what is wrong with the file as a whole, EmptyTable (one of them) if there is no text in it.
+    A file without a header has no jobs. Raises InputError for what is wrong with the file as a whole.
     """
     text = table_faults.decoded(data, name)
     bom = text.startswith(BOM)
@@ -126,7 +134,7 @@ def parse(data: bytes, name: str = "burnish.db") -> Table:
         lines.pop()
     records = _records(lines, name)
     head, header = _header(records, name)
-    reader = _RowReader(name, header)
+    reader = _RowReader(name, header or (ID_COLUMN, STATE_COLUMN))
     rest = [reader.read(line, raw, fields) for line, raw, fields in records]
     reader.close()
     return Table(
@@ -162,7 +170,7 @@ def _header(records: Iterator[tuple[int, str, list[str]]], name: str) -> tuple[s
             table_faults.check_header(fields, raw, line, name, (ID_COLUMN, STATE_COLUMN))
             return before + raw, tuple(fields)
         before += raw
-    raise table_faults.empty(name)
+    return before, ()
 
 
 def is_blank(fields: list[str]) -> bool:
@@ -195,7 +203,8 @@ class _RowReader:
             typed, word = fields[self.id_at], self.words.get(fields[self.state_at])
             if word is not None and typed.isdecimal() and len(typed) <= ID_DIGITS:
                 job = JobId(int(typed))
-                if str(job) == typed and job not in self.index and not (self.control and self._control_fault(fields)):
+                faulty = len(raw) > SHORT_ROW or (self.control and self._control_fault(fields))
+                if str(job) == typed and job not in self.index and not faulty:
                     self.index[job] = len(self.rows)
                     self.rows.append(Row(line, self.at, job, word, self.pick(fields), raw))
                     return raw
@@ -228,7 +237,7 @@ class _RowReader:
                 self.words[fields[self.state_at]] = word
             else:
                 self.faults.setdefault(number, _unknown_word(fields[self.state_at]))
-            if fault := self._control_fault(fields):
+            if fault := self._control_fault(fields) or self._overlong(fields):
                 self.faults.setdefault(number, fault)
         cells = () if ragged else self.pick(fields)
         self.rows.append(Row(line, self.at, job, word, cells, raw, number not in self.faults))
@@ -241,6 +250,11 @@ class _RowReader:
             if fault := self.control_faults[column, text]:
                 return fault
         return None
+
+    def _overlong(self, fields: list[str]) -> str | None:
+        """Which cell no command can be given, and why."""
+        found = ((column, columns.overlong(text)) for column, text in zip(self.header, fields, strict=True))
+        return next((f"{printable(column, 60)} {fault}" for column, fault in found if fault), None)
 
     def close(self) -> None:
         """Mark all rows of an id that stands in several."""
@@ -264,7 +278,9 @@ class _RowReader:
 
 def consequence(others: int) -> str:
     """What becomes of a row that cannot be read beside so many others: the end of each sentence about one."""
-    return f"This row is skipped; {counted(others, 'other goes', 'others go')} on."
+    return (
+        f"This row is skipped; {counted(others, 'other goes', 'others go') + ' on' if others else 'there is no other'}."
+    )
 
 
 def parse_id(typed: str) -> JobId | None:

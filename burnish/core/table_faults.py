@@ -14,14 +14,9 @@ from difflib import get_close_matches
 from burnish.errors import InputError, Problem, printable
 
 EXAMPLE = "JOB_ID,STATE,--lr"
-FIELD_LIMIT = 131_072  # what csv reads; Linux passes at most 131071 bytes in one argument
 _HALT = "Nothing new is started until this is fixed; running jobs go on."
 _EXCEL = 'In a spreadsheet: save as "CSV UTF-8".'
 _CONFLICT = re.compile(r"(?:^|\n)(<{7} |>{7} )")
-
-
-class EmptyTable(InputError):
-    """There is no text in the file, not even a header."""
 
 
 def _refusal(problems: Sequence[Problem]) -> InputError:
@@ -29,15 +24,12 @@ def _refusal(problems: Sequence[Problem]) -> InputError:
     return InputError([*problems[:-1], Problem(last.where, f"{last.what} {_HALT}")])
 
 
-def empty(name: str) -> EmptyTable:
-    """The file has no header."""
-    return EmptyTable([Problem(name, f"the file is empty; expected a header such as {EXAMPLE}.")])
-
-
 def decoded(data: bytes, name: str) -> str:
     """The text of `data`, a byte order mark included. Raises InputError if it is not UTF-8, or no CSV could carry it."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _refusal([Problem(f"{name}:1", f"this is UTF-16; expected UTF-8. {_EXCEL}")])
+    if data.startswith(b"PK\x03\x04"):
+        raise _refusal([Problem(name, f"this is a spreadsheet's own file, or a zip; expected CSV text. {_EXCEL}")])
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -126,9 +118,6 @@ def _repeated(fields: list[str]) -> list[str]:
 
 def quoting(lines: list[str], start: int, error: csv.Error, name: str) -> InputError:
     """What `csv` means by `error`, met in the record that begins at index `start` of `lines`."""
-    if "field limit" in str(error):
-        what = f"a field of more than {FIELD_LIMIT} characters, the most that Linux passes in one argument. Put it in a file."
-        return _refusal([Problem(f"{name}:{start + 1}", what)])
     text = "".join(lines[start:])
     header = next(csv.reader(lines[:1]), []) if start else []
     fault = _scan(text)

@@ -257,14 +257,17 @@ def _last_line(error: BaseException) -> str:
 
 def _traceback(error: BaseException) -> str:
     """The traceback without burnish's own frames, which would only be in the way."""
-    frames = error.__traceback__
-    while frames is not None and _ours(frames.tb_frame.f_code.co_filename):
-        frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))
+    told = traceback.TracebackException.from_exception(error)
+    part: traceback.TracebackException | None = told
+    while part is not None:
+        part.stack = traceback.StackSummary.from_list([frame for frame in part.stack if not _ours(frame.filename)])
+        part = part.__cause__ or part.__context__
+    return "".join(told.format())
 
 
 def _ours(filename: str) -> bool:
-    return filename in (__file__, importlib.__file__) or filename.startswith("<frozen importlib")
+    package = os.path.dirname(os.path.dirname(__file__))
+    return filename == importlib.__file__ or filename.startswith((f"{package}{os.sep}", "<frozen importlib"))
 
 
 def _type(value: Any) -> str:

@@ -80,16 +80,14 @@ class FunctionProcess:
             printed = child.end()
             raise UsageError(
                 f"--func {self.name}: importing {self.name.rpartition('.')[0]} {died}.",
-                hint=f"it said:\n{printed.rstrip()}" if printed else None,
+                hint=_details("", printed),
             ) from None
         if "refused" in reply:
             child.end()
             near = did_you_mean(self.name.rpartition(".")[2], reply["names"]) if "names" in reply else ""
             raise UsageError(
                 f"--func {self.name}: {printable(reply['refused'], 2000)}{near}",
-                hint=f"the traceback was:\n{reply['traceback']}"
-                if "\n" in reply.get("traceback", "").strip()
-                else None,
+                hint=_details(reply.get("traceback", ""), ""),
             )
         self._child = child
 
@@ -110,10 +108,7 @@ class FunctionProcess:
         """`{"columns", "rows"}` that the function returned, with at most `most` + 1 rows. Raises UsageError."""
         [(reply, output)] = self._replies({"create": most}, 1)
         if "refused" in reply:
-            details = "\n".join(part.rstrip() for part in (reply["traceback"], output) if part)
-            raise UsageError(
-                f"--func: {printable(reply['refused'], 2000)}", hint=f"it said:\n{details}" if details else None
-            )
+            raise UsageError(f"--func: {printable(reply['refused'], 2000)}", hint=_details(reply["traceback"], output))
         return reply
 
     def close(self) -> None:
@@ -246,6 +241,13 @@ class _Child:
             return _Died(f"was killed by {signal.Signals(status.si_status).name}")
         except ValueError:
             return _Died(f"was killed by signal {status.si_status}")
+
+
+def _details(raised: str, printed: str) -> str | None:
+    """The user's own traceback, if it has more to say than its last line, and what their code printed."""
+    parts = [f"the traceback was:\n{raised.rstrip()}"] if "\n" in raised.strip() else []
+    parts += [f"it printed:\n{printed.rstrip()}"] if printed else []
+    return "\n".join(parts) or None
 
 
 def _check_name(name: str) -> None:

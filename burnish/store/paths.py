@@ -83,7 +83,10 @@ class Paths:
             for folder in (self.root, self.bases, self.coordinators):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{self.root}: cannot be made ({error.strerror}). Nothing was done.") from None
+            raise StoreError(
+                f"{self.root}: burnish keeps its journal here, and this folder cannot be made ({error.strerror}). "
+                "Nothing was done."
+            ) from None
 
     def make_log_dir(self) -> None:
         """Make the folder for logs. Raises StoreError with the reason."""

@@ -11,8 +11,8 @@ from burnish.errors import InputError, Problem, StoreError
 _WHY = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your disk quota is used up",
-    errno.EACCES: "you have no permission to",
-    errno.EPERM: "you have no permission to",
+    errno.EACCES: "you have no permission",
+    errno.EPERM: "you have no permission",
     errno.EROFS: "it is on a file system mounted read-only",
     errno.ELOOP: "its symlinks lead back to themselves",
     errno.ENOENT: "there is no such file or folder",

@@ -223,12 +223,16 @@ class TableFile:
         except OSError as error:
             raise refusals.unwritable(self.shown, error) from None
 
+    def refuse_read_only(self) -> None:
+        """Raise StoreError if the table is there and may not be written."""
+        if (refusal := refusals.read_only(self.shown, self.path)) is not None and os.path.exists(self.path):
+            raise refusal
+
     def replace(self, table: Table, expected: Seen) -> Seen | None:
         """Put `table` in place of `expected`, the version that was merged. None if that is not what stands there any more:
         look again. What is displaced is watched from now on. Raises StoreError if the disk refuses; the table is then as it was.
         """
-        if (refusal := refusals.read_only(self.shown, self.path)) is not None and os.path.exists(self.path):
-            raise refusal
+        self.refuse_read_only()
         new = ""
         try:
             if not self._still_stands(expected):

@@ -15,8 +15,8 @@ from types import MappingProxyType
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.explain import more_of
-from burnish.core.ids import name_ids, name_run
-from burnish.core.jobs import Attempt, CoordinatorId, Job, JobId, Word
+from burnish.core.ids import name_ids, name_run, typed_ids
+from burnish.core.jobs import FOUND_RUNNING, Attempt, CoordinatorId, Job, JobId, Word
 from burnish.core.state import State
 from burnish.errors import counted, printable
 from burnish.views import durations
@@ -107,6 +107,12 @@ class Voice:
                 self._say(sentence)
         if skipped:
             self._say(f"{counted(skipped, 'row was', 'rows were')} skipped; burnish status says which, and why")
+        if found := [job.id for job in self._state.listed() if job.reason == FOUND_RUNNING and job.word is Word.HOLD]:
+            were = counted(len(found), "job was", "jobs were")
+            self._say(
+                f"{were} not run: on HOLD, {FOUND_RUNNING} in a table without a journal. Once nothing of theirs runs any more: "
+                f"burnish release --job_id {typed_ids(found)}"
+            )
         for why, ids in _by_reason(stuck):
             self._say(f"{'Job' if len(ids) == 1 else 'Jobs'} {name_ids(ids)} could not be started: {why}.")
 

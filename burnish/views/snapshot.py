@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from burnish.core.ahead import leader_of
 from burnish.core.columns import CONTROL_COLUMNS
-from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Word
+from burnish.core.jobs import BY_HAND, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Word
 from burnish.core.placement import priority
 from burnish.core.state import State
 
@@ -132,7 +132,7 @@ def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> Jo
 def _explains(attempt: Attempt, job: Job) -> bool:
     """True when the newest attempt is why the job is in its state; false once it was reset, held or marked since."""
     if attempt.verdict is not None:
-        return job.word.final and attempt.verdict.word is job.word and job.reason != "by hand"
+        return job.word.final and attempt.verdict.word is job.word and job.reason != BY_HAND
     return attempt.open or job.word is Word.ERROR
 
 

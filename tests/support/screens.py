@@ -37,10 +37,12 @@ from support.deadline import within
 NOBODY = 65534
 DEADLINE = 60.0  # s for one command
 HERE = "/here"
+PACKAGE = os.path.dirname(burnish.__file__)
 LONG_AGO = 3600  # s: no table that was just saved is waited for
 # What burnish and Python import only where it is used.
 LATE_MODULES = ("difflib", "shlex", "filelock", "getpass", "rich.console")
 LATE_ENCODINGS = ("utf-8-sig", "unicode_escape", "latin-1", "idna")
+_CARETS = re.compile(r"\s+[~^]+")  # of a traceback, where Python is new enough
 _BURNISH = re.compile(r"(?:env -u (?P<unset>\w+) )?(?P<set>(?:\w+=\S* )*)burnish\b(?P<arguments>.*)")
 
 
@@ -73,6 +75,7 @@ def play(case: Path) -> list[Screen]:
     with tempfile.TemporaryDirectory(prefix="burnish-screens-") as name:  # pytest's own folders are closed to others
         Path(name).chmod(0o755)
         folder = Path(name) / "here"
+        (Path(name) / "home").mkdir(mode=0o777)
         shutil.copytree(case, folder, ignore=shutil.ignore_patterns("screen"))
         if os.geteuid() == 0:
             for path in [folder, *folder.rglob("*")]:
@@ -111,14 +114,14 @@ def _typed(screen: Screen, there: int, folder: Path) -> list[str]:
     with (folder.parent / f"{folder.name}.screen").open("w+b", buffering=0) as file:
         pid = os.fork()
         if pid == 0:
-            _become(screen.prompt, there, file.fileno(), found)
+            _become(screen.prompt, there, file.fileno(), found, str(folder.parent / "home"))
         code = _ended(pid)
         file.seek(0)
         text = file.read().decode(errors="replace").replace(str(folder), HERE)
     after = _entries(folder)
     changed = sorted({path.split("/")[0] for path in before.keys() | after if before.get(path) != after.get(path)})
     written = f"written: {', '.join(changed)}" if changed else "nothing written"
-    return [*text.splitlines(), f"[exit {code}, {written}]"]
+    return [*(line for line in text.splitlines() if not _CARETS.fullmatch(line)), f"[exit {code}, {written}]"]
 
 
 def _prepare(screen: Screen, there: int) -> None:
@@ -133,7 +136,7 @@ def _drops(prompt: str) -> bool:
     return prompt == "$" and os.geteuid() == 0
 
 
-def _become(prompt: str, there: int, screen: int, command: re.Match[str]) -> NoReturn:
+def _become(prompt: str, there: int, screen: int, command: re.Match[str], home: str) -> NoReturn:
     """This process becomes a burnish that somebody typed."""
     code = 70
     try:
@@ -147,6 +150,7 @@ def _become(prompt: str, there: int, screen: int, command: re.Match[str]) -> NoR
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.environ["HOME"] = home
         os.environ.pop(command["unset"] or "", None)
         os.environ.update(word.split("=", 1) for word in shlex.split(command["set"]))
         code = outcome(shlex.split(command["arguments"]))

@@ -40,4 +40,4 @@ def test_every_folder_is_a_case() -> None:
 def test_bad_input_is_answered_by_a_sentence(case: Path, played: Played) -> None:
     for expected, came in zip(screens.read(case), played[case].result(), strict=True):
         assert screens.alike(expected, came), f"expected:\n{expected}\n\ncame:\n{came}"
-        assert "Traceback" not in str(came)
+        assert screens.PACKAGE not in str(came), "a user's mistake is answered with a traceback"

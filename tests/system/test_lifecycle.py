@@ -73,11 +73,11 @@ def test_a_table_without_a_journal_keeps_its_results_and_holds_what_ran(paths: P
     assert {job.id: (str(job.word), job.reason) for job in state.listed()} == {
         0: ("COMPLETE", "from the file"),
         1: ("ERROR", "from the file"),
-        2: ("HOLD", "was running under another table"),
+        2: ("HOLD", "found as RUNNING"),
         3: ("NOT_RUNNING", ""),
         4: ("NOT_RUNNING", ""),
     }
-    assert len(said) == 1 and "1 job was RUNNING under another table" in said[0]
+    assert len(said) == 1 and "1 job stands there as RUNNING (2), but no journal here knows of a start" in said[0]
     assert (
         paths.db.read_text()
         == "JOB_ID,STATE,--lr\n0,COMPLETE,1\n1,ERROR,2\n2,HOLD,3\n3,NOT_RUNNING,4\n4,NOT_RUNNING,4\n"

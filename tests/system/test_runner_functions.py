@@ -132,7 +132,7 @@ def test_what_a_runner_may_return(source: Make, returned: str, command: Command)
         ("burnish.Command(['a'], env={'A': None})", "env that is no dict"),
         ("[]", "the command is empty"),
         ("['a', 'b\\0']", "argument 1 holds a NUL byte"),
-        ("['a', 'x' * 200000]", "argument 1 is 200000 bytes; Linux allows 131071."),
+        ("['a', 'x' * 200000]", "argument 1 is 200,000 bytes; Linux passes at most 131,071"),
         ("burnish.Command(['a'], env={'A=B': '1'})", '"A=B" cannot be the name of an environment variable.'),
     ],
 )

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.core.command import MAX_ARGUMENT, PYTHON_ON_PATH, Template, as_shown, check_limits, for_python_file
+from burnish.core.columns import LONGEST_ARGUMENT
+from burnish.core.command import PYTHON_ON_PATH, Template, as_shown, check_limits, for_python_file
 from burnish.errors import UsageError
 
 
@@ -96,10 +97,14 @@ def test_without_a_choice_the_first_python_on_the_jobs_path_runs_it() -> None:
         ([], None, "the command is empty"),
         ([""], None, "the program, is an empty text"),
         (["run", "--x", "a\0"], None, "argument 2 (after --x) holds a NUL byte"),
-        (["run", "x" * (MAX_ARGUMENT + 1)], None, "argument 1 is 131072 bytes; Linux allows 131071. Put it in a file."),
-        (["run", "ü" * 70000], None, "argument 1 is 140000 bytes"),
+        (
+            ["run", "x" * (LONGEST_ARGUMENT + 1)],
+            None,
+            "argument 1 is 131,072 bytes; Linux passes at most 131,071",
+        ),
+        (["run", "ü" * 70000], None, "argument 1 is 140,000 bytes"),
         (["run", "\ud800"], None, "lone surrogate"),
-        (["run", *["x" * 100_000] * 70], None, "the command is 7000003 bytes in all"),
+        (["run", *["x" * 100_000] * 70], None, "the command is 7,000,003 bytes in all"),
         (["run"], {"a=b": "1"}, '"a=b" cannot be the name'),
         (["run"], {"": "1"}, '"" cannot be the name'),
         (["run"], {"TOKEN": "secret\0"}, "environment variable TOKEN holds a NUL byte"),
@@ -113,7 +118,7 @@ def test_what_linux_cannot_start(argv: list[str], env: dict[str, str] | None, sa
 
 
 def test_what_linux_can_start() -> None:
-    assert check_limits(["run", "x" * MAX_ARGUMENT, "\udcff", ""], {"A": ""}) is None
+    assert check_limits(["run", "x" * LONGEST_ARGUMENT, "\udcff", ""], {"A": ""}) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What was typed wrong is told in a sentence with exit code 2, and nothing is done instead."""
+"""The command line beside its mistakes (those are tests/data/bad/cli): options, words, counts, and what ends a command."""
 
 from __future__ import annotations
 
@@ -26,71 +26,6 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "burnish.db"
     path.write_text("JOB_ID,STATE,--lr\n0,NOT_RUNNING,1e-4\n1,HOLD,1e-3\n", encoding="utf-8")
     return path
-
-
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ("stauts", 'There is no command "stauts". Did you mean "status"?'),
-        ("status --nope", "No such option"),
-        (
-            "status --state done",
-            '--state "done": expected one of NOT_RUNNING, HOLD, RUNNING, COMPLETE, ERROR (for several,',
-        ),
-        ("status --job_id 7", "burnish.db has no job 7.\nhint"),
-        ("view 7", "burnish.db has no job 7.\nhint"),
-        ("explain 7", "burnish.db has no job 7.\nhint"),
-        ("hold --job_id 7-8", "burnish.db has no jobs 7-8. Nothing was changed."),
-        ("run --command true --job_id 7", "burnish.db has no job 7. Nothing was started."),
-        ("status --job_id x", '--job_id x: "x" is not an id. Expected 3, or 3,5-8, or all.'),
-        ("view x", 'the argument "x": expected a whole number, 0 or more. Nothing was done.'),
-        ("view 0 --attempt 0", '--attempt "0": expected a whole number, 1 or more. Nothing was done.'),
-        ("view 0 --tail -1", '"-1": expected a whole number, 0 or more. Nothing was done.'),
-        (f"view {'9' * 5000}", "expected a whole number, 0 or more. Nothing was done."),
-        (
-            "run --num_workers 0 --command true",
-            '--num_workers "0": expected a whole number, 1 to 100000. Nothing was done.',
-        ),
-        ("create", "create needs one of --yaml, --csv and --func; given: none. Nothing was written."),
-        (
-            "create --yaml a --csv b",
-            "create takes only one of --yaml, --csv and --func; given: --yaml and --csv. Nothing was written.",
-        ),
-        ("create --yaml=", "--yaml is empty. Nothing was written."),
-        ("run", "run needs one of --func, --python_file and --command; given: none. Nothing was started."),
-        ("run --command=", "--command is empty. Nothing was started."),
-        (
-            "run --command true --func a.b",
-            "run takes only one of --func, --python_file and --command; given: --func and --command. Nothing",
-        ),
-        ("results --metric acc", "burnish results --metric comes with a later version of burnish. Nothing was done."),
-        ("results --over --seed", "burnish results --over comes with a later version of burnish. Nothing was done."),
-        ("results --sort acc", "burnish results --sort comes with a later version of burnish. Nothing was done."),
-        ("results --md", "burnish results --md comes with a later version of burnish. Nothing was done."),
-        ("report --out x", "burnish report comes with a later version of burnish. Nothing was done."),
-        ("top --help", "burnish top comes with a later version of burnish. Nothing was done."),
-        ("create --max_jobs 0 --yaml a", '--max_jobs "0": expected a whole number, 1 or more. Nothing was done.'),
-        ("cancel", "cancel needs one of --job_id IDS and --all; given: neither. Nothing was cancelled."),
-        ("cancel --all --job_id 0", "given: both. Nothing was cancelled."),
-        (
-            "cancel --job_id 0 --grace soon",
-            '--grace "soon": expected a duration such as 90, 90s, 10m, 2h or 3d. Nothing',
-        ),
-        ("clean --older_than long", '--older_than "long": expected a duration such as 90, 90s, 10m, 2h or 3d. Nothing'),
-        ("results --json --csv", "results takes --json or --csv, not both."),
-    ],
-)
-def test_what_is_typed_wrong_is_said_and_nothing_is_done(
-    table: Path, capsys: pytest.CaptureFixture[str], typed: str, said: str
-) -> None:
-    before = table.read_bytes()
-    assert outcome(typed.split()) == 2
-    shown = capsys.readouterr()
-    assert said in shown.err
-    assert shown.err.startswith("error: ")
-    assert "Traceback" not in shown.err
-    assert shown.out == ""
-    assert table.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from support import tables
 
 from burnish.core import events, host_verbs
-from burnish.core.jobs import JobId, Word
+from burnish.core.jobs import HostName, JobId, Word
 from burnish.core.state import State
 from burnish.errors import UsageError
 
@@ -43,11 +43,21 @@ def test_drain_of_one_gpu_names_what_runs_on_it() -> None:
     assert "runs on it" not in other and "Did you mean" not in other and "so far" not in other
 
 
-def test_drain_of_an_unknown_host_is_obeyed_and_questioned() -> None:
+def test_unknown_host_is_refused_with_the_nearest() -> None:
     state = lab()
-    said = commit(state, host_verbs.drain(state, "gpu1", "", "me"))
-    assert "has been on gpu1 so far. Did you mean gpu0" in said
-    assert "gpu1" in state.drained
+    for verb in (lambda: host_verbs.drain(state, "gpu1", "", "me"), lambda: host_verbs.undrain(state, "gpu1", "me")):
+        with pytest.raises(UsageError, match=r"has been on gpu1 so far\. Did you mean gpu0"):
+            verb()
+    with pytest.raises(UsageError, match="Did you mean gpu0"):
+        host_verbs.consequences(state, "gpu1")
+
+
+def test_host_of_an_inventory_is_drained_before_its_first_job() -> None:
+    state = lab()
+    commit(state, host_verbs.drain(state, "gpu09:1", "", "me", [HostName("gpu09")]))
+    assert "gpu09:1" in state.drained
+    with pytest.raises(UsageError, match="and the inventory does not list it"):
+        host_verbs.drain(state, "gpu08", "", "me", [HostName("gpu09")])
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a b", "gpu01;ls", "\x1b[0m"])

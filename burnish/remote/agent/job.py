@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from .files import as_bytes
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from .place import Place
     from .records import Record
+
+POINTER = 8  # bytes, for each text that is passed
+MOST_PASSED = 6 << 20  # bytes, whatever the stack limit
 
 
 def enter(folder: str) -> None:
@@ -60,3 +64,16 @@ def find_program(name: bytes, environment: Dict[bytes, bytes]) -> bytes:
         if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
             return candidate
     raise Unstartable("no program %s in PATH (%s)" % (printable(name), printable(path)))
+
+
+def why_not_run(program: bytes, argv: List[bytes], environment: Dict[bytes, bytes], error: OSError) -> str:
+    """Why the kernel did not start `program`, as a clause for a person."""
+    why = error.strerror
+    if error.errno == errno.E2BIG:
+        texts = [*argv, *(name + b"=" + value for name, value in environment.items())]
+        size = sum(len(text) + 1 + POINTER for text in texts)
+        why = (
+            "its arguments and environment are %d bytes, and this host passes at most %d (a quarter of its stack limit). "
+            "Put long values in files" % (size, min(os.sysconf("SC_ARG_MAX"), MOST_PASSED))
+        )
+    return "%s cannot be run: %s" % (printable(program), why)

@@ -14,7 +14,7 @@ from .compact_json import encode_json
 from .files import as_bytes, reserve, sync_file, sync_folder, unlink, write_all, write_file
 from .forking import AWAITED, IGNORED
 from .held_slots import HeldSlots
-from .job import enter, find_program, job_environment, wrapped_argv
+from .job import enter, find_program, job_environment, why_not_run, wrapped_argv
 from .locks import for_the_job, make_lock
 from .notices import DONE, FREED, tell
 from .oom import count_oom_kills, offer_to_oom_killer
@@ -150,7 +150,7 @@ class Supervisor:
             except NotImplementedError:  # a Python that was built for an old C library
                 self._job = os.posix_spawn(program, argv, environment, setpgroup=0, **how)
         except OSError as error:
-            self._exec_error = "%s cannot be run: %s" % (printable(program), error.strerror)
+            self._exec_error = why_not_run(program, argv, environment, error)
             self._ended = 127 << 8, time.time(), time.monotonic(), 0
             return
         os.write(self._lock, b"%d" % self._job)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.core.table import Table, parse
-from burnish.core.table_faults import EmptyTable
 from burnish.errors import InputError
 
 BAD = Path(__file__).parents[2] / "data" / "bad" / "db"
@@ -22,10 +21,11 @@ def test_bad_rows_are_skipped_and_the_others_read() -> None:
     assert [row.raw for row in table.nameless] == ["x,NOT_RUNNING,c,1\n"]
 
 
-def test_empty_file_is_told_from_a_bad_one() -> None:
-    with pytest.raises(EmptyTable):
-        parse(b"")
-    assert parse(b"JOB_ID,STATE\n").rows == []
+@pytest.mark.parametrize("data", [b"", b"\n\n,,\n", b"\xef\xbb\xbf"])
+def test_empty_file_is_a_table_without_jobs(data: bytes) -> None:
+    table = parse(data)
+    assert (table.empty, table.rows, table.columns, table.data) == (True, [], (), data)
+    assert not parse(b"JOB_ID,STATE\n").empty
 
 
 @given(st.binary() | st.text('",\n\r abJOB_ID,STATE0').map(lambda text: b"JOB_ID,STATE,a\n" + text.encode()))

@@ -247,13 +247,16 @@ def test_old_buffer_does_not_bring_a_removed_job_back() -> None:
     assert desk.row(7) == "7,NOT_RUNNING,b,2"
 
 
-@pytest.mark.parametrize("header", ["JOB_ID,STATE,--lr,--seed\n", "JOB_ID,STATE,--lr\n", "JOB_ID,STATE,--l"])
+@pytest.mark.parametrize(
+    "header", ["JOB_ID,STATE,--lr,--seed\n", "JOB_ID,STATE,--lr\n", "JOB_ID,STATE,--l", "", "\n,,\n"]
+)
 def test_table_without_rows_removes_nothing(header: str) -> None:
     desk = Desk()
     text = desk.text
     desk.save(header)
     assert desk.facts == []
-    assert "has no rows, but 3 jobs are known" in desk.notices[0]
+    said = "has no rows" if header.strip("\n,") else "is empty"
+    assert f"{said}, but 3 jobs are known. Nothing was removed; the table is written again" in desk.notices[0]
     assert desk.text == text
 
 
@@ -325,7 +328,7 @@ def test_table_without_a_journal_keeps_results_and_holds_what_ran() -> None:
     desk = Desk("JOB_ID,STATE,x\n0,COMPLETE,a\n1,ERROR,b\n2,RUNNING,c\n3,,d\n,reset,e\n5,HOLD,f\n")
     reasons = [(str(job.word), job.reason) for job in desk.state.jobs.values()]
     assert reasons == [
-        ("COMPLETE", "from the file"), ("ERROR", "from the file"), ("HOLD", "was running under another table"),
+        ("COMPLETE", "from the file"), ("ERROR", "from the file"), ("HOLD", "found as RUNNING"),
         ("NOT_RUNNING", ""), ("NOT_RUNNING", ""), ("HOLD", ""),
     ]  # fmt: skip
     assert desk.row(6) == "6,NOT_RUNNING,e"

@@ -1,0 +1,80 @@
+"""What a user got wrong, as a sentence: what was typed in burnish's words, and what the command has not done because of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from burnish.core.columns import did_you_mean
+from burnish.errors import BurnishError, InputError, UsageError, concluded
+
+# What a command has not done when it ends with a user's mistake. Those that only look have done nothing anyway.
+_UNDONE = {
+    "create": "Nothing was written.",
+    "run": "Nothing was started.",
+    "clean": "Nothing was removed.",
+    "cancel": "Nothing was cancelled.",
+    **dict.fromkeys(("edit", "reset", "hold", "release", "drain", "undrain", "forget"), "Nothing was changed."),
+}
+# What other tools call it.
+_ELSEWHERE = {
+    "kill": "cancel",
+    "stop": "cancel",
+    "retry": "reset",
+    "rerun": "reset",
+    "log": "view",
+    "logs": "view",
+    "ls": "status",
+    "list": "status",
+    "queue": "status",
+    "init": "create",
+    "start": "run",
+}
+
+
+def told(error: BurnishError, typed: Sequence[str], names: Sequence[str]) -> str:
+    """The sentences of `error`, and what the command in `typed` did not do. `names`: all commands."""
+    mistake = isinstance(error, (UsageError, InputError))
+    return concluded(str(error), undone(typed, names)) if mistake else str(error)
+
+
+def told_of_typing(error: click.ClickException, typed: Sequence[str], names: Sequence[str]) -> tuple[str, str | None]:
+    """The sentence for what click refused, and a hint. Its own words differ between its versions."""
+    command = None if getattr(error, "ctx", None) is None else error.ctx.command  # type: ignore[attr-defined]
+    hint = None if command is None else f"{error.ctx.command_path} --help"  # type: ignore[attr-defined]
+    if isinstance(error, click.NoSuchOption):
+        known = [] if command is None else [max(option.opts, key=len) for option in command.params if option.opts]
+        sentence = f"There is no option {error.option_name}.{did_you_mean(error.option_name, known)}"
+    elif isinstance(error, click.BadOptionUsage):
+        sentence = f"{error.option_name} needs a value."
+    elif isinstance(error, click.MissingParameter) and error.param is not None:
+        sentence = f"{_spelt(error.param)} is missing."
+    else:
+        sentence = error.format_message()
+    extra = "extra argument" in sentence
+    if (extra or isinstance(error, click.NoSuchOption)) and "--command" in typed:
+        hint = "a command is one argument, in quotes: burnish run --command 'python train.py --lr {--lr}'"
+    elif extra:
+        hint = f"text with spaces needs quotes, and a pattern such as *.csv stands for several files; {hint}"
+    return concluded(sentence, undone(typed, names)), hint
+
+
+def unknown_command(word: str, names: Sequence[str]) -> str:
+    """The sentence for a command that there is not, with the nearest one."""
+    meant = _ELSEWHERE.get(word)
+    near = f" Did you mean {meant}?" if meant else did_you_mean(word, names)
+    return f'There is no command "{word}".{near or " There are: " + ", ".join(names) + "."}'
+
+
+def undone(typed: Sequence[str], names: Sequence[str]) -> str:
+    """`Nothing was started.` for the command that was typed; empty for one that changes nothing."""
+    words = (word.replace("-", "_") for word in typed)
+    return _UNDONE.get(next((word for word in words if word in names), ""), "")
+
+
+def _spelt(param: click.Parameter) -> str:
+    """`HOST` for an argument, `--job_id IDS` for an option."""
+    if param.param_type_name == "argument":
+        return str(param.name).upper()
+    return f"{max(param.opts, key=len)} {getattr(param, 'metavar', None) or ''}".rstrip()
