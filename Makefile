@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit lab demo docs bench sabotage simulate soak clean
+.PHONY: test check lint types unit lab demo docs bench sabotage simulate fuzz soak clean
 
 test: lint types unit
 check: test
@@ -59,6 +59,11 @@ SEEDS ?= 1000
 FIRST ?= 0
 simulate: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) --first $(FIRST)
+
+# INPUTS for each reader of what others write. A bad one prints its own command line.
+INPUTS ?= 20000
+fuzz: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m fuzz --inputs $(INPUTS) --first $(FIRST)
 
 # So many jobs and reconnects of one run: descriptors, threads and memory stay flat. About half an hour on a quiet machine.
 JOBS ?= 10000

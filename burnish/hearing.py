@@ -82,8 +82,8 @@ class Hearing:
         match report.status:
             case "running":
                 self._fleet.expect_logs(attempt, self._paths.log)
-                if attempt.started_at is None:
-                    self._propose(started(attempt.id, report.start or {}))
+                if attempt.started_at is None and report.start:  # none: its folder was wiped under it
+                    self._propose(started(attempt.id, report.start))
             case "void":
                 self._propose(voided(attempt.id, report.start or {}))
             case "ended":

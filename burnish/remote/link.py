@@ -18,10 +18,11 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from burnish.core import reports, sighting
+from burnish.core import reports
 from burnish.core.jobs import HostName
 from burnish.core.reports import Report
 from burnish.errors import HostRefused, HostUnreachable
+from burnish.remote import messages
 from burnish.remote.agent.frames import PROTOCOL, FrameReader, ProtocolError, encode_frame
 from burnish.remote.transport import Channel, Transport, bootstrap
 
@@ -165,36 +166,20 @@ class Link:
                 return
 
     def _take(self, header: dict[str, Any], body: bytes) -> None:
-        match header["type"]:
-            case "status":
-                self._tell(
-                    reports.AttemptReported(
-                        self.host,
-                        header["attempt"],
-                        header["status"],
-                        header.get("start"),
-                        header.get("final"),
-                        header.get("sizes"),
-                    )
-                )
-            case "log":
-                where = header["attempt"], header["stream"], int(header["offset"]), int(header["end"])
-                self._tell(reports.LogPulled(self.host, *where, body))
-            case "refused" if header["request"] == "hello":
+        if header["type"] == "pong" and header.get("id") == self._ping_id:
+            self.round_trip = self._clock() - self._pinged
+        match messages.report(self.host, header, body):
+            case reports.RequestRefused(request="hello", why=why):
                 trouble = HostUnreachable if header.get("passing") else HostRefused
-                raise trouble(f"its agent cannot work there: {header['why']}")
-            case "refused":
-                self._tell(
-                    reports.RequestRefused(self.host, header.get("attempt") or "", header["request"], header["why"])
-                )
-            case "pong" if header.get("id") == self._ping_id:
-                self.round_trip = self._clock() - self._pinged
-            case "seen":
-                self._tell(reports.HostSeen(self.host, sighting.read({}, header)))
-            case "welcome":
-                self.welcome = reports.Welcome(header["state_id"], header["incarnation"], header["hostname"])
-                self._tell(reports.HostConnected(self.host, self.welcome))
+                raise trouble(f"its agent cannot work there: {why}")
+            case reports.HostConnected(welcome=welcome) as connected:
+                self.welcome = welcome
+                self._tell(connected)
                 self._ping()
+            case None:
+                pass
+            case told:
+                self._tell(told)
 
     def _tell(self, report: Report) -> None:
         if not self._closing.is_set():

@@ -28,6 +28,7 @@ DEFAULT_IDENTITIES = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 DEFAULT_KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 GLOBAL_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:%-]*")
+PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+\\-]*\$?")
 
 
@@ -141,14 +142,14 @@ def parse_answer(text: str) -> dict[str, list[str]]:
 
 def _endpoint(host: Host, options: Mapping[str, Sequence[str]]) -> Endpoint:
     hostname, user = _one(options, "hostname") or host.name, _one(options, "user") or getpass.getuser()
-    port = int(_one(options, "port") or SSH_PORT)
-    for what, value, pattern in (("host name", hostname, HOST), ("user", user, USER)):
+    port = _one(options, "port") or str(SSH_PORT)
+    for what, value, pattern in (("host name", hostname, HOST), ("user", user, USER), ("port", port, PORT)):
         if not pattern.fullmatch(value):
             raise HostRefused(
                 f"{host.name}: ssh gives the {what} {printable(value)!r}, which burnish does not pass on."
             )
     tokens = {
-        "%": "%", "h": hostname, "n": host.name, "p": str(port), "r": user, "u": getpass.getuser(), "i": str(os.getuid()),
+        "%": "%", "h": hostname, "n": host.name, "p": port, "r": user, "u": getpass.getuser(), "i": str(os.getuid()),
         "d": os.path.expanduser("~"), "l": socket.gethostname(), "L": socket.gethostname().partition(".")[0],
     }  # fmt: skip
     alias = _one(options, "hostkeyalias")
@@ -157,7 +158,7 @@ def _endpoint(host: Host, options: Mapping[str, Sequence[str]]) -> Endpoint:
     return Endpoint(
         name=host.name,
         hostname=hostname,
-        port=port,
+        port=int(port),
         user=user,
         identities=tuple(_path(value, tokens) for value in options.get("identityfile", ()) if value != "none"),
         certificates=tuple(_path(value, tokens) for value in options.get("certificatefile", ()) if value != "none"),

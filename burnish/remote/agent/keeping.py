@@ -7,9 +7,8 @@ import os
 from .files import as_bytes, empty
 from .frames import BODY_LIMIT
 from .place import log_path
-from .records import read_record
 from .refusals import Refusal
-from .standing import ABSENT, ENDED, RUNNING, STARTING, UNSTARTED, VOID, settle, void
+from .standing import ABSENT, ENDED, RUNNING, STARTING, UNSTARTED, VOID, read_start, settle, void
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Keeping:
         if os.path.exists(place.file("acked")):
             raise Refusal("its logs were removed when everything had been stored")
         try:
-            path = log_path(place, read_record(place.file("start.json")), stream)
+            path = log_path(place, read_start(place), stream)
             descriptor = os.open(as_bytes(path), os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
             body, end = b"", 0

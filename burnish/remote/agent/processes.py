@@ -52,7 +52,8 @@ def recorded_process(identity: Any) -> Optional[Process]:
     """What a record says of a process, {"pid": …, "starttime": …}, which may be gone by now."""
     if not isinstance(identity, dict) or not isinstance(identity.get("pid"), int):
         return None
-    return Process(identity["pid"], 0, int(identity.get("starttime") or 0))
+    started = identity.get("starttime")
+    return Process(identity["pid"], 0, started if isinstance(started, int) else 0)
 
 
 def is_alive(process: Process) -> bool:

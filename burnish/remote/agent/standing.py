@@ -51,8 +51,7 @@ class Standing:
 
 def read_status(place: Place, here: str) -> Standing:
     """The standing of the attempt at `place`, from its folder, locks and processes; `here` is this host's incarnation."""
-    final = read_record(place.file("final.json"))
-    start = read_record(place.file("start.json"))
+    start, final = read_start(place), read_final(place)
     if final:
         return Standing(ENDED, start, final)
     if final is not None:
@@ -63,6 +62,23 @@ def read_status(place: Place, here: str) -> Standing:
     if "void" in start:
         return Standing(VOID, start)
     return _status_after_start(place, start, here)
+
+
+def read_start(place: Place) -> Optional[Record]:
+    """{"go": …} or {"void": …}; {} for a record that cannot be understood, None where there is none."""
+    return _worded(read_record(place.file("start.json")), "go", "void")
+
+
+def read_final(place: Place) -> Optional[Record]:
+    """{"exit": …} or {"lost": …}; {} and None as of `read_start`."""
+    return _worded(read_record(place.file("final.json")), "exit", "lost")
+
+
+def _worded(record: Optional[Record], *words: str) -> Optional[Record]:
+    if record is None:
+        return None
+    said = [word for word in words if word in record]
+    return record if len(said) == 1 and isinstance(record[said[0]], dict) else {}
 
 
 def _status_before_start(place: Place, here: str) -> Standing:
@@ -120,11 +136,11 @@ def lose(place: Place, why: str) -> None:
     if cancel is not None:
         lost["cancelled"] = cancel.get("by") or "unknown"
     brief = {"lost": {"why": why[:18], "ended": int(lost["ended"])}}
-    final = place.file("final.json")
-    if read_record(final) == {}:
-        replace_record(final, {"lost": lost}, brief)
+    path = place.file("final.json")
+    if read_final(place) == {}:
+        replace_record(path, {"lost": lost}, brief)
     else:
-        write_once(final, {"lost": lost}, brief)
+        write_once(path, {"lost": lost}, brief)
     place.unlock()
 
 

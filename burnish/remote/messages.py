@@ -1,0 +1,73 @@
+"""What an agent says, as reports. Types are checked here, once: a host may be broken, of another version, or hostile.
+
+What passes is what its report promises; only its meaning is still to be judged (`hearing.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from burnish.core import reports, sighting
+from burnish.core.jobs import AttemptId, HostName
+from burnish.core.reports import Report
+
+LARGEST = 1 << 62  # bytes: no log is as large
+
+
+def report(host: HostName, header: Mapping[str, Any], body: bytes) -> Report | None:
+    """The report that a frame is, or None for one that is none. Raises KeyError or ValueError for what no agent says."""
+    match header["type"]:
+        case "status":
+            return reports.AttemptReported(
+                host,
+                _attempt(header["attempt"]),
+                _text(header["status"]),
+                _record(header.get("start")),
+                _record(header.get("final")),
+                _sizes(header.get("sizes")),
+            )
+        case "log":
+            stream = _text(header["stream"])
+            if stream not in ("out", "err"):
+                raise ValueError(f"no log is called {stream!r:.80}")
+            where = _attempt(header["attempt"]), stream, _size(header["offset"]), _size(header["end"])
+            return reports.LogPulled(host, *where, body)
+        case "refused":
+            name = _attempt(header["attempt"]) if header.get("attempt") else ""
+            return reports.RequestRefused(host, name, _text(header["request"]), _text(header["why"]))
+        case "seen":
+            return reports.HostSeen(host, sighting.read({}, header))
+        case "welcome":
+            said = [_text(header[name]) for name in ("state_id", "incarnation", "hostname")]
+            return reports.HostConnected(host, reports.Welcome(*said))
+    return None
+
+
+def _attempt(value: object) -> str:
+    name = _text(value)
+    AttemptId.parse(name.partition("-")[0])  # raises ValueError
+    return name
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, read {value!r:.80}")
+    return value
+
+
+def _size(value: object) -> int:
+    if type(value) is not int or not 0 <= value < LARGEST:
+        raise ValueError(f"expected a number of bytes, read {value!r:.80}")
+    return value
+
+
+def _record(value: object) -> dict[str, Any] | None:
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(f"expected an object, read {value!r:.80}")
+    return value
+
+
+def _sizes(value: object) -> dict[str, int] | None:
+    sizes = _record(value)
+    return None if sizes is None else {stream: _size(size) for stream, size in sizes.items()}
