@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.jobs import CANCELLED, AttemptId, CoordinatorId, JobId, Word
+from burnish.core.jobs import AttemptId, CoordinatorId, JobId, Word
 from burnish.core.state import State
 from burnish.errors import counted
 from burnish.plan import Outcome, Plan
@@ -49,7 +49,7 @@ class Brakes:
         elif isinstance(fact, events.AttemptStarted) and attempt == self._canary:
             self._alive_since = self._clock()
         elif attempt is not None and (job := self._state.jobs[attempt.job]).open_attempt is None:
-            if job.word is Word.ERROR and job.id in self._outcome.taken and job.reason != CANCELLED:
+            if job.failed and job.id in self._outcome.taken:
                 self._failed.add(job.id)
             if attempt == self._canary:
                 self._passed = self._passed or job.word is Word.COMPLETE
@@ -76,9 +76,7 @@ class Brakes:
         return [events.StartsResumed(self._me)] if state.halted and self._plan.source is not None else []
 
     def _why(self) -> str:
-        failed = [
-            self._state.jobs[job_id] for job_id in sorted(self._failed) if self._state.jobs[job_id].word is Word.ERROR
-        ]
+        failed = [job for job_id in sorted(self._failed) if (job := self._state.jobs[job_id]).failed]
         if failed and not self._passed:
             return f"the canary, job {failed[0].id}, failed ({failed[0].reason})"
         most = self._plan.max_fails

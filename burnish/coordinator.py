@@ -22,6 +22,7 @@ from burnish.adoption import Adoption
 from burnish.brakes import Brakes
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
+from burnish.core.failures import policies
 from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.reports import Report
@@ -361,6 +362,9 @@ class Coordinator:
             at=self._clock(),
             after=after,
             retries=self._plan.retries if asked is None else asked,
+            on_failure=policies(
+                dict(self._fleet.members[host].host.on_failure), elsewhere=self._placing.elsewhere(job, host)
+            ),
         )
 
     def _stem(self, job: Job) -> str:

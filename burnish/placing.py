@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Set
 
 from burnish.core.hosts import Host
-from burnish.core.jobs import AttemptId, Job, JobId, Slot
+from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
 from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, priority, why_nowhere
-from burnish.core.requirements import misnamed, why_blocked
+from burnish.core.requirements import misnamed, requirements, why_blocked
 from burnish.core.state import Phase, State, phase
 from burnish.fleet import Fleet, Member
 from burnish.plan import Outcome, Plan
@@ -83,6 +83,11 @@ class Placing:
         """What waits and cannot be started, and why: clauses."""
         nowhere = {job_id: why_nowhere(kind) for job_id, kind in self._queue.waiting() if not self._may_fit(kind)}
         return nowhere | {job_id: why_blocked(self._state, job_id) for job_id in self._queue.blocked}
+
+    def elsewhere(self, job: Job, host: HostName) -> bool:
+        """True if this run has another host than `host` for a job that runs out of memory there."""
+        kind = Kind(None, requirements(job, self._state).hosts, outgrew=frozenset((*job.outgrew, host)))
+        return any(names(kind, member.host) for member in self._starting())
 
     def _may_start(self, job: Job, state: State) -> bool:
         if job.id in self._preparation:

@@ -342,7 +342,7 @@ def exit_code(session: Session, outcome: Outcome) -> int:
     words = {job.word for job in taken}
     if session.projection.skipped_rows or not session.projection.readable:
         return 1 if outcome.claimed else 2
-    if Word.ERROR in words:
+    if Word.ERROR in words or any(job.failed for job in taken):
         return 1
     if outcome.no_host and Word.NOT_RUNNING in words:
         return 3

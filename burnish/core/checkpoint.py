@@ -13,7 +13,7 @@ from typing import Any
 from burnish.core.jobs import Attempt, AttemptId, Job, JobId, Verdict, Word
 from burnish.core.state import State
 
-VERSION = 3
+VERSION = 4
 JOBS_PER_LINE = 1000
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
@@ -79,12 +79,13 @@ def _job_row(job: Job, places: dict[str, int]) -> list[Any]:
         job.removed,
         job.ran_with,
         job.failed_on,
+        job.outgrew,
         [_attempt_row(attempt, places) for attempt in job.attempts],
     ]
 
 
 def _job(row: list[Any], places: list[list[Any]]) -> Job:
-    id_, cells, word, reason, lost, hold_next, removed, ran_with, failed_on, attempts = row
+    id_, cells, word, reason, lost, hold_next, removed, ran_with, failed_on, outgrew, attempts = row
     job_id = JobId(id_)
     return Job(
         job_id,
@@ -97,6 +98,7 @@ def _job(row: list[Any], places: list[list[Any]]) -> Job:
         removed,
         None if ran_with is None else tuple(ran_with),
         tuple(failed_on),
+        tuple(outgrew),
     )
 
 
@@ -105,11 +107,24 @@ def _attempt_row(a: Attempt, places: dict[str, int]) -> list[Any]:
     v = a.verdict
     verdict = None if v is None else [v.word.value, v.reason, v.started, v.ended, v.duration, v.max_rss, v.result]
     lived = [a.pid, a.started_at, a.cancelled_by, a.grace, a.voided, verdict]
-    return [a.id.number, a.nonce, place, a.slots, a.gpus, a.argv, a.log, a.claimed_at, *lived, a.after, a.retries]
+    return [
+        a.id.number,
+        a.nonce,
+        place,
+        a.slots,
+        a.gpus,
+        a.argv,
+        a.log,
+        a.claimed_at,
+        *lived,
+        a.after,
+        a.retries,
+        a.on_failure,
+    ]
 
 
 def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
-    number, nonce, place, slots, gpus, argv, log, claimed_at, *lived, after, retries = row
+    number, nonce, place, slots, gpus, argv, log, claimed_at, *lived, after, retries, on_failure = row
     pid, started_at, cancelled_by, grace, voided, v = lived
     by, host, state_id, incarnation, entry = places[place]
     verdict = None if v is None else Verdict(Word(v[0]), *v[1:])
@@ -127,6 +142,7 @@ def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
         log,
         claimed_at,
         retries,
+        on_failure,
         pid,
         started_at,
         cancelled_by,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Union, get_type_hints
 
 from burnish.core.jobs import AttemptId
@@ -115,7 +115,8 @@ class AttemptClaimed:
     `nonce` completes the name of its folder there; `state_id` and `incarnation` are the host's at that time; `entry` is what a
     later run needs to reach the host; `slots` are slot indices; `log` is the stem of its log files below the log folder. With
     `after`, the name of an attempt, it waits on the host until that one, which has its slot, has ended. `retries`: how often the
-    job may fail before it is left as ERROR and not started again.
+    job may fail before it is left as ERROR and not started again; `on_failure` has policies for kinds of failures
+    (`core.failures`), which go before that.
     """
 
     attempt: AttemptId
@@ -132,6 +133,7 @@ class AttemptClaimed:
     at: float
     after: str = ""
     retries: int = 0
+    on_failure: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

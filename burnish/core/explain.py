@@ -80,7 +80,9 @@ def _place(state: State, job: Job) -> Iterator[str]:
     if asked.gpus is not None:
         needs = counted(asked.gpus, "GPU") + " of one host" if asked.gpus else "a slot without a GPU"
         yield f"It needs {needs} (its GPUS)."
-    if job.failed_on:
+    if job.outgrew:
+        yield f"It ran out of memory on {', '.join(dict.fromkeys(job.outgrew))}, and is not started there again."
+    elif job.failed_on:
         yield f"It failed on {', '.join(dict.fromkeys(job.failed_on))}; another host comes first, if there is one."
 
 

@@ -1,4 +1,8 @@
-"""What a job that failed says of the reason, read from the end of its stderr: a note beside the exit code, never a verdict. Pure.
+"""Why a job failed, and what then. Pure.
+
+A *note* is what the end of its stderr says of the reason: it stands beside the exit code, and is never a verdict. The *kind* of
+a failure is what `on_failure` of an inventory sets a *policy* for: `retry` (as often as `--retries` allows), `stop` (ERROR at
+once) or `hold` (HOLD, for a person to look at).
 
 The texts are those of CUDA, PyTorch, JAX, TensorFlow and Python themselves; the newest line that says something known counts.
 """
@@ -6,10 +10,18 @@ The texts are those of CUDA, PyTorch, JAX, TensorFlow and Python themselves; the
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+from burnish.core import events
 
 GPU_MEMORY = "OOM, GPU memory"
 HOST_MEMORY = "OOM, host memory"
 DISK_FULL = "disk full"
+_NO_MODULE = "no module "
+
+RETRY, STOP, HOLD = POLICIES = ("retry", "stop", "hold")
+OOM = "oom"
+KINDS = (OOM, "disk_full", "no_module", "time_limit", "not_started", "signal", "exit")
 
 _KNOWN = [
     (re.compile(pattern), note)
@@ -20,7 +32,7 @@ _KNOWN = [
         (r"CUDA_ERROR_OUT_OF_MEMORY|CUBLAS_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED: (Out of memory|OOM)", GPU_MEMORY),
         (r"^MemoryError\b|Cannot allocate memory|std::bad_alloc|Unable to allocate .* for an array", HOST_MEMORY),
         (r"No space left on device|Disk quota exceeded", DISK_FULL),
-        (r"^ModuleNotFoundError: No module named '(?P<module>[\w.]{1,60})'", "no module {module}"),
+        (r"^ModuleNotFoundError: No module named '(?P<module>[\w.]{1,60})'", _NO_MODULE + "{module}"),
     )
 ]
 
@@ -32,3 +44,28 @@ def note_of(stderr: str) -> str:
             if found := pattern.search(line.strip()):
                 return note.format(**found.groupdict())
     return ""
+
+
+def kind_of(fact: events.AttemptExited) -> str:
+    """The kind of a failure that nobody asked for: one of `KINDS`."""
+    if fact.time_limit:
+        return "time_limit"
+    if fact.not_started:
+        return "not_started"
+    if fact.oom or fact.note in (GPU_MEMORY, HOST_MEMORY):
+        return OOM
+    if fact.note == DISK_FULL:
+        return "disk_full"
+    if fact.note.startswith(_NO_MODULE):
+        return "no_module"
+    return "exit" if fact.signal is None else "signal"
+
+
+def policies(asked: Mapping[str, str], *, elsewhere: bool) -> dict[str, str]:
+    """What an attempt's failure leads to, by its kind: as the inventory asks.
+
+    A job that ran out of memory is not started on the same host again: that is its end, unless there is another (`elsewhere`).
+    """
+    if elsewhere or asked.get(OOM, RETRY) != RETRY:
+        return dict(asked)
+    return {**asked, OOM: STOP}

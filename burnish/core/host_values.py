@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from burnish.core import durations
+from burnish.core import durations, failures
 from burnish.core.columns import did_you_mean
 from burnish.core.document import Mapping as MappingNode
 from burnish.core.document import Node, Scalar, Sequence, kind
@@ -207,6 +207,14 @@ def sbatch(key: str, node: Node) -> tuple[tuple[str, str], ...]:
     return tuple(_table(key, node, SBATCH, '{partition: gpu, time: "4:00:00"}').items())
 
 
+def on_failure(key: str, node: Node) -> tuple[tuple[str, str], ...]:
+    """Kind of a failure -> what then."""
+    if not isinstance(node, MappingNode):
+        raise _expected(key, node, "{oom: hold, no_module: stop}")
+    readers: dict[str, Reader] = dict.fromkeys(failures.KINDS, one_of(*failures.POLICIES))
+    return tuple((name.text, known(name, readers)(name.text, value)) for name, value in node)
+
+
 def known(key: Scalar, readers: Mapping[str, Reader]) -> Reader:
     """The reader of `key`. Raises Unreadable, with the nearest key there is."""
     if PASSWORD_KEY.search(key.text):
@@ -257,4 +265,5 @@ HOST_KEYS: dict[str, Reader] = {
     "slots_per_gpu": number(1, MAX_PER_GPU),
     "slots": number(0, MAX_SLOTS),
     "busy": busy,
+    "on_failure": on_failure,
 }

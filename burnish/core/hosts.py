@@ -33,6 +33,7 @@ class Host:
     """One host. None leaves a value to ssh's configuration; `workdir` None is the coordinator's current folder.
 
     `slots`: jobs at a time that use no GPU; None leaves it to what the host has. `busy` None shares GPUs with other people.
+    `on_failure`: kind of a failure -> policy, both of `core.failures`.
     """
 
     name: HostName
@@ -53,6 +54,7 @@ class Host:
     gpus: Gpus = "auto"
     slots_per_gpu: int = 1
     slots: int | None = None
+    on_failure: tuple[tuple[str, str], ...] = ()
     busy: Busy | None = Busy()
     groups: tuple[str, ...] = ()
 

@@ -18,6 +18,7 @@ CoordinatorId = NewType("CoordinatorId", str)
 FROM_FILE = "from the file"  # the reason of a result that the table had before its journal began
 FOUND_RUNNING = "found as RUNNING"  # … of a job that stood there as RUNNING then, and is held
 BY_HAND = "by hand"  # … of a result that a person typed
+FAILED = "failed: "  # begins the reason of a job that is on HOLD since it failed
 CANCELLED = "CANCELLED"  # the reason of a job that a person stopped, or kept from starting
 
 
@@ -88,7 +89,8 @@ class Verdict:
 class Attempt:
     """One run of a job, from its claim on. Open until it has a `verdict` or is `voided`.
 
-    `retries`: if it fails, and the job has failed no more often than this since its last reset, the job is started again.
+    `retries`: if it fails, and the job has failed no more often than this since its last reset, the job is started again, unless
+    the policy that `on_failure` has for such a failure says otherwise.
     """
 
     id: AttemptId
@@ -104,6 +106,7 @@ class Attempt:
     log: str
     claimed_at: float
     retries: int = 0
+    on_failure: dict[str, str] = field(default_factory=dict)
     pid: int | None = None
     started_at: float | None = None
     cancelled_by: str | None = None
@@ -130,7 +133,7 @@ class Job:
     `word` follows from the newest attempt and the wishes of people; `reason` says why in a few words. `cells` are aligned with
     `State.columns`. `lost` counts attempts that died without a verdict since the last reset. `hold_next`: a person held it while
     it was claimed, so it is HOLD if that claim is voided or lost. `removed`: its row was deleted from the table. `failed_on`: the
-    hosts on which it failed since the last reset, one for each failure.
+    hosts on which it failed since the last reset, one for each failure. `outgrew`: those on which it ran out of memory.
     `ran_with` are the cells the newest attempt was claimed with, when they differ from `cells` now.
     """
 
@@ -144,6 +147,13 @@ class Job:
     removed: bool = False
     ran_with: tuple[str, ...] | None = None
     failed_on: tuple[HostName, ...] = ()
+    outgrew: tuple[HostName, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """True if it failed for good, by itself: it is ERROR, or on HOLD since `on_failure` says so."""
+        held = self.word is Word.HOLD and self.reason.startswith(FAILED)
+        return held or (self.word is Word.ERROR and self.reason != CANCELLED)
 
     @property
     def attempt(self) -> Attempt | None:

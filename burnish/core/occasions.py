@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.jobs import CANCELLED, HostName, Job, JobId, Word
+from burnish.core.jobs import HostName, Job, JobId, Word
 from burnish.core.state import State
 from burnish.errors import printable
 
@@ -60,10 +60,10 @@ class Occasions:
 
     def _failure(self, job: Job) -> Iterator[Occasion]:
         """Of a job that failed for good; what was cancelled was asked for."""
-        if job.word is not Word.ERROR or job.reason == CANCELLED:
+        if not job.failed:
             return
         host = job.attempts[-1].host if job.attempts else None
-        about = Occasion("job_failed", f"Job {job.id} is ERROR: {job.reason}.", job.id, host, job.reason)
+        about = Occasion("job_failed", f"Job {job.id} is {job.word}: {job.reason}.", job.id, host, job.reason)
         if not self._failed:
             self._failed = True
             yield Occasion("first_failure", about.text, about.job, about.host, about.reason)

@@ -41,12 +41,13 @@ class Selection:
 
 class Kind(NamedTuple):
     """What a job asks of its place: so many GPUs (None: any one slot), one of these hosts (empty: any), if possible none of
-    those on which it failed.
+    those on which it failed, and never one that it `outgrew`.
     """
 
     gpus: int | None = None
     hosts: tuple[str, ...] = ()
     failed_on: frozenset[HostName] = frozenset()
+    outgrew: frozenset[HostName] = frozenset()
 
 
 class _Entry(NamedTuple):
@@ -93,7 +94,7 @@ class WaitingQueue:
             self._watchers.setdefault(watched, set()).add(job.id)
             return
         self.blocked.pop(job.id, None)
-        kind = Kind(asked.gpus, asked.hosts, frozenset(job.failed_on))
+        kind = Kind(asked.gpus, asked.hosts, frozenset(job.failed_on), frozenset(job.outgrew))
         queued = kind, _Entry(-priority(job, state), self._rank(job.id), job.id)
         if self._queued.get(job.id) != queued:
             self._queued[job.id] = queued
@@ -185,6 +186,8 @@ def why_nowhere(kind: Kind) -> str:
     asked = (
         f"{kind.gpus} GPUs of one host" if (kind.gpus or 0) > 1 else "a GPU" if kind.gpus else "a slot without a GPU"
     )
+    if kind.outgrew:
+        return f"it ran out of memory on {' and '.join(sorted(kind.outgrew))}, and no other host of this run has a place for it"
     if not kind.hosts:
         return f"it needs {asked}, and no host of this run has that"
     needs = "" if kind.gpus is None else f" with {asked}"
@@ -193,6 +196,8 @@ def why_nowhere(kind: Kind) -> str:
 
 def names(kind: Kind, host: Host) -> bool:
     """True if the job may run on this host."""
+    if host.name in kind.outgrew:
+        return False
     return not kind.hosts or any(matches(host, pattern) for pattern in kind.hosts)
 
 
@@ -200,7 +205,7 @@ def _place(
     kind: Kind, sites: Sequence[Site], free: Mapping[HostName, Sequence[Slot]], kept: Container[HostName]
 ) -> tuple[Slot, ...]:
     """The slots for the next job of this kind, empty if there are none. Another host than one it failed on, if there is one."""
-    named = [site for site in sites if names(kind, site.host)] if kind.hosts else sites
+    named = [site for site in sites if names(kind, site.host)] if kind.hosts or kind.outgrew else sites
     fresh = [site for site in named if site.host.name not in kind.failed_on] if kind.failed_on else named
     for site in fresh or named:
         name = site.host.name

@@ -20,8 +20,9 @@ from typing import Any
 
 from burnish.core import events
 from burnish.core.events import Fact
+from burnish.core.failures import OOM, kind_of
 from burnish.core.jobs import CANCELLED, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Verdict, Word
-from burnish.core.verdict import verdict_of
+from burnish.core.verdict import after_failure, verdict_of
 from burnish.errors import InternalError
 
 MAX_LOST = 2  # a job whose attempts die without a verdict is started again at most this often
@@ -234,6 +235,7 @@ class State:
     def _reset_requested(self, fact: events.ResetRequested) -> None:
         job = self._leave(fact, fact.job)
         job.word, job.reason, job.lost, job.failed_on = Word.NOT_RUNNING, "", 0, ()
+        job.outgrew = ()
 
     def _hold_requested(self, fact: events.HoldRequested) -> None:
         job = self._leave(fact, fact.job)
@@ -265,6 +267,7 @@ class State:
             claimed_at=fact.at,
             after=fact.after,
             retries=fact.retries,
+            on_failure=fact.on_failure,
         )
         self._append(job, attempt)
         self.open[attempt.id] = attempt
@@ -314,9 +317,10 @@ class State:
         attempt.started_at = fact.started
         attempt.verdict = Verdict(word, reason, fact.started, fact.ended, fact.duration, fact.max_rss, fact.result)
         if word is Word.ERROR and attempt.cancelled_by is None:
+            kind = kind_of(fact)
             job.failed_on = (*job.failed_on, attempt.host)
-            if len(job.failed_on) <= attempt.retries:
-                word, reason = Word.HOLD if job.hold_next else Word.NOT_RUNNING, f"again: {reason}"
+            job.outgrew = (*job.outgrew, attempt.host) if kind == OOM else job.outgrew
+            word, reason = after_failure(job, attempt, kind, reason)
         self._close(job, attempt, word, reason)
 
     def _attempt_lost(self, fact: events.AttemptLost) -> None:

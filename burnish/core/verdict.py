@@ -1,9 +1,10 @@
-"""How an attempt that exited ended: COMPLETE or ERROR, and the reason that is shown for it. Pure."""
+"""How an attempt that exited ended: COMPLETE or ERROR, and the reason that is shown for it; and what its job does then. Pure."""
 
 from __future__ import annotations
 
 from burnish.core import events
-from burnish.core.jobs import CANCELLED, Word
+from burnish.core.failures import HOLD, RETRY, STOP
+from burnish.core.jobs import CANCELLED, FAILED, Attempt, Job, Word
 
 
 def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
@@ -20,3 +21,13 @@ def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
     error = f"BURNISH_RESULT was not taken: {fact.error}" if fact.error and fact.signal is None else ""
     said = "; ".join(part for part in (fact.note, error) if part)
     return (Word.COMPLETE if fact.code == 0 else Word.ERROR), f"{how} ({said})" if said else how
+
+
+def after_failure(job: Job, attempt: Attempt, kind: str, reason: str) -> tuple[Word, str]:
+    """Where a job goes whose newest failure is counted in `failed_on`, and the reason that is shown."""
+    policy = attempt.on_failure.get(kind, RETRY)
+    if policy == HOLD:
+        return Word.HOLD, f"{FAILED}{reason}"
+    if policy == STOP or len(job.failed_on) > attempt.retries:
+        return Word.ERROR, reason
+    return Word.HOLD if job.hold_next else Word.NOT_RUNNING, f"again: {reason}"

@@ -137,6 +137,7 @@ def settled(host: Host) -> dict[str, object]:
     values = asdict(host)
     del values["name"], values["groups"]
     values["env"], values["sbatch"] = dict(host.env), dict(host.sbatch)
+    values["on_failure"] = dict(host.on_failure)
     values["gpus"] = "none" if host.gpus == () else list(host.gpus) if isinstance(host.gpus, tuple) else host.gpus
     values["busy"] = "share" if host.busy is None else asdict(host.busy)
     return {key: value for key, value in values.items() if value not in (None, "", {})}

@@ -16,7 +16,7 @@ from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.explain import more_of
 from burnish.core.ids import name_ids, name_run, typed_ids
-from burnish.core.jobs import FOUND_RUNNING, Attempt, CoordinatorId, Job, JobId, Word
+from burnish.core.jobs import FAILED, FOUND_RUNNING, Attempt, CoordinatorId, Job, JobId, Word
 from burnish.core.state import State
 from burnish.errors import counted, printable
 from burnish.views import durations
@@ -72,7 +72,7 @@ class Voice:
 
     def _tell_end(self, job: Job) -> None:
         if job.word is not Word.ERROR:
-            if self._verbose or job.reason.startswith("again: "):
+            if self._verbose or job.reason.startswith(("again: ", FAILED)):
                 self._say(f"job {job.id} {job.word} {job.reason}".rstrip())
             return
         self._failures += 1

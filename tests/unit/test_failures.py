@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from burnish.core.failures import DISK_FULL, GPU_MEMORY, HOST_MEMORY, note_of
+from burnish.core import events
+from burnish.core.failures import DISK_FULL, GPU_MEMORY, HOST_MEMORY, kind_of, note_of, policies
+from burnish.core.jobs import AttemptId, JobId
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,31 @@ def test_known_words_are_read_and_others_are_not(line: str, note: str) -> None:
 
 def test_newest_line_counts() -> None:
     assert note_of("MemoryError\nretrying\nCUDA out of memory\nbye\n") == GPU_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("record", "kind"),
+    [
+        ({"code": 1}, "exit"),
+        ({"code": None, "signal": 11}, "signal"),
+        ({"code": None, "signal": 9, "oom": True}, "oom"),
+        ({"code": 1, "note": GPU_MEMORY}, "oom"),
+        ({"code": 1, "note": HOST_MEMORY}, "oom"),
+        ({"code": 1, "note": DISK_FULL}, "disk_full"),
+        ({"code": 1, "note": "no module yaml"}, "no_module"),
+        ({"code": None, "signal": 15, "time_limit": True, "note": GPU_MEMORY}, "time_limit"),
+        ({"code": 127, "not_started": "no such file"}, "not_started"),
+    ],
+)
+def test_each_failure_is_of_one_kind(record: dict[str, Any], kind: str) -> None:
+    how = {"signal": None, **record}
+    fact = events.AttemptExited(
+        AttemptId(JobId(0), 1), started=0.0, ended=1.0, duration=1.0, max_rss=1, cancelled=False, **how
+    )
+    assert kind_of(fact) == kind
+
+
+def test_want_of_memory_ends_a_job_that_has_nowhere_else_to_go() -> None:
+    assert policies({"exit": "hold"}, elsewhere=False) == {"exit": "hold", "oom": "stop"}
+    assert policies({"exit": "hold"}, elsewhere=True) == {"exit": "hold"}
+    assert policies({"oom": "hold"}, elsewhere=False) == {"oom": "hold"}

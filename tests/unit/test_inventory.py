@@ -187,6 +187,8 @@ def test_host_keys_for_all_and_for_one() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("hosts:\n  gpu1: {on_failure: {oom: wait}}\n", "lab.yaml:2:28: oom is \"wait\"; expected retry or stop or hold."),
+        ("hosts:\n  gpu1: {on_failure: {oon: hold}}\n", 'lab.yaml:2:23: unknown key "oon". Did you mean oom?'),
         ("hosts:\n  gpu1: {slots_per_gpus: 2}\n", 'lab.yaml:2:10: unknown key "slots_per_gpus". Did you mean slots_per_gpu?'),
         ("hosts:\n  gpu1: {prot: 2}\n", 'lab.yaml:2:10: unknown key "prot". Did you mean port?'),
         ("hots: [gpu1]\n", 'lab.yaml:1:1: unknown key "hots". Did you mean hosts?'),

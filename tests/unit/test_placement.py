@@ -207,6 +207,10 @@ def test_what_fits_nowhere_is_known_and_said() -> None:
         (Kind(1, ("desk",)), "it needs a host named desk with a GPU, and this run has none"),
         (Kind(None, ("c", "e*")), "it needs a host named c or e*, and this run has none"),
         (Kind(0, ("a",)), "it needs a host named a with a slot without a GPU, and this run has none"),
+        (
+            Kind(outgrew=frozenset("ab")),
+            "it ran out of memory on a and b, and no other host of this run has a place for it",
+        ),
     ):
         assert fits_nowhere(kind, sites) and why_nowhere(kind) == why
 
