@@ -29,6 +29,11 @@ def read(kind: str, source: str, max_jobs: int) -> tuple[Grid, list[str]]:
         from burnish.store import yaml_file
 
         grid = sweep.expand(yaml_file.load(source), max_jobs)
+    elif kind == "wandb":
+        from burnish.core import wandb
+        from burnish.store import yaml_file
+
+        grid = wandb.expand(yaml_file.load(source), max_jobs)
     elif kind == "csv":
         from burnish.store import csv_file
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from burnish.cli import later, options
+from burnish.cli import options
 from burnish.cli.options import Context
 from burnish.cli.parameters import Whole
 from burnish.errors import UsageError
@@ -16,7 +16,7 @@ from burnish.errors import UsageError
 @click.option("--yaml", metavar="FILE", help="A grid in YAML.")
 @click.option("--csv", metavar="FILE", help="A row per job.")
 @click.option("--func", metavar="M.F", help="A Python function that returns the jobs.")
-@later.option("--wandb")
+@click.option("--wandb", metavar="FILE", help="A sweep file of Weights & Biases; read offline.")
 @click.option("--append", is_flag=True, help="Add the combinations that the table does not have yet.")
 @click.option("--force", is_flag=True, help="Replace a table with no running jobs; the old one is kept as .bak.")
 @click.option(
