@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit lab demo docs bench sabotage simulate fuzz soak clean
+.PHONY: test check lint types unit lab demo docs bench sabotage simulate fuzz crashes soak clean
 
 test: lint types unit
 check: test
@@ -64,6 +64,12 @@ simulate: $(VENV)/installed
 INPUTS ?= 20000
 fuzz: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m fuzz --inputs $(INPUTS) --first $(FIRST)
+
+# kill -9 at every system call of supervisor, agent and coordinator, and links cut after every byte. About an hour.
+crashes: $(VENV)/installed
+	@scripts/debian_packages
+	BURNISH_TEST_SWEEP=all $(BIN)/pytest tests/system/test_supervisor_crash.py tests/system/test_coordinator_crash.py \
+	    tests/system/test_every_cut.py
 
 # So many jobs and reconnects of one run: descriptors, threads and memory stay flat. About half an hour on a quiet machine.
 JOBS ?= 10000
