@@ -277,7 +277,8 @@ class Session:
     def dry_run(self, plan: Plan) -> Iterator[str]:
         """What the first jobs would run: host, slot, what is added to the environment, command."""
         assert plan.source is not None
-        queue = WaitingQueue(plan.selection.admits)
+        skipped = self.projection.skipped
+        queue = WaitingQueue(lambda job, state: job.id not in skipped and plan.selection.admits(job, state))
         queue.update(self.state.jobs, self.state)
         waiting = len(queue) + len(queue.blocked)
         sites = [

@@ -62,5 +62,5 @@ def read_only(shown: str, path: str) -> StoreError | None:
         return None
     return StoreError(
         f"{shown}: you may not write it, and burnish keeps the states of jobs in it. Nothing was changed.",
-        hint=f"chmod u+w {shown}",
+        hint=f"chmod u+rw {shown}",
     )

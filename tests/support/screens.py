@@ -43,7 +43,7 @@ LONG_AGO = 3600  # s: no table that was just saved is waited for
 LATE_MODULES = ("difflib", "shlex", "filelock", "getpass", "rich.console")
 LATE_ENCODINGS = ("utf-8-sig", "unicode_escape", "latin-1", "idna")
 _CARETS = re.compile(r"\s+[~^]+")  # of a traceback, where Python is new enough
-_BURNISH = re.compile(r"(?:env -u (?P<unset>\w+) )?(?P<set>(?:\w+=\S* )*)burnish\b(?P<arguments>.*)")
+_BURNISH = re.compile(r"(?:env -u (?P<unset>\w+) )?(?P<set>(?:\w+=(?:'[^']*'|[^' ])* )*)burnish\b(?P<arguments>.*)")
 
 
 @dataclass
@@ -151,7 +151,8 @@ def _become(prompt: str, there: int, screen: int, command: re.Match[str], home: 
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
         os.environ["HOME"] = home
-        os.environ.pop(command["unset"] or "", None)
+        for name in (command["unset"] or "", "VISUAL", "EDITOR"):
+            os.environ.pop(name, None)
         os.environ.update(word.split("=", 1) for word in shlex.split(command["set"]))
         code = outcome(shlex.split(command["arguments"]))
         sys.stdout.flush()
