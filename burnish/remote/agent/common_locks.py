@@ -100,6 +100,7 @@ def is_held(path: str, alone_only: bool = False) -> bool:
 
 
 def try_lock(descriptor: int, alone: bool) -> bool:
+    """Take a lock without waiting: alone, or shared with whoever shares it. False if somebody else has it."""
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:

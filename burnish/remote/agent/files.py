@@ -17,6 +17,7 @@ RESERVED = 4096  # bytes preallocated for a record that must have room on a full
 
 
 def as_bytes(text: str) -> bytes:
+    """A text as the kernel takes it. Bytes that were no UTF-8 came as surrogates, and go as they were."""
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -32,6 +33,7 @@ def make_private_folder(path: str) -> None:
 
 
 def write_file(path: str, data: bytes, sync: bool = False) -> None:
+    """Make `path`, or empty it, and write `data`; with `sync`, to disk. No link is followed. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         write_all(descriptor, data)
@@ -42,12 +44,14 @@ def write_file(path: str, data: bytes, sync: bool = False) -> None:
 
 
 def write_all(descriptor: int, data: "bytes | bytearray") -> None:
+    """Write all of `data`, in as many pieces as it takes. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
 def read_bytes(path: str) -> bytes:
+    """The whole content of `path`. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         data = piece = os.read(descriptor, READ_SIZE)
@@ -60,6 +64,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def read_text(path: str) -> str:
+    """The content of `path` without white space around it; "" if it cannot be read."""
     try:
         return read_bytes(path).decode("utf-8", "replace").strip()
     except OSError:
@@ -67,6 +72,7 @@ def read_text(path: str) -> str:
 
 
 def sync_file(descriptor: int) -> None:
+    """Bring to disk what was written on `descriptor`, if the disk can."""
     try:
         os.fsync(descriptor)
     except OSError:
@@ -74,6 +80,7 @@ def sync_file(descriptor: int) -> None:
 
 
 def sync_folder(path: str) -> None:
+    """Bring the names in `path` to disk, if the disk can. Raises OSError where there is no such folder."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError:
@@ -97,6 +104,7 @@ def reserve(path: str) -> int:
 
 
 def identity(path: "str | int") -> Tuple[int, int]:
+    """Inode and time of change (ns) of a path or descriptor: others for another file of that name. (0, 0) for none."""
     try:
         found = os.stat(path)
     except OSError:
@@ -105,6 +113,7 @@ def identity(path: "str | int") -> Tuple[int, int]:
 
 
 def size_of(path: str) -> int:
+    """Bytes in the file at `path`; 0 if there is none."""
     try:
         return os.stat(as_bytes(path)).st_size
     except OSError:
@@ -112,6 +121,7 @@ def size_of(path: str) -> int:
 
 
 def unlink(path: str) -> None:
+    """Remove the name `path`, if it is there."""
     try:
         os.unlink(path)
     except OSError:

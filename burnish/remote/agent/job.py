@@ -22,6 +22,7 @@ MOST_PASSED = 6 << 20  # bytes, whatever the stack limit
 
 
 def enter(folder: str) -> None:
+    """Make `folder`, which may begin with ~, the current one. Raises Unstartable."""
     try:
         os.chdir(as_bytes(os.path.expanduser(folder)))
     except OSError as error:
