@@ -33,6 +33,7 @@ RANKS = {
     "watchdog": 5,
     "silence": 5,
     "detaching": 5,
+    "completing": 5,
     "hook": 5,
     "fetching": 5,
     "adoption": 6,

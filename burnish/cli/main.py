@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import burnish
-from burnish.cli import create, hosts, later, look, mistakes, options, run, steer
+from burnish.cli import completion, create, hosts, later, look, mistakes, options, run, steer
 from burnish.errors import BurnishError, InternalError, Interrupted, UsageError, concluded, printable
 from burnish.views.output import silence
 
@@ -43,7 +43,7 @@ class Commands(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = args[0].replace("-", "_")
-        if self.get_command(ctx, name) is None and not name.startswith("_"):
+        if self.get_command(ctx, name) is None and not name.startswith("_") and not ctx.resilient_parsing:
             raise click.UsageError(mistakes.unknown_command(args[0], self.list_commands(ctx)), ctx)
         return super().resolve_command(ctx, args)
 
@@ -86,10 +86,13 @@ for _command in (
     later.command("top"),
 ):
     cli.add_command(_command)
+completion.attach(cli)
 
 
 def main() -> None:
     """Entry point: run a command and exit with the code that docs and errors.py promise."""
+    if completion.ASKED in os.environ:
+        completion.silence()
     code = outcome(sys.argv[1:])
     try:
         sys.stderr.flush()
