@@ -97,8 +97,15 @@ class Projection:
     def begin(self, found: Table, ids: Mapping[int, JobId]) -> Fact:
         """The journal is about to be made of `found`, whose rows without an id get `ids`: the fact that names this text."""
         self._ids = ids
-        self._texts.keep(found, time.time(), ids=ids, follows=None, saved=False)
         return _named(found, ids)
+
+    def begun(self, found: Table) -> None:
+        """The journal was made of `found`, by us."""
+        self._texts.keep(found, time.time(), ids=self._ids, follows=None, saved=False)
+
+    def forestalled(self) -> None:
+        """Another process was faster to make the journal: what was read may be a save of its table, and is to be merged."""
+        self._seen, self._table, self._ids = None, None, {}
 
     def look(self, *, wait: bool = False) -> list[str]:
         """Merge what was saved since the last look; sentences for the user. `wait`: until what stands there stands still.

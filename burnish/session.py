@@ -106,7 +106,9 @@ class Session:
         adopted = merge.adopt(found)
         opened = events.TableOpened(secrets.token_hex(8), found.columns, time.time())
         if not self.journal.create([opened, *adopted.facts, self.projection.begin(found, adopted.ids)]):
+            self.projection.forestalled()
             return False
+        self.projection.begun(found)
         for notice in (*adopted.notices, *map(str, found.problems)):
             self.say(notice)
         self.settle()

@@ -20,6 +20,7 @@ from burnish.core.state import State
 from burnish.core.sweep import Grid
 from burnish.errors import StoreError, TableClosed, UsageError
 from burnish.session import Session
+from burnish.store.journal import Journal
 from burnish.store.paths import Paths
 
 OLD = "JOB_ID,STATE,--lr\n0,COMPLETE,1\n1,ERROR,2\n2,RUNNING,3\n,,4\n,,4\n"
@@ -313,3 +314,16 @@ def test_burnishs_own_folders_are_closed_to_others(paths: Paths) -> None:
     assert len(own) > 4
     assert {path.stat().st_mode & 0o077 for path in [paths.root, paths.bases, paths.coordinators]} == {0}
     assert {path.stat().st_mode & 0o777 for path in paths.root.rglob("*.jsonl")} == {0o600}
+
+
+def test_save_that_is_read_by_a_rival_of_who_made_the_journal_is_merged(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over NFS a machine may take a journal for missing that another one has made a while ago."""
+    made(paths, "1", "2")
+    paths.db.write_text(paths.db.read_text().replace("1,NOT_RUNNING,2", "1,NOT_RUNNING,22"))
+    monkeypatch.setattr(Journal, "exists", lambda root: False)
+    session = opened(paths)
+    assert session.state.jobs[JobId(1)].cells == ("22",)
+    session.settle()
+    assert "1,NOT_RUNNING,22" in paths.db.read_text()
