@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from burnish.core import events, merge, verbs
+from burnish.core.columns import did_you_mean
 from burnish.core.command import as_shown
 from burnish.core.events import Fact
 from burnish.core.hosts import Host
@@ -319,15 +320,15 @@ def this_machine() -> Host:
 
 def selection(session: Session, ids: frozenset[JobId] | None, where: Sequence[str]) -> Selection:
     """The jobs a command is narrowed to. Raises UsageError for unknown ids and columns."""
-    session.jobs(ids, "Nothing was started.")
+    session.jobs(ids, nothing="")
     columns = session.state.columns
     wanted = {}
     for condition in where:
         column, equals, value = condition.partition("=")
         if not equals or column not in columns:
             raise UsageError(
-                f"--where {condition}: expected --KEY=VALUE with one of the columns {', '.join(columns)}. "
-                "Nothing was started."
+                f"--where {condition}: expected --KEY=VALUE with one of the columns {', '.join(columns) or '(there are none)'}."
+                f"{did_you_mean(column, columns) if column not in columns else ''}"
             )
         wanted[column] = value
     return Selection(ids, wanted)

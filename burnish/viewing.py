@@ -119,7 +119,7 @@ def _attempt(job: Job, number: int | None) -> Attempt:
     for attempt in job.attempts:
         if attempt.id.number == number:
             return attempt
-    raise UsageError(f"Job {job.id} has attempts 1 to {job.attempts[-1].id.number}; there is no {number}.")
+    raise UsageError(f"Job {job.id} has {counted(job.attempts[-1].id.number, 'attempt')}; there is no number {number}.")
 
 
 def _because(job: Job) -> str:
