@@ -103,6 +103,7 @@ class Coordinator:
             projection=projection,
             preparation=self._preparation,
             paths=paths,
+            lacking=self._inspection.lacking,
             say=say,
         )
         self._brakes = Brakes(me, journal.state, plan, self.outcome)
@@ -216,6 +217,7 @@ class Coordinator:
         return self.outcome.stopped_by is not None
 
     def _starts_nothing(self) -> bool:
+        self.outcome.no_host = bool(self._plan.hosts) and self._fleet.hopeless
         if self._plan.source is None or self.outcome.no_host or self._journal.state.halted:
             return True
         return self._plan.num_jobs is not None and self.outcome.claimed >= self._plan.num_jobs
@@ -244,7 +246,6 @@ class Coordinator:
             self._order(host)
         self._inspection.watch()
         self._inspection.name_idle(len(self._placing) if self._plan.source and not self._mine() else 0)
-        self.outcome.no_host = bool(self._plan.hosts) and self._fleet.hopeless
         self._adopt()
         self._silence.name(self._mine())
         self._journal.checkpoint()

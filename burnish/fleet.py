@@ -27,7 +27,8 @@ Connect = Callable[[Host, Callable[[Report], None]], Link]
 class Member:
     """A host, what it offers, and our end of it. Without `starts`, it is here to collect only.
 
-    `refused`: why it cannot be used in this run; `stopped`: why it gets no more jobs of it.
+    `refused`: why it cannot be used in this run; `stopped`: why it gets no more jobs of it; `lacks`: why it gets none until
+    it has what jobs need, and `given_up`: true if that is not waited for.
     """
 
     host: Host
@@ -36,6 +37,8 @@ class Member:
     logs: LogPull
     refused: str | None = None
     stopped: str | None = None
+    lacks: str = ""
+    given_up: bool = False
     paused_until: float = 0.0
     starts: bool = True
 
@@ -103,13 +106,16 @@ class Fleet:
     def takes_jobs(self, host: HostName, drained: Mapping[HostName, str]) -> bool:
         """True if nobody keeps jobs from starting on this host: neither the inventory nor a person."""
         member = self.members[host]
-        return member.starts and member.stopped is None and host not in drained
+        return member.starts and member.stopped is None and not member.lacks and host not in drained
 
     @property
     def hopeless(self) -> bool:
         """True if no host that jobs may start on will become usable by waiting."""
         starters = [member for member in self.members.values() if member.starts]
-        return all(member.refused or member.stopped or (member.offer.known and not member.slots) for member in starters)
+        return all(
+            member.refused or member.stopped or member.given_up or (member.offer.known and not member.slots)
+            for member in starters
+        )
 
     def asks(self, host: HostName) -> bool:
         """False if the host turned us away: nothing more is heard of it in this run."""

@@ -10,6 +10,7 @@ A verdict is proposed when the logs before it are at home.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
+from dataclasses import replace
 
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
@@ -85,7 +86,7 @@ class Hearing:
                 if attempt.started_at is None and report.start:  # none: its folder was wiped under it
                     self._propose(started(attempt.id, report.start))
             case "void":
-                self._propose(voided(attempt.id, report.start or {}))
+                self._propose(self._voided(attempt, report))
             case "ended":
                 self._end(attempt, report)
             case "absent" if rebooted:
@@ -98,6 +99,12 @@ class Hearing:
                 yield actions.void(attempt, f"cancelled by {attempt.cancelled_by} before it started")
             case "absent" | "unstarted" if attempt.started_at is None and report.name not in self._known:
                 yield actions.void(attempt, "its coordinator is gone")
+
+    def _voided(self, attempt: Attempt, report: reports.AttemptReported) -> Fact:
+        fact = voided(attempt.id, report.start or {})
+        if fact.lacks and self._fleet.members[report.host].offer.plain:
+            return replace(fact, refused=True, lacks=None)  # plain workers are this machine: there is no other place
+        return fact
 
     def _end(self, attempt: Attempt, report: reports.AttemptReported) -> None:
         verdict = ended(attempt.id, report.final or {})

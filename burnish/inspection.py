@@ -1,7 +1,7 @@
 """Looks at the hosts of a run, and what follows: which slots are let be, which GPUs are drained, which hosts are left out.
 
 Each host is looked at when it answers, and again every `LOOK` s. What is seen may make a slot wait, but never proves anything
-about a job. The rules are in `core.offer`, `core.gpus` and `core.suspicion`.
+about a job. The rules are in `core.offer`, `core.gpus`, `core.suspicion` and `core.lacking`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from burnish.core.events import Fact
 from burnish.core.gpus import found_by_auto
 from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, CoordinatorId, HostName, JobId, Slot, Word
+from burnish.core.lacking import Lacking, Need
 from burnish.core.state import State
 from burnish.core.suspicion import NOT_RUN, Ending, killed_by, unfit_host
 from burnish.core.verdict import verdict_of
@@ -24,6 +25,7 @@ from burnish.fleet import Fleet, Member
 LOOK = 15.0  # s between two looks at a host
 REMEMBERED = 1000  # endings
 SILENCE = 60.0  # s between two sentences on why jobs wait
+_OF_PLACES = (events.AttemptClaimed, events.AttemptStarted, events.AttemptVoided, events.AttemptExited)
 
 
 class Inspection:
@@ -40,6 +42,7 @@ class Inspection:
         self._asked: dict[HostName, float] = {}
         self._said: set[str] = set()
         self._named = time.monotonic()
+        self.lacking = Lacking()
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
@@ -50,11 +53,14 @@ class Inspection:
             return
         self._asked[host] = time.monotonic()
         member.offer.ask(index for attempt in self._on(host) for index in attempt.slots)
-        member.link.send({"type": "look"})
+        needs = self.lacking.needs(host)
+        member.link.send({"type": "look", "needs": needs} if needs else {"type": "look"})
 
     def watch(self) -> None:
         """Look at every host again that was not looked at for a while."""
         for host, member in self._fleet.members.items():
+            self.lacking.describe(member.host)
+            self._judge(member)
             if member.link.up and time.monotonic() - self._asked.get(host, 0.0) >= LOOK:
                 self.ask(host)
 
@@ -62,6 +68,9 @@ class Inspection:
         """What a look has shown."""
         member, seen = self._fleet.members[report.host], report.sighting
         member.offer.see(seen, time.monotonic())
+        if self.lacking.see(report.host, seen.needs):
+            self._say(f"{report.host} has what was missing, and takes jobs again.")
+        self._judge(member)
         why = printable(seen.gpu_error, 300)
         if why:
             self._say_once(f"{report.host}: {why}. What was known of its GPUs stays.")
@@ -119,13 +128,17 @@ class Inspection:
             return f"drained: {self._state.drained[member.host.name]}"
         if not member.link.up:
             return "it does not answer"
+        if member.lacks:
+            return member.lacks
         return "" if member.slots else "it offers no slot" if member.offer.known else "its GPUs are not known yet"
 
     # -- learning from what happened -------------------------------------------------------------------------------
 
     def learn(self, fact: Fact) -> None:
         """A fact was committed, by this coordinator or another."""
-        if not isinstance(fact, events.AttemptClaimed | events.AttemptVoided | events.AttemptExited):
+        if isinstance(fact, events.JobChanged | events.ResetRequested):
+            self.lacking.acquit(JobId(fact.job))
+        if not isinstance(fact, _OF_PLACES):
             return
         attempt = next((a for a in reversed(self._state.jobs[fact.attempt.job].attempts) if a.id == fact.attempt), None)
         member = None if attempt is None else self._fleet.members.get(attempt.host)
@@ -133,6 +146,13 @@ class Inspection:
             return
         if isinstance(fact, events.AttemptClaimed):
             member.offer.use(attempt.slots)
+        elif isinstance(fact, events.AttemptStarted):
+            if attempt.by == self._me:
+                self.lacking.start(member.host)
+                self._judge(member)
+        elif isinstance(fact, events.AttemptVoided) and fact.lacks:
+            if attempt.by == self._me:
+                self._miss(attempt.id.job, member, fact.lacks, fact.why)
         elif isinstance(fact, events.AttemptVoided) and fact.busy:
             member.offer.find_taken(attempt.slots, time.monotonic())
             if member.link.up:
@@ -140,6 +160,24 @@ class Inspection:
         elif (ending := _ending(fact, attempt)) is not None:
             self._endings.append(ending)
             self._suspect(ending, member)
+
+    def _miss(self, job: JobId, member: Member, need: Need, why: str) -> None:
+        """A job could not be started for want of something."""
+        name = member.host.name
+        self.lacking.find(member.host, job, need, why, time.monotonic())
+        self._judge(member)
+        why = printable(why, 500)
+        if member.lacks:
+            self._say_once(f"{name} gets no more jobs until this is mended: {why}.")
+        else:
+            self._say_once(
+                f"{name} could not start job {job}: {why}. It is started elsewhere, if another host has that."
+            )
+
+    def _judge(self, member: Member) -> None:
+        """Whether a host gets jobs, by what it lacks."""
+        member.lacks = self.lacking.why(member.host.name)
+        member.given_up = bool(member.lacks) and self.lacking.given_up(member.host.name, time.monotonic())
 
     def _suspect(self, ending: Ending, member: Member) -> None:
         if member.stopped is None and ending.not_run and unfit_host(self._endings, ending.host):

@@ -6,10 +6,12 @@ start, which rows can be read.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Set
 
 from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
+from burnish.core.lacking import Lacking
 from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, priority, why_nowhere
 from burnish.core.requirements import misnamed, requirements, why_blocked
 from burnish.core.state import Phase, State, phase
@@ -36,6 +38,7 @@ class Placing:
         projection: Projection,
         preparation: Preparation,
         paths: Paths,
+        lacking: Lacking,
         say: Callable[[str], None],
     ) -> None:
         self._state = state
@@ -46,8 +49,9 @@ class Placing:
         self._projection = projection
         self._preparation = preparation
         self._paths = paths
+        self._lacking = lacking
         self._say = say
-        self._queue = WaitingQueue(self._may_start)
+        self._queue = WaitingQueue(self._may_start, barred=lacking.barred)
         self._skipped: Set[JobId] = frozenset()
         self._misnamed: dict[JobId, str] = {}
 
@@ -67,7 +71,8 @@ class Placing:
             self._misnamed[job_id] = why
 
     def look(self) -> None:
-        """Rows may have become readable, or ceased to be."""
+        """Rows may have become readable, or ceased to be; hosts may have got what they lacked."""
+        self.update(self._lacking.take_freed() & self._state.jobs.keys())
         if (skipped := self._projection.skipped.keys()) != self._skipped:
             mended, self._skipped = self._skipped ^ skipped, skipped
             self.update(mended & self._state.jobs.keys())
@@ -81,7 +86,8 @@ class Placing:
 
     def stuck(self) -> dict[JobId, str]:
         """What waits and cannot be started, and why: clauses."""
-        nowhere = {job_id: why_nowhere(kind) for job_id, kind in self._queue.waiting() if not self._may_fit(kind)}
+        waiting = self._queue.waiting()
+        nowhere = {job_id: self._why_nowhere(job_id, kind) for job_id, kind in waiting if not self._may_fit(kind)}
         return nowhere | {job_id: why_blocked(self._state, job_id) for job_id in self._queue.blocked}
 
     def elsewhere(self, job: Job, host: HostName) -> bool:
@@ -89,12 +95,19 @@ class Placing:
         kind = Kind(None, requirements(job, self._state).hosts, outgrew=frozenset((*job.outgrew, host)))
         return any(names(kind, member.host) for member in self._starting())
 
+    def _why_nowhere(self, job_id: JobId, kind: Kind) -> str:
+        given_up = (member for member in self._fleet.members.values() if member.given_up and names(kind, member.host))
+        lacks = [f"{member.lacks} on {member.host.name}" for member in given_up]
+        return ", and ".join(filter(None, [self._lacking.why_barred(job_id), *lacks])) or why_nowhere(kind)
+
     def _may_start(self, job: Job, state: State) -> bool:
         if job.id in self._preparation:
             return False  # it has its slots; an edit makes its command void, and then it waits again
         return job.id not in self._projection.skipped and self._plan.selection.admits(job, state)
 
     def _may_fit(self, kind: Kind) -> bool:
+        now = time.monotonic()
+        kind = kind._replace(lacking=frozenset(host for host in kind.lacking if self._lacking.given_up(host, now)))
         members = [member for member in self._starting() if names(kind, member.host)]
         return any(not member.offer.known for member in members) or not fits_nowhere(
             kind, (Site(member.host, member.slots, (), member.offer.plain) for member in members)
@@ -103,7 +116,7 @@ class Placing:
     def _starting(self) -> Iterator[Member]:
         """The members on which jobs of this run may start, now or later."""
         members = self._fleet.members.values()
-        return (member for member in members if member.starts and not (member.refused or member.stopped))
+        return (m for m in members if m.starts and not (m.refused or m.stopped or m.given_up))
 
     # -- what starts -----------------------------------------------------------------------------------------------
 

@@ -64,6 +64,7 @@ def _standing(answer: survey.Answer, twin: HostName | None, state: State, descri
         attempts_on(state, host, answer.state_id),
         described,
         state.drained,
+        state.lacking.get(host.name, ""),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from burnish.core.jobs import Attempt, AttemptId, Job, JobId, Verdict, Word
 from burnish.core.state import State
 
-VERSION = 4
+VERSION = 5
 JOBS_PER_LINE = 1000
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
@@ -32,6 +32,7 @@ def dump(state: State, number: int) -> Iterator[str]:
             "columns": state.columns,
             "next_id": state.next_id,
             "drained": state.drained,
+            "lacking": state.lacking,
             "halted": state.halted,
             "rendered": list(state.rendered.items()),
         }
@@ -52,7 +53,7 @@ def load(lines: Iterable[str]) -> tuple[State, int]:
         state = State()
         state.table, state.opened_at = head["table"], head["opened_at"]
         state.columns, state.next_id = tuple(head["columns"]), JobId(head["next_id"])
-        state.drained, state.halted = head["drained"], head["halted"]
+        state.drained, state.lacking, state.halted = head["drained"], head["lacking"], head["halted"]
         state.rendered = {sha: (ids, at) for sha, (ids, at) in head["rendered"]}
         for line in source:
             places, rows = json.loads(line)

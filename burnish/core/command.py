@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from burnish.core.columns import CONTROL_COLUMNS, RESERVED_COLUMNS, did_you_mean, overlong
 from burnish.errors import UsageError, printable
@@ -23,6 +24,7 @@ PYTHON_ON_PATH = (
     "python",
 )
 
+_PYTHON = re.compile(r"python[0-9.]*")
 _NOT_ARGUMENTS = frozenset(RESERVED_COLUMNS + CONTROL_COLUMNS)
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 _OPERATOR = re.compile(r"(?<!\S)(\|\|?|&&?|;|[0-9]?>>?(?:&[0-9])?|<)(?!\S)|(;)(?=\s|$)")
@@ -108,6 +110,18 @@ def as_shown(argv: Sequence[str]) -> str:
 
     chosen = tuple(argv[: len(PYTHON_ON_PATH)]) == PYTHON_ON_PATH
     return shlex.join(["python", *argv[len(PYTHON_ON_PATH) :]] if chosen else argv)
+
+
+def sought(argv: Sequence[str]) -> dict[str, Any]:
+    """What a host must have beside `argv[0]` for this to run at all: one of `programs`, the file `script`; where it is known."""
+    if tuple(argv[: len(PYTHON_ON_PATH)]) == PYTHON_ON_PATH:
+        return {"programs": ["python", "python3"], **_script(argv[len(PYTHON_ON_PATH) :])}
+    return _script(argv[1:]) if _PYTHON.fullmatch(argv[0].rpartition("/")[2]) else {}
+
+
+def _script(words: Sequence[str]) -> dict[str, str]:
+    """The file that Python reads, if `words` begin with its name and not with an option."""
+    return {"script": words[0]} if words and words[0][:1] not in ("", "-") else {}
 
 
 def arguments(columns: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:

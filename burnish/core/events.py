@@ -161,7 +161,7 @@ class AttemptVoided:
     """The host's word: the command never ran and never will.
 
     `refused`: it cannot be run as asked (ERROR, no retry). `trouble`: that host could not start anything (a full disk).
-    `busy`: its slot could not be had.
+    `busy`: its slot could not be had. `lacks`: what it needs and that host has not, in the agent's words (`core.lacking`).
     """
 
     attempt: AttemptId
@@ -169,6 +169,7 @@ class AttemptVoided:
     refused: bool = False
     trouble: bool = False
     busy: bool = False
+    lacks: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

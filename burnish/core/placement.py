@@ -41,13 +41,14 @@ class Selection:
 
 class Kind(NamedTuple):
     """What a job asks of its place: so many GPUs (None: any one slot), one of these hosts (empty: any), if possible none of
-    those on which it failed, and never one that it `outgrew`.
+    those on which it failed, and never one that it `outgrew` or that is `lacking` something for it.
     """
 
     gpus: int | None = None
     hosts: tuple[str, ...] = ()
     failed_on: frozenset[HostName] = frozenset()
     outgrew: frozenset[HostName] = frozenset()
+    lacking: frozenset[HostName] = frozenset()
 
 
 class _Entry(NamedTuple):
@@ -57,10 +58,19 @@ class _Entry(NamedTuple):
 
 
 class WaitingQueue:
-    """Waiting jobs, larger PRIORITY first, then in table order (`rank`, by default the order of ids)."""
+    """Waiting jobs, larger PRIORITY first, then in table order (`rank`, by default the order of ids).
 
-    def __init__(self, admits: Callable[[Job, State], bool], rank: Callable[[JobId], int] = int) -> None:
+    `barred`: the hosts that lack something for a job.
+    """
+
+    def __init__(
+        self,
+        admits: Callable[[Job, State], bool],
+        rank: Callable[[JobId], int] = int,
+        barred: Callable[[JobId], frozenset[HostName]] = lambda job: frozenset(),
+    ) -> None:
         self._admits = admits
+        self._barred = barred
         self._rank = rank
         self._heaps: dict[Kind, list[_Entry]] = {}
         self._queued: dict[JobId, tuple[Kind, _Entry]] = {}
@@ -94,7 +104,7 @@ class WaitingQueue:
             self._watchers.setdefault(watched, set()).add(job.id)
             return
         self.blocked.pop(job.id, None)
-        kind = Kind(asked.gpus, asked.hosts, frozenset(job.failed_on), frozenset(job.outgrew))
+        kind = Kind(asked.gpus, asked.hosts, frozenset(job.failed_on), frozenset(job.outgrew), self._barred(job.id))
         queued = kind, _Entry(-priority(job, state), self._rank(job.id), job.id)
         if self._queued.get(job.id) != queued:
             self._queued[job.id] = queued
@@ -196,7 +206,7 @@ def why_nowhere(kind: Kind) -> str:
 
 def names(kind: Kind, host: Host) -> bool:
     """True if the job may run on this host."""
-    if host.name in kind.outgrew:
+    if host.name in kind.outgrew or host.name in kind.lacking:
         return False
     return not kind.hosts or any(matches(host, pattern) for pattern in kind.hosts)
 
@@ -205,7 +215,8 @@ def _place(
     kind: Kind, sites: Sequence[Site], free: Mapping[HostName, Sequence[Slot]], kept: Container[HostName]
 ) -> tuple[Slot, ...]:
     """The slots for the next job of this kind, empty if there are none. Another host than one it failed on, if there is one."""
-    named = [site for site in sites if names(kind, site.host)] if kind.hosts or kind.outgrew else sites
+    never = kind.outgrew or kind.lacking
+    named = [site for site in sites if names(kind, site.host)] if kind.hosts or never else sites
     fresh = [site for site in named if site.host.name not in kind.failed_on] if kind.failed_on else named
     for site in fresh or named:
         name = site.host.name

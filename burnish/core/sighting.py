@@ -66,7 +66,8 @@ class Sighting:
 
     `gpus` None: unknown, and `gpu_error` may say why. `workdir_exists` None: it was not asked. `held`: how many of its CPU
     slots burnish jobs hold, `held_slots` which. `user` is whom burnish is there, `gpu_exit` how nvidia-smi failed. `mask`: the
-    CUDA_VISIBLE_DEVICES that logins have there, None if it is not set.
+    CUDA_VISIBLE_DEVICES that logins have there, None if it is not set. `needs`: what it was asked for, each with why it is not
+    there, "" if it is.
     """
 
     now: float | None = None
@@ -85,6 +86,7 @@ class Sighting:
     user: str = ""
     gpu_exit: int | None = None
     mask: str | None = None
+    needs: tuple[tuple[Mapping[str, Any], str], ...] = ()
 
 
 def read(welcome: Mapping[str, Any], seen: Mapping[str, Any]) -> Sighting:
@@ -109,6 +111,7 @@ def read(welcome: Mapping[str, Any], seen: Mapping[str, Any]) -> Sighting:
         user=_text(seen.get("user")),
         gpu_exit=_whole(seen.get("gpu_exit")),
         mask=_text(seen.get("mask")) if seen.get("mask") is not None else None,
+        needs=tuple((_mapping(pair[0]), pair[1]) for pair in map(_list, _list(seen.get("needs"))) if _is_answer(pair)),
     )
 
 
@@ -129,6 +132,11 @@ def _gpu(gpu: Mapping[str, Any]) -> GpuSeen:
         holders=dict(_holders(_mapping(device)) for device in (gpu, *_list(gpu.get("migs")))),
         pci=_text(gpu.get("pci")),
     )
+
+
+def _is_answer(pair: list[Any]) -> bool:
+    """True for what a need is answered with. One that cannot be read must not pass for a need that is met."""
+    return len(pair) == 2 and isinstance(pair[0], dict) and isinstance(pair[1], str)
 
 
 def _holders(device: Mapping[str, Any]) -> tuple[str, Holders]:

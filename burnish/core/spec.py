@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from burnish.core import events
-from burnish.core.command import Command
+from burnish.core.command import Command, sought
 from burnish.core.events import Fact
 from burnish.core.failures import note_of
 from burnish.core.hosts import Host
@@ -47,6 +47,7 @@ def spec(
         "cwd": command.cwd or attempt.entry["workdir"],
         "env": {**environment, **own, **(command.env or {})},
         "setup": host.setup,
+        **sought(command.argv),
         "grace": GRACE,
         **({"slots": dict(slots)} if slots is not None else {}),
         **({"time_limit": time_limit} if time_limit is not None else {}),
@@ -65,11 +66,12 @@ def started(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
     return events.AttemptStarted(attempt, _whole(go.get("pid", 0)), _seconds(go["started"]))
 
 
-def voided(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
+def voided(attempt: AttemptId, start: Mapping[str, Any]) -> events.AttemptVoided:
     """The fact that a start.json with `void` proves. Raises KeyError, TypeError or ValueError for anything else."""
     void = _record(start["void"])
     kind = {name: bool(void.get(name)) for name in ("refused", "trouble", "busy")}
-    return events.AttemptVoided(attempt, _brief(void["why"]), **kind)
+    lacks = void.get("lacks")
+    return events.AttemptVoided(attempt, _brief(void["why"]), **kind, lacks=lacks if isinstance(lacks, dict) else None)
 
 
 def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:

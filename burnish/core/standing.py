@@ -19,7 +19,7 @@ class Standing:
 
     `drained`: why it takes no new jobs, None if it does. `drains`: all drains of the table, those of single GPUs among them.
     `attempts`: open attempts of the table there. `described`: the inventory says what may run on it; a claim only says how to
-    reach it.
+    reach it. `lacked`: what it had not for the job that it was given last.
     """
 
     host: Host
@@ -30,6 +30,14 @@ class Standing:
     attempts: tuple[Attempt, ...] = ()
     described: bool = True
     drains: Mapping[HostName, str] = field(default_factory=dict)
+    lacked: str = ""
+
+    @property
+    def lacks(self) -> str:
+        """Why it cannot start jobs, as far as can be seen: a clause, or ""."""
+        if self.seen is not None and self.seen.workdir_exists is False:
+            return f"{self.host.workdir} does not exist"
+        return self.lacked
 
     @property
     def slots(self) -> int | None:
@@ -47,7 +55,13 @@ class Standing:
 
     def is_free(self, gpu: GpuSeen) -> bool:
         """True if a job of this table could start on `gpu` now, as far as can be seen."""
-        if self.trouble or self.drained is not None or self.why_drained(gpu) is not None or not self._offers(gpu):
+        if (
+            self.trouble
+            or self.lacks
+            or self.drained is not None
+            or self.why_drained(gpu) is not None
+            or not self._offers(gpu)
+        ):
             return False
         jobs = max(len(self.on(gpu)), gpu.shares, int(gpu.held or False))
         if jobs:
@@ -66,7 +80,7 @@ class Standing:
     @property
     def free_workers(self) -> int:
         """How many jobs without a GPU could start now, as far as can be seen."""
-        if self.seen is None or self.trouble or self.drained is not None or self.slots is None:
+        if self.seen is None or self.trouble or self.lacks or self.drained is not None or self.slots is None:
             return 0
         workers = sum(slot.gpu is None for slot in slots_of(self.host, self._found()))
         here = sum(not attempt.gpus for attempt in self.attempts)

@@ -86,8 +86,8 @@ class State:
     """All jobs of a table and their attempts. Changed by `apply` only; read by everyone.
 
     `columns`: control columns and arguments, in table order. `open`: attempts that run or may come to run. `rendered`: the
-    newest texts of the table, oldest first: sha256 -> (ids of rows that had none, when). `drained`: host -> why. `halted`: why
-    nothing is started at all; "" if things are.
+    newest texts of the table, oldest first: sha256 -> (ids of rows that had none, when). `drained`: host -> why. `lacking`:
+    host -> what it lacked for the job that it was given last. `halted`: why nothing is started at all; "" if things are.
     """
 
     def __init__(self) -> None:
@@ -97,6 +97,7 @@ class State:
         self.jobs: dict[JobId, Job] = {}
         self.open: dict[AttemptId, Attempt] = {}
         self.drained: dict[HostName, str] = {}
+        self.lacking: dict[HostName, str] = {}
         self.halted = ""
         self.rendered: dict[str, tuple[dict[str, int], float]] = {}
         self.next_id = JobId(0)
@@ -296,6 +297,7 @@ class State:
     def _attempt_started(self, fact: events.AttemptStarted) -> None:
         job, attempt = self._attempt(fact)
         attempt.pid, attempt.started_at = fact.pid, fact.at
+        self.lacking.pop(attempt.host, None)
         job.word = Word.RUNNING
         job.reason = "cancelling" if attempt.cancelled_by is not None else ""
 
@@ -307,9 +309,11 @@ class State:
         elif attempt.cancelled_by is not None:
             self._close(job, attempt, Word.HOLD, CANCELLED)
         else:
-            self._close(
-                job, attempt, Word.HOLD if job.hold_next else Word.NOT_RUNNING, fact.why if fact.trouble else ""
-            )
+            lack = f"not started: {fact.why} on {attempt.host}" if fact.lacks else ""
+            word = Word.HOLD if job.hold_next else Word.NOT_RUNNING
+            self._close(job, attempt, word, fact.why if fact.trouble else lack)
+        if fact.lacks:
+            self.lacking[attempt.host] = fact.why
 
     def _attempt_exited(self, fact: events.AttemptExited) -> None:
         job, attempt = self._attempt(fact)

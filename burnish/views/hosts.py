@@ -152,6 +152,7 @@ def host_json(standing: Standing) -> dict[str, object]:
         "trouble": standing.trouble or None,
         "hint": standing.hint or None,
         "drained": standing.drained,
+        "lacks": standing.lacks or None,
         "slots": standing.slots,
         "jobs": [int(attempt.id.job) for attempt in standing.attempts],
         "load": seen.load,
@@ -182,6 +183,7 @@ def note(standing: Standing) -> str:
     notes = [standing.trouble] if standing.trouble else []
     if standing.drained is not None:
         notes.append(f"drained ({standing.drained})" if standing.drained else "drained")
+    notes += [standing.lacks] if standing.lacks else []
     if (seen := standing.seen) is not None:
         if seen.gpus and seen.mask is not None and standing.host.gpus == "auto" and standing.described:
             notes.append(f"CUDA_VISIBLE_DEVICES={seen.mask} there")

@@ -50,8 +50,8 @@ class Snapshot:
     """A table at time `now`: all rows in table order, the number of jobs in each state, and the hosts kept out (and why).
 
     `unattended`: jobs that were started and have not ended as far as is known, and whose run is gone. `halted`: why nothing
-    is started; "" if things are. `runs`: those that are going, and the file in which each says what it
-    has to say, "" for a terminal.
+    is started; "" if things are. `runs`: those that are going, and the file in which each says what it has to say, "" for a
+    terminal. `lacking`: hosts that could not start the last job they were given, and what they lacked.
     """
 
     now: float
@@ -62,6 +62,7 @@ class Snapshot:
     unattended: tuple[JobId, ...] = ()
     halted: str = ""
     runs: Mapping[CoordinatorId, str] = field(default_factory=dict)
+    lacking: Mapping[HostName, str] = field(default_factory=dict)
 
     @property
     def arguments(self) -> tuple[int, ...]:
@@ -92,7 +93,17 @@ def take(
     for row in rows:
         counts[row.word] += 1
     gone = () if runs is None else (attempt.id.job for attempt in state.open.values() if attempt.by not in runs)
-    return Snapshot(now, state.columns, rows, counts, dict(state.drained), tuple(sorted(gone)), state.halted, dict(say))
+    return Snapshot(
+        now,
+        state.columns,
+        rows,
+        counts,
+        dict(state.drained),
+        tuple(sorted(gone)),
+        state.halted,
+        dict(say),
+        dict(state.lacking),
+    )
 
 
 def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> JobRow:

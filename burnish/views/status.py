@@ -60,6 +60,9 @@ class StatusView:
         for host, reason in self.snapshot.drained.items():
             line = printable(f"Drained: {host}{f' ({reason})' if reason else ''}")
             yield line if width is None else tables.cut(line, width)
+        for host, why in self.snapshot.lacking.items():
+            line = printable(f"Could not start its last job: {host} ({why})")
+            yield line if width is None else tables.cut(line, width)
         if self.snapshot.halted:
             line = printable(f"Halted: {self.snapshot.halted}; the next burnish run goes on")
             yield line if width is None else tables.cut(line, width)
@@ -84,6 +87,7 @@ class StatusView:
             "counts": {word.value: snapshot.counts[word] for word in Word},
             "columns": list(snapshot.columns),
             "drained": {str(host): reason for host, reason in snapshot.drained.items()},
+            "lacking": {str(host): why for host, why in snapshot.lacking.items()},
             "halted": snapshot.halted or None,
             "unattended": list(snapshot.unattended),
             "runs": [_run_json(run, says) for run, says in snapshot.runs.items()],

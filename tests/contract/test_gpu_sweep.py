@@ -191,18 +191,18 @@ def test_shares_of_a_gpu_run_beside_each_other(local: Lab) -> None:
     assert len(local.masks("one")) == 2
 
 
-def test_host_on_which_nothing_can_run_gets_three_jobs_and_no_more(lab: Lab, bench: Bench) -> None:
+def test_host_on_which_nothing_can_run_gets_three_jobs_and_what_was_claimed_ahead(lab: Lab, bench: Bench) -> None:
     bench.add("gpu1")
     bench.add("gpu2")
     lab.inventory(
         f"defaults: {{ssh_config: {bench.config}, workdir: {lab.folder}, slots: 1}}\n"
-        "hosts: {gpu1: {workdir: /no/such}, gpu2: {}}\n"
+        "hosts: {gpu1: {setup: PATH=/nowhere}, gpu2: {}}\n"
     )
     (lab.folder / "job.sh").write_text("exec sleep 0.5")
     lab.table("one", 12)
     said = lab.run("one")
     jobs = lab.jobs("one")
-    assert words(jobs) == {"COMPLETE": 9, "ERROR": 3}, said
+    assert words(jobs) in ({"COMPLETE": 9, "ERROR": 3}, {"COMPLETE": 8, "ERROR": 4}), said
     assert {job["host"] for job in jobs if job["state"] == "ERROR"} == {"gpu1"}
     assert "gpu1 gets no more jobs of this run: the first ones on it could not be run." in said
 

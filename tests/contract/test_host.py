@@ -52,6 +52,13 @@ def void_reason(status: Frame) -> str:
     return str(status["start"]["void"]["why"])
 
 
+def lack(status: Frame) -> tuple[str, dict[str, Any]]:
+    """What the host has not, and what it was looking for."""
+    void = status["start"]["void"]
+    assert set(void) == {"why", "lacks"}
+    return void["why"], void["lacks"]
+
+
 # -- how a job ends ------------------------------------------------------------------------------------------------
 
 
@@ -228,16 +235,40 @@ def test_anything_else_is_said_and_changes_no_verdict(link: AgentClient, script:
 # -- what is refused -----------------------------------------------------------------------------------------------
 
 
-def test_command_that_cannot_run_is_void_with_a_reason(link: AgentClient, tmp_path: Path) -> None:
+def test_what_the_host_has_not_is_named_and_found_by_a_look_once_it_is_there(link: AgentClient, tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
-    in_path = {"env": {"PATH": "/nowhere:/usr/nowhere"}}
-    assert void_reason(link.run("trian", **in_path)) == "no program trian in PATH (/nowhere:/usr/nowhere)"
-    assert void_reason(link.run("/no/such")) == "/no/such does not exist"
-    assert void_reason(link.run("./plain", cwd=str(tmp_path))) == "./plain is not executable"
-    assert void_reason(link.run(str(tmp_path))) == f"{tmp_path} is not executable"
-    assert void_reason(link.run("true", cwd="/no/dir")) == (
-        "the folder /no/dir cannot be entered: No such file or directory"
-    )
+    late, here = tmp_path / "late", {"cwd": str(tmp_path)}
+    for fields, expected in (
+        (
+            {"argv": ["trian"], "env": {"PATH": "/nowhere:/usr/nowhere"}},
+            "no program trian in PATH (/nowhere:/usr/nowhere)",
+        ),
+        ({"argv": ["/no/such"]}, "/no/such does not exist"),
+        ({"argv": ["./plain"], **here}, "./plain is not executable"),
+        ({"argv": [str(tmp_path)]}, f"{tmp_path} is not executable"),
+        (
+            {"argv": ["sh"], "programs": ["pyhton", "pyhton3"], "env": {"PATH": "/x"}},
+            "no program pyhton or pyhton3 in PATH (/x)",
+        ),
+        ({"argv": ["true"], "cwd": str(late)}, f"{late} does not exist"),
+        ({"argv": ["true"], "cwd": str(tmp_path / "plain")}, f"{tmp_path / 'plain'} is no folder"),
+        ({"argv": ["true"], "script": "late/train.py", **here}, f"{late}/train.py does not exist"),
+    ):
+        why, need = lack(link.run("true", **fields))
+        assert why == expected
+        assert link.ask("look", "seen", needs=[need])["needs"] == [[need, expected]]
+    late.mkdir()
+    (late / "train.py").touch()
+    needs = [need, {"cwd": str(late)}]
+    assert link.ask("look", "seen", needs=needs)["needs"] == [[need, ""] for need in needs]
+
+
+def test_what_setup_brings_about_is_not_lacking_before_it(link: AgentClient, tmp_path: Path) -> None:
+    setup = f"cd {tmp_path} && touch job.py && PATH=$PATH:{tmp_path}"
+    assert verdict(link.run("true", script="job.py", programs=["made-by-setup"], setup=setup))["code"] == 0
+
+
+def test_log_that_cannot_be_written_is_void_with_a_reason(link: AgentClient) -> None:
     assert void_reason(link.run("true", out="/no/dir/log")) == (
         "its log /no/dir/log cannot be opened: No such file or directory"
     )
@@ -258,6 +289,8 @@ def test_command_that_cannot_run_is_void_with_a_reason(link: AgentClient, tmp_pa
         {"env": {"A": 1}},
         {"env": {"A": "\0"}},
         {"setup": 7},
+        {"script": 7},
+        {"programs": [7]},
         {"out": "/tmp/\0"},
         {"time_limit": -1},
         {"grace": "long"},

@@ -96,9 +96,9 @@ class Gated:
         self.running.append(process)
         return process
 
-    def run(self, *options: str) -> subprocess.Popen[str]:
-        """Start `burnish run` over lab.yaml."""
-        return self.start("run", "--hosts", "lab.yaml", "--command", "python3 job.py", *options)
+    def run(self, *options: str, program: str = "") -> subprocess.Popen[str]:
+        """Start `burnish run` over lab.yaml. `program`: Python that calls burnish."""
+        return self.start("run", "--hosts", "lab.yaml", "--command", "python3 job.py", *options, program=program)
 
     def orphan(self, jobs: int) -> None:
         """Let a run start `jobs` jobs, and kill it."""

@@ -13,6 +13,7 @@ from support import tables
 
 from burnish.core import events
 from burnish.core.jobs import HostName, JobId, Slot
+from burnish.core.lacking import Lacking
 from burnish.core.reports import CommandPrepared
 from burnish.core.state import State
 from burnish.placing import Placing
@@ -42,6 +43,7 @@ class Queue:
             projection=stand_in(skipped={}),
             preparation=self.preparation,
             paths=paths,
+            lacking=Lacking(),
             say=pytest.fail,
         )
         self.placing.update(self.state.jobs)

@@ -45,6 +45,7 @@ def test_the_order_holds_what_the_job_may_read_of_itself() -> None:
             "BURNISH_LOG_DIR": "/home/ann/logs",
         },
         "setup": "source env",
+        "script": "train.py",
         "grace": 10.0,
         "out": "/o",
     }

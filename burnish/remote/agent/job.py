@@ -1,4 +1,4 @@
-"""From a spec to what is executed: program, arguments, environment and folder."""
+"""From a spec to what is executed: arguments, environment and folder."""
 
 from __future__ import annotations
 
@@ -49,22 +49,6 @@ def wrapped_argv(spec: Record) -> List[bytes]:
         return argv
     shell = b"/bin/bash" if os.path.exists("/bin/bash") else b"/bin/sh"
     return [shell, b"-c", as_bytes(spec["setup"]) + b'\nexec "$@"', b"burnish setup", *argv]
-
-
-def find_program(name: bytes, environment: Dict[bytes, bytes]) -> bytes:
-    """The path of what `name` runs, sought as a shell would, from the current folder. Raises Unstartable."""
-    if b"/" in name:
-        if not os.path.exists(name):
-            raise Unstartable("%s does not exist" % printable(name))
-        if os.path.isdir(name) or not os.access(name, os.X_OK):
-            raise Unstartable("%s is not executable" % printable(name))
-        return name
-    path = environment.get(b"PATH") or os.defpath.encode()
-    for folder in path.split(b":"):
-        candidate = os.path.join(folder, name)
-        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
-            return candidate
-    raise Unstartable("no program %s in PATH (%s)" % (printable(name), printable(path)))
 
 
 def why_not_run(program: bytes, argv: List[bytes], environment: Dict[bytes, bytes], error: OSError) -> str:

@@ -9,6 +9,7 @@ import time
 
 from .files import as_bytes
 from .gpu_reading import GpuReading
+from .needs import lack_of
 from .slots import held_cpu_slots, holding
 
 TYPE_CHECKING = False
@@ -24,13 +25,14 @@ LOOK_PATIENCE = 10.0  # s after which a look is answered without the reading tha
 
 
 class Look:
-    """A `look` that waits for the GPUs: until when (monotonic), and which folder it asks about."""
+    """A `look` that waits for the GPUs: until when (monotonic), which folder it asks about, which needs, each with its lack."""
 
-    __slots__ = ("until", "workdir")
+    __slots__ = ("needs", "until", "workdir")
 
-    def __init__(self, workdir: Any) -> None:
+    def __init__(self, workdir: Any, needs: List[List[Any]]) -> None:
         self.until = time.monotonic() + LOOK_PATIENCE
         self.workdir = workdir
+        self.needs = needs
 
 
 class Looks:
@@ -53,7 +55,8 @@ class Looks:
 
     def look(self, request: Header) -> None:
         """Answered when the GPUs have been read, or refuse to be."""
-        self._waiting.append(Look(request.get("workdir")))
+        needs = [[need, lack_of(need)] for need in request.get("needs") or ()]
+        self._waiting.append(Look(request.get("workdir"), needs))
         self.read_gpus()
         self.answer()
 
@@ -76,7 +79,7 @@ class Looks:
         for look in list(self._waiting):
             if not self.gpus.under_way or time.monotonic() >= look.until:
                 self._waiting.remove(look)
-                self._outbox.send("seen", **self._seen(look.workdir))
+                self._outbox.send("seen", needs=look.needs, **self._seen(look.workdir))
 
     def _seen(self, workdir: Any) -> Record:
         """What there is, and how much of it is in use."""

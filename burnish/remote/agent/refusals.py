@@ -1,10 +1,10 @@
-"""Why something is not done: three exceptions, each a clause for a person, and how errors and paths stand in one."""
+"""Why something is not done: four exceptions, each a clause for a person, and how errors and paths stand in one."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Dict
 
 
 class Refusal(Exception):
@@ -13,6 +13,14 @@ class Refusal(Exception):
 
 class Unstartable(Exception):
     """The command cannot be run as asked, and was not: a clause for a person."""
+
+
+class Lacking(Exception):
+    """The host has not what the command needs, and another may have it: a clause for a person, and `need` for `lack_of`."""
+
+    def __init__(self, why: str, need: Dict[str, Any]) -> None:
+        super().__init__(why)
+        self.need = need
 
 
 class SlotTaken(Exception):

@@ -24,10 +24,14 @@ def problem_of_spec(spec: Any) -> str:
     for name in environment:
         if not name or "=" in name or "\0" in name:
             return "%r cannot be the name of an environment variable" % name
-    paths = [spec.get(key) for key in ("setup", "out", "err")]
+    paths = [spec.get(key) for key in ("setup", "out", "err", "script")]
     if not all(value is None or isinstance(value, str) for value in paths):
-        return "setup, out and err must be texts"
-    for text in [*argv, spec["cwd"], *environment, *environment.values(), *(path for path in paths if path)]:
+        return "setup, out, err and script must be texts"
+    programs = spec.get("programs") or []
+    if not isinstance(programs, list) or not all(isinstance(program, str) and program for program in programs):
+        return "programs must be a list of texts"
+    texts = [*argv, *programs, spec["cwd"], *environment, *environment.values(), *(path for path in paths if path)]
+    for text in texts:
         try:
             if b"\0" in as_bytes(text):
                 return "a text holds a NUL byte, which no process can be given"

@@ -13,7 +13,7 @@ from .traces import traces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional
+    from typing import Any, Optional
 
     from .place import Place
     from .processes import Process
@@ -110,11 +110,11 @@ def _status_after_start(place: Place, start: Record, here: str) -> Standing:
     return Standing(RUNNING, start, dead="killed with its supervisor" if go else "its host lost power")
 
 
-def void(place: Place, why: str, **kind: bool) -> bool:
+def void(place: Place, why: str, **kind: Any) -> bool:
     """Make `start.json` say that the command never ran and never will. False if it says something already. Raises OSError.
 
     `kind`: refused=True if the command cannot be run as asked, trouble=True if the host is not fit to run anything now,
-    busy=True if the slot cannot be had.
+    busy=True if the slot cannot be had, lacks=need if the host has not what the command needs.
     """
     brief = {"void": dict(kind, why="the disk is full")}
     return write_once(place.file("start.json"), {"void": dict(kind, why=why)}, brief)

@@ -14,13 +14,14 @@ from .compact_json import encode_json
 from .files import as_bytes, reserve, sync_file, sync_folder, unlink, write_all, write_file
 from .forking import AWAITED, IGNORED
 from .held_slots import HeldSlots
-from .job import enter, find_program, job_environment, why_not_run, wrapped_argv
+from .job import enter, job_environment, why_not_run, wrapped_argv
 from .locks import for_the_job, make_lock
+from .needs import find_program, need_of, require, search_path
 from .notices import DONE, FREED, tell
 from .oom import count_oom_kills, offer_to_oom_killer
 from .processes import GRACE, all_processes, become_subreaper, read_process, send_signal, with_descendants
 from .records import FULL, link_once, read_record, write_once
-from .refusals import SlotTaken, Unstartable, clause, printable
+from .refusals import Lacking, SlotTaken, Unstartable, clause, printable
 from .result import read_result
 from .standing import void
 
@@ -89,6 +90,9 @@ class Supervisor:
         except Unstartable as error:
             void(self._place, str(error), refused=True)
             return False
+        except Lacking as error:
+            void(self._place, str(error), lacks=error.need)
+            return False
         except SlotTaken as error:
             void(self._place, str(error), busy=True)
             return False
@@ -101,7 +105,7 @@ class Supervisor:
         return made
 
     def _prepare(self) -> Tuple[bytes, List[bytes], Dict[bytes, bytes]]:
-        """Whatever may fail, before anything is said to have started. Raises OSError, Refusal, Unstartable."""
+        """Whatever may fail, before anything is said to have started. Raises Lacking, OSError, Refusal, Unstartable."""
         spec, place = self._spec, self._place
         write_file(place.file("spec.json"), encode_json(spec).encode("ascii"))
         self._final = reserve(place.file("final.tmp"))
@@ -109,9 +113,10 @@ class Supervisor:
         self._slots.hold()
         self._out, self._err = self._open_log("out"), self._open_log("err")
         environment = job_environment(spec, place)
+        require(need_of(spec, environment))
         enter(spec["cwd"])
         argv = wrapped_argv(spec)
-        return find_program(argv[0], environment), argv, environment
+        return find_program(argv[0], search_path(environment)), argv, environment
 
     def _go(self) -> Record:
         me = read_process(os.getpid())

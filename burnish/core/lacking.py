@@ -1,0 +1,145 @@
+"""What hosts lack that commands need: a folder, a program, a script. Pure; times are s on one clock.
+
+A job that could not be started on a host for want of something is not tried there again. A host that lacks its own work folder,
+or on which three different jobs in a row could not be started, gets no more jobs. Either lasts until a look at the host finds
+what was missing. A run remembers this for itself: another one may have another inventory, and a later one tries anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from burnish.core.hosts import Host
+from burnish.core.jobs import HostName, JobId
+
+JOBS = 3  # different ones, in a row: what so many need, the next one needs as well
+PATIENCE = 600.0  # s in which a host that had what was needed is waited for: it may mount it late after a reboot
+
+Need = Mapping[str, Any]  # what an agent was looking for, in its own words (docs/protocol.md)
+
+
+@dataclass(slots=True)
+class _Lack:
+    """One need that is not met: why, a clause, since when, and the jobs that met with it."""
+
+    need: Need
+    why: str
+    since: float
+    jobs: set[JobId] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Place:
+    """What is known of one host. `row`: different jobs that could not be started since the last one that was."""
+
+    host: Host
+    lacks: dict[str, _Lack] = field(default_factory=dict)
+    row: set[JobId] = field(default_factory=set)
+    bare: bool = False  # without its work folder
+    had: bool = False  # something was started there
+
+
+class Lacking:
+    """What the hosts of one run lack."""
+
+    def __init__(self) -> None:
+        self._places: dict[HostName, _Place] = {}
+        self._barred: defaultdict[JobId, set[HostName]] = defaultdict(set)
+        self._freed: set[JobId] = set()
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def find(self, host: Host, job: JobId, need: Need, why: str, now: float) -> None:
+        """A job could not be started on `host`, which has not what it needs."""
+        place = self._places.setdefault(host.name, _Place(host))
+        lack = place.lacks.setdefault(_key(need), _Lack(need, why, now))
+        lack.jobs.add(job)
+        place.row.add(job)
+        place.bare = place.bare or dict(need) == {"cwd": host.workdir}
+        self._barred[job].add(host.name)
+
+    def start(self, host: Host) -> None:
+        """A job was started there, so what others lack is their own matter."""
+        place = self._places.setdefault(host.name, _Place(host))
+        place.row.clear()
+        place.bare, place.had = False, True
+
+    def see(self, host: HostName, answers: Iterable[tuple[Need, str]]) -> bool:
+        """A look was answered: need -> why it is not met, "" if it is. True if the host takes jobs again."""
+        place = self._places.get(host)
+        if place is None:
+            return False
+        before = self.why(host)
+        for need, why in answers:
+            if (lack := place.lacks.get(_key(need))) is None:
+                continue
+            lack.why = why
+            if not why:
+                self._mend(place, lack)
+        return bool(before) and not self.why(host)
+
+    def describe(self, host: Host) -> None:
+        """The inventory describes the host so: what it lacked as it was described before is forgotten."""
+        place = self._places.get(host.name)
+        if place is not None and place.host != host:
+            for lack in list(place.lacks.values()):
+                self._mend(place, lack)
+            place.host = host
+
+    def acquit(self, job: JobId) -> None:
+        """A person changed the job, or asked for it again: it may need something else now."""
+        self._barred.pop(job, None)
+
+    def _mend(self, place: _Place, lack: _Lack) -> None:
+        del place.lacks[_key(lack.need)]
+        place.row.clear()
+        place.bare = False
+        for job in lack.jobs:
+            self._barred[job].discard(place.host.name)
+        self._freed |= lack.jobs
+
+    # -- what follows ----------------------------------------------------------------------------------------------
+
+    def barred(self, job: JobId) -> frozenset[HostName]:
+        """The hosts on which this job is not tried."""
+        return frozenset(self._barred.get(job, ()))
+
+    def take_freed(self) -> set[JobId]:
+        """The jobs that may be tried where they were barred, since the last call."""
+        freed, self._freed = self._freed, set()
+        return freed
+
+    def needs(self, host: HostName) -> list[Need]:
+        """What is to be looked for on this host."""
+        place = self._places.get(host)
+        return [] if place is None else [lack.need for lack in place.lacks.values()]
+
+    def why(self, host: HostName) -> str:
+        """Why this host gets no job at all, a clause; "" if it does."""
+        place = self._places.get(host)
+        if place is None or not place.lacks or not (place.bare or len(place.row) >= JOBS):
+            return ""
+        return list(place.lacks.values())[-1].why
+
+    def why_barred(self, job: JobId) -> str:
+        """What the hosts on which this job is not tried lack: a clause, "" if there are none."""
+        hosts = sorted(self.barred(job))
+        found = (
+            f"{lack.why} on {host}" for host in hosts for lack in self._places[host].lacks.values() if job in lack.jobs
+        )
+        return ", and ".join(dict.fromkeys(found))
+
+    def given_up(self, host: HostName, now: float) -> bool:
+        """True if what this host lacks is not waited for: a few jobs' own matter, never there in this run, or away for long."""
+        place = self._places.get(host)
+        if place is None or not place.lacks:
+            return False
+        return not self.why(host) or not place.had or now - min(lack.since for lack in place.lacks.values()) >= PATIENCE
+
+
+def _key(need: Need) -> str:
+    return json.dumps(need, sort_keys=True)

@@ -1,0 +1,118 @@
+"""A host that lacks what jobs need (its work folder, the script, the program) gets none until it has it; the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.gated import Gated
+from tests.support.hosts import Bench
+from tests.support.waiting import wait_for
+
+JOBS = 8
+WATCHFUL = "from burnish import inspection; inspection.LOOK = 0.5; from burnish.cli.main import main; main()"
+
+
+@pytest.fixture
+def table(bench: Bench) -> Iterator[Gated]:
+    """Jobs for two hosts of one slot each, of which gpu2 has another work folder: `late`, which does not exist."""
+    made = Gated.of(bench, JOBS)
+    for name in ("gpu1", "gpu2"):
+        bench.add(name)
+    inventory(made, late(made))
+    yield made
+    made.stop()
+
+
+def late(table: Gated) -> Path:
+    return table.folder / "late"
+
+
+def inventory(table: Gated, workdir: Path, only: str = "gpu1: , gpu2", env: str = "") -> None:
+    """Save lab.yaml as editors do."""
+    assert table.bench is not None
+    defaults = f"ssh_config: {table.bench.config}, gpus: none, slots: 1, workdir: {table.folder}"
+    fresh = table.folder / "lab.new"
+    fresh.write_text(f"defaults: {{{defaults}}}\nhosts: {{{only}: {{workdir: {workdir}{env}}}}}\n")
+    fresh.replace(table.folder / "lab.yaml")
+
+
+def furnish(table: Gated, *names: str) -> None:
+    """Give gpu2 its work folder, with these things of the other one in it."""
+    late(table).mkdir(exist_ok=True)
+    for name in names:
+        (late(table) / name).symlink_to(table.folder / name)
+
+
+def ends_without_a_failure(table: Gated) -> None:
+    """Let all jobs end: each is COMPLETE, and ran once."""
+    table.open(*range(JOBS))
+    assert table.running[-1].wait(60) == 0, table.said()
+    assert [len(table.ran(job)) for job in range(JOBS)] == [1] * JOBS
+
+
+def test_missing_work_folder_is_named_costs_nothing_and_is_noticed_once_it_is_there(table: Gated) -> None:
+    why = f"{late(table)} does not exist"
+    table.run("--retries", "1", program=WATCHFUL)
+    wait_for(lambda: f"gpu2 gets no more jobs until this is mended: {why}." in table.said(), table.said)
+    assert set(table.wait_running(1).values()) == {"gpu1"}
+    explained = [table.burnish("explain", str(job)).stdout for job in range(2)]
+    assert any(f"on gpu2 never started ({why})" in said for said in explained)
+    assert any(f"gpu2 could not start the job that it was given last: {why}." in said for said in explained)
+    assert f"Could not start its last job: gpu2 ({why})" in table.burnish("status").stdout
+    row = next(line for line in table.burnish("hosts", "lab.yaml").stdout.splitlines() if line.startswith("gpu2"))
+    assert why in row and "0 free" in row
+    furnish(table, "gates", "ran", "job.py")
+    wait_for(lambda: set(table.running_jobs().values()) == {"gpu1", "gpu2"}, table.said)
+    assert "gpu2 has what was missing, and takes jobs again." in table.said()
+    assert "Could not start" not in table.burnish("status").stdout
+    ends_without_a_failure(table)
+
+
+def test_missing_script_sends_three_jobs_elsewhere_and_no_more(table: Gated) -> None:
+    furnish(table, "gates", "ran")
+    table.run(program=WATCHFUL)
+    gone = f"gpu2 gets no more jobs until this is mended: {late(table)}/job.py does not exist."
+    wait_for(lambda: gone in table.said(), table.said)
+    attempts = [status["attempts"] for status in table.status().values()]
+    assert sum(attempts) == 4, "three on gpu2, and the one that runs on gpu1"
+    furnish(table, "job.py")
+    wait_for(lambda: set(table.running_jobs().values()) == {"gpu1", "gpu2"}, table.said)
+    ends_without_a_failure(table)
+
+
+def test_missing_program_is_mended_in_the_inventory(table: Gated) -> None:
+    inventory(table, table.folder, env=", env: {PATH: /nowhere}")
+    table.run()
+    gone = "gpu2 gets no more jobs until this is mended: no program python3 in PATH (/nowhere)."
+    wait_for(lambda: gone in table.said(), table.said)
+    inventory(table, table.folder)
+    wait_for(lambda: set(table.running_jobs().values()) == {"gpu1", "gpu2"}, table.said)
+    ends_without_a_failure(table)
+
+
+def test_run_whose_only_host_lacks_the_work_folder_ends_and_the_next_one_tries_again(table: Gated) -> None:
+    inventory(table, late(table), only="gpu2")
+    assert table.run().wait(60) == 3, table.said()
+    assert f"gpu2 gets no more jobs until this is mended: {late(table)} does not exist." in table.said()
+    status = table.status()
+    assert {job["state"] for job in status.values()} == {"NOT_RUNNING"}
+    assert status[0]["reason"] == f"not started: {late(table)} does not exist on gpu2"
+    furnish(table, "gates", "ran", "job.py")
+    table.run()
+    ends_without_a_failure(table)
+
+
+def test_one_job_of_which_no_host_has_the_program_is_left_and_named(table: Gated) -> None:
+    (table.folder / "runner.py").write_text(
+        'def run(args, job):\n    return ["pyhton" if job["JOB_ID"] == "0" else "python3", "job.py"]\n'
+    )
+    inventory(table, table.folder)
+    table.open(*range(JOBS))
+    run = table.start("run", "--hosts", "lab.yaml", "--func", "runner.run")
+    assert run.wait(60) == 1, table.said()
+    assert "Job 0 could not be started: no program pyhton in PATH (" in table.said()
+    assert [len(table.ran(job)) for job in range(JOBS)] == [0] + [1] * (JOBS - 1)
+    assert {status["state"] for status in table.status().values()} == {"NOT_RUNNING", "COMPLETE"}
