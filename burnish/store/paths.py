@@ -31,6 +31,8 @@ class Paths:
             raise UsageError(f"--db_file {db_file}: expected the name of a file, such as burnish.db. Nothing was done.")
         try:
             db = given.resolve()
+            if os.path.islink(db):  # from Python 3.13 on, a loop stays what it is
+                raise RuntimeError
             logs = Path(log_dir).absolute() / (given.stem or given.name)
         except (OSError, RuntimeError) as error:
             what = getattr(error, "strerror", None) or "a symlink that leads to itself"
