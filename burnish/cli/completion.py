@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -32,9 +34,13 @@ def attach(group: click.Group) -> None:
                 parameter.shell_complete = complete  # type: ignore[method-assign, assignment]
 
 
-def silence() -> None:
-    """Nothing belongs on the terminal of somebody who is in the middle of typing, and no file of theirs is to be written."""
+def answer(group: click.Group) -> NoReturn:
+    """Answer the shell, and end. Nothing else belongs on the terminal of somebody who is in the middle of typing."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    try:
+        group.main(prog_name="burnish")
+    except Exception:
+        sys.exit(1)
 
 
 def _of(parameter: click.Parameter) -> Complete | None:

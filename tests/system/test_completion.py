@@ -35,7 +35,7 @@ def asked(folder: Path, words: str) -> list[str]:
         "_BURNISH_COMPLETE": "bash_complete",
     }
     done = subprocess.run([folder / "bin" / "burnish"], cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.stderr == ""
+    assert (done.stderr, done.returncode) == ("", 0)
     return [line for line in done.stdout.splitlines() if line]
 
 
@@ -65,6 +65,12 @@ def test_what_may_come_next(folder: Path, words: str, found: list[str]) -> None:
 def test_a_table_that_cannot_be_read_gives_no_words(folder: Path, text: str) -> None:
     (folder / "burnish.db").write_text(text, errors="surrogateescape")
     assert asked(folder, "burnish view ") == []
+
+
+def test_a_question_that_makes_no_sense_is_not_answered(folder: Path) -> None:
+    environment = {**os.environ, "COMP_WORDS": "burnish", "COMP_CWORD": "x", "_BURNISH_COMPLETE": "bash_complete"}
+    done = subprocess.run([folder / "bin" / "burnish"], cwd=folder, env=environment, capture_output=True)
+    assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 1)
 
 
 def test_a_file_is_left_to_the_shell(folder: Path) -> None:
