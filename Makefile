@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit lab demo docs bench sabotage simulate fuzz crashes soak clean
+.PHONY: test check lint types unit lab demo docs bench sabotage simulate fuzz crashes storm soak clean
 
 test: lint types unit
 check: test
@@ -65,11 +65,19 @@ INPUTS ?= 20000
 fuzz: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m fuzz --inputs $(INPUTS) --first $(FIRST)
 
-# kill -9 at every system call of supervisor, agent and coordinator, and links cut after every byte. About an hour.
+# kill -9 at every system call of supervisor, agent and coordinator, links cut after every byte, and every state of a disk that a power
+# loss may leave. About an hour and a half.
 crashes: $(VENV)/installed
 	@scripts/debian_packages
+	PYTHONPATH=tests $(BIN)/python -m simulation.crash_states --worlds 1
 	BURNISH_TEST_SWEEP=all $(BIN)/pytest tests/system/test_supervisor_crash.py tests/system/test_coordinator_crash.py \
 	    tests/system/test_every_cut.py
+
+# STORMS of kill -9 over real sshds, from the seed FIRST on. About two minutes each.
+STORMS ?= 10
+storm: $(VENV)/installed
+	@scripts/debian_packages
+	BURNISH_TEST_STORMS=$(STORMS),$(FIRST) $(BIN)/pytest tests/contract/test_storm.py
 
 # So many jobs and reconnects of one run: descriptors, threads and memory stay flat. About half an hour on a quiet machine.
 JOBS ?= 10000

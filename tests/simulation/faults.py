@@ -129,13 +129,13 @@ def _boot(scenario: Scenario, machine: Machine) -> None:
                     connection.cut(0, 0)
 
 
-def _tear(scenario: Scenario, host: Machine) -> None:
+def tear(scenario: Scenario, host: Machine) -> None:
     """What jobs have written there may be gone before it was sent home."""
     for deed in scenario.ledger.deeds.values():
         deed.torn = deed.torn or deed.host == host.name
 
 
-def _lose_power(scenario: Scenario, machine: Machine, seconds: float) -> None:
+def lose_power(scenario: Scenario, machine: Machine, seconds: float) -> None:
     machine.lose_power()
     if machine in scenario.homes:
         scenario.oracle.forget_edits()  # editors do not sync what they save
@@ -151,8 +151,8 @@ def _host_loses_power(scenario: Scenario, random: Random) -> None:
     def act(process: Process | None = None) -> None:
         if host.up:
             scenario.world.fault("host lost power", host.name)
-            _tear(scenario, host)
-            _lose_power(scenario, host, seconds)
+            tear(scenario, host)
+            lose_power(scenario, host, seconds)
 
     _arm_machine(host, random, act)
 
@@ -163,7 +163,7 @@ def _home_loses_power(scenario: Scenario, random: Random) -> None:
     def act() -> None:
         if home.up:
             scenario.world.fault("coordinator's machine lost power", home.name)
-            _lose_power(scenario, home, seconds)
+            lose_power(scenario, home, seconds)
 
     _arm_machine(home, random, act)
 
@@ -200,7 +200,7 @@ def _wipe_state(scenario: Scenario, random: Random) -> None:
     folder = host.disk.root.entries["home"].entries["ann"]
     if ".burnish" in folder.entries:
         scenario.world.fault("state folder wiped", host.name)
-        _tear(scenario, host)
+        tear(scenario, host)
         scenario.oracle.wiped.add(host.name)
         _remove(host, folder, ".burnish")
 

@@ -171,6 +171,10 @@ class FileSystem:
 
     # -- power -----------------------------------------------------------------------------------------------------
 
+    def changes(self) -> list[Change]:
+        """Changes of names that nobody synced, the oldest first."""
+        return list(self._unsynced)
+
     def settle(self) -> None:
         """What is there now has been there long since."""
         for change in self._unsynced:

@@ -118,6 +118,14 @@ class Scenario:
         self.disk.change((folder, "burnish.db", table))
         self.disk.settle()
 
+    def table_text(self) -> str:
+        """What stands in the table, or "" where there is none."""
+        folder = self.disk.root
+        for name in self.folder:
+            folder = folder.entries[name]
+        table = folder.entries.get("burnish.db")
+        return "" if table is None else table.data.decode()
+
     def remove_torn_table(self) -> None:
         """What a power loss left of a save is no table: its user removes it, and burnish writes it again."""
         folder = self.disk.root

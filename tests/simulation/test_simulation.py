@@ -10,9 +10,9 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 
 
-def _simulation(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _simulation(*arguments: str, program: str = "simulation") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
-    command = [sys.executable, "-m", "simulation", *arguments]
+    command = [sys.executable, "-m", program, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
 
 
@@ -27,3 +27,9 @@ def test_a_seed_replays_to_the_last_effect() -> None:
     assert first.returncode == second.returncode == 0, first.stdout[-2000:] + first.stderr[-2000:]
     assert first.stdout == second.stdout
     assert len(first.stdout.splitlines()) > 500
+
+
+def test_a_power_loss_leaves_no_state_of_a_disk_that_breaks_a_promise() -> None:
+    done = _simulation("--worlds", "1", "--stride", "24", "--most", "12", program="simulation.crash_states")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert int(done.stdout.split()[0]) > 50, done.stdout

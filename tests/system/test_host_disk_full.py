@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from burnish.core.jobs import HostName
+from burnish.core.reports import HostDropped, Report
+from burnish.remote.link import Link
 from tests.support.agent_client import alive
-from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
+from tests.support.one_host import TABLE, OneHost, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
 
@@ -85,3 +88,17 @@ def test_job_on_a_full_disk_can_be_cancelled(host: OneHost, supervised: bool) ->
     else:
         assert "lost" in final
     assert not alive(job_pid(running))
+
+
+def test_host_whose_disk_is_full_is_asked_again_and_not_turned_away(host: OneHost) -> None:
+    filling = fill(host)
+    heard: list[Report] = []
+    link = Link(HostName("here"), host.transport, TABLE, str(host.state_dir), heard.append)
+    link.start()
+    try:
+        wait_for(lambda: heard, lambda: heard)
+        assert isinstance(heard[0], HostDropped) and "No space left" in heard[0].why, heard
+        filling.unlink()
+        wait_for(lambda: link.up, lambda: heard)
+    finally:
+        link.close()
