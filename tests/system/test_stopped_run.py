@@ -48,7 +48,7 @@ class Terminal:
                 text += piece
         except OSError:
             pass  # nobody has the terminal open any more
-        return text.decode()
+        return text.decode(errors="replace")  # the echoed ^C may stand within a character
 
     def close(self) -> None:
         if self.screen >= 0:
