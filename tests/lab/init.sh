@@ -68,6 +68,8 @@ chmod 600 /root/.ssh/* /run/host_key
 for i in {0..9}; do [ -f "/mnt/lab/host$i.pub" ] && echo "node$i $(cut -d' ' -f1,2 "/mnt/lab/host$i.pub")"; done >/root/.ssh/known_hosts
 mkdir -p /run/sshd
 /usr/sbin/sshd -h /run/host_key -o UsePAM=no -o PermitRootLogin=yes -o PasswordAuthentication=no -o StrictModes=no -o PidFile=none
+# It listens only after it has left for the background.
+until (: </dev/tcp/127.0.0.1/22) 2>/dev/null; do sleep 0.1; done
 cat /proc/sys/kernel/random/boot_id >"/mnt/lab/node$node.up"
 sync
 while :; do sleep 60; done

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.lab.machines import ROOT, Lab, Machine
@@ -44,6 +46,7 @@ class LabSweep(Sweep):
 
     lab: Lab = field(kw_only=True)
     desk: str = SHARED
+    runner: Sequence[str] = ("--command", COMMAND)
     runs: list[Run] = field(default_factory=list)
 
     @classmethod
@@ -68,7 +71,7 @@ class LabSweep(Sweep):
     def begin(self, node: int, desk: str = "") -> Run:
         """Start a `burnish run` on a machine. `desk`: another name of that folder."""
         run = Run(self.lab.nodes[node], f"/root/run{len(self.runs)}")
-        command = _typed("run", "--hosts", "lab.yaml", "--command", COMMAND)
+        command = _typed("run", "--hosts", "lab.yaml", *self.runner)
         run.node.write(
             run.files,
             f"cd {desk or self.desk}\n{command} >{run.files}.said 2>&1 </dev/null\necho $? >{run.files}.code\n",
@@ -95,6 +98,43 @@ class LabSweep(Sweep):
         copied = " ".join(sorted({f"{SHARED}/.", f"{self.desk}/."}))
         self.lab.nodes[1].run(f"rm -rf /mnt/lab/project; mkdir /mnt/lab/project; cp -r {copied} /mnt/lab/project")
         return super().check(attempts=attempts)
+
+
+class DigitsSweep(LabSweep):
+    """The README's sweep of test_dir/ with the README's runner. Each start of a job is noted in the ledger, by its `python3`."""
+
+    @classmethod
+    def on(cls, lab: Lab, workers: Sequence[Machine]) -> DigitsSweep:  # type: ignore[override]
+        """A fresh table of the grid, and an inventory of one slot on each of `workers`."""
+        sweep = cls(lab.folder / "project", lab=lab, runner=("--func", "example.runner"))
+        node = lab.nodes[1]
+        node.run(f"mkdir -p {SHARED}/ledger {SHARED}/bin && cp {ROOT}/test_dir/*.py {ROOT}/test_dir/*.yaml {SHARED}")
+        noted = f'#!/bin/sh\necho "$BURNISH_ATTEMPT" >>{SHARED}/ledger/$BURNISH_JOB_ID\nexec {sys.executable} "$@"\n'
+        node.write(f"{SHARED}/bin/python3", noted)
+        node.run(f"chmod +x {SHARED}/bin/python3")
+        defaults = f"{{workdir: {SHARED}, gpus: none, slots: 1, env: {{PATH: '{SHARED}/bin:/usr/bin:/bin'}}}}"
+        names = ", ".join(worker.name for worker in workers)
+        node.write(f"{SHARED}/lab.yaml", f"defaults: {defaults}\nhosts: [{names}]\n")
+        node.run("sync")
+        sweep.burnish("create", "--yaml", "test.yaml")
+        return sweep
+
+    def check_digits(self) -> None:
+        """Every job is COMPLETE with a result and a whole log; one was started again only where an attempt was lost."""
+        lost = [json.loads(fact)["attempt"] for fact in self.facts("AttemptLost")]
+        ledger = self.lab.nodes[1].says(f"cd {SHARED}/ledger && grep . *").splitlines()
+        starts = Counter(line.partition(":")[0] for line in ledger)
+        assert len(set(ledger)) == len(ledger), "an attempt was started twice"
+        status = self.status()
+        assert len(status) == 12
+        for job, row in status.items():
+            assert row["state"] == "COMPLETE", row
+            assert row["result"]["accuracy"] > 0.5, row
+            again = sum(attempt.partition(".")[0] == str(job) for attempt in lost)
+            assert 1 <= starts[str(job)] <= 1 + again, (
+                f"job {job} was started {starts[str(job)]} times, lost {again} times"
+            )
+            assert "accuracy" in self.burnish("view", str(job), "--tail", "1").stdout
 
 
 def _typed(*arguments: str) -> str:
