@@ -31,10 +31,11 @@ def hosts(
     limit: str | None,
     as_json: bool,
     watch: bool,
-) -> None:
+) -> int:
     """Show every GPU of the hosts: memory, load, who is on it, which job of this table.
 
-    Without FILE, the hosts that this table has used. A host that does not answer is named, and the others are shown.
+    Without FILE, the hosts that this table has used. A host that does not answer is named, and the others are shown. Ends with
+    3 if none of them was reached.
 
     \b
     Example: burnish hosts hosts/lab.yaml --free
@@ -51,7 +52,7 @@ def hosts(
         )
     if listed:
         context.out.show(InventoryView(roster.read(str(inventory), limit)))
-        return
+        return 0
     opened = whereabouts.table_if_any(context.paths, context.out.say)
     state = State() if opened is None else opened.state
     asked = whereabouts.asked_for(inventory, limit, state, context.paths.shown)
@@ -63,8 +64,10 @@ def hosts(
 
     if watch:
         watching.watch(look, context.out)
-    else:
-        context.out.show(look())
+        return 0
+    view = look()
+    context.out.show(view)
+    return 0 if any(standing.seen is not None for standing in view.standings) else 3
 
 
 @click.command(context_settings=options.SETTINGS)

@@ -112,7 +112,10 @@ class _Reader:
             case Sequence():
                 entries = list(self._listed(node))
             case Scalar():
-                self.problems.append(node.problem(f"hosts is {kind(node)}; expected a list of names, or a mapping."))
+                hint = f' Perhaps ["{node.text}"].' if _RANGE.search(node.text) else ""
+                self.problems.append(
+                    node.problem(f"hosts is {kind(node)}; expected a list of names, or a mapping.{hint}")
+                )
                 return
         here: dict[str, tuple[bool, str]] = {}
         for key, value in entries:
@@ -152,7 +155,14 @@ class _Reader:
         values = {**defaults, **self._of_groups(found), **found.ranged, **found.own}
         env = tuple((key.removeprefix("env."), value) for key, value in values.items() if key.startswith("env."))
         plain = {key: value for key, value in values.items() if not key.startswith("env.")}
-        return Host(found.name, **plain, env=env, groups=tuple(found.groups))
+        host = Host(found.name, **plain, env=env, groups=tuple(found.groups))
+        if host.gpus == () and host.slots == 0:
+            self.problems.append(
+                found.place.problem(
+                    f"{host.name} has no GPU (gpus: none) and no slot (slots: 0), so nothing could run there."
+                )
+            )
+        return host
 
     def _of_groups(self, found: _Found) -> Values:
         merged: Values = {}

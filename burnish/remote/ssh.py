@@ -397,7 +397,10 @@ def _sentence(endpoint: Endpoint, step: str, error: Exception) -> BurnishError:
         case paramiko.ChannelException():
             return HostRefused(f"{who}: it opens no session for this account (MaxSessions 0?). This host is left out.")
         case socket.gaierror():
-            return HostUnreachable(f"{who}: its name is not found ({error.strerror}). It is tried again.")
+            return HostUnreachable(
+                f"{who}: its name is not found ({error.strerror}). It is tried again.",
+                hint=f"is {endpoint.name} spelled right? `hostname:` in the inventory, or HostName for ssh, can name its address",
+            )
         case TimeoutError():
             return HostUnreachable(f"{who}: does not answer. It is tried again.")
         case OSError():

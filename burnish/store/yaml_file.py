@@ -203,7 +203,8 @@ def _syntax(file: str, error: yaml.MarkedYAMLError) -> Problem:
             return Problem(
                 f"{file}:{opened.line + 1}:{opened.column + 1}", f"the {opening} opened here is never closed."
             )
-        return Problem(where, f"expected , or {closing}{since}; a bracket or comma is missing before this.")
+        quote = ' Here, a name with a range needs quotes: "gpu[01:04]".' if "but got '['" in what else ""
+        return Problem(where, f"expected , or {closing}{since}; a bracket or comma is missing before this.{quote}")
     if "expected the node content" in what:
         if never_closed:
             return Problem(where, "the file ends inside a [ or { that is never closed.")

@@ -5,6 +5,7 @@ Unknown is shown as `?`, and a host that does not answer by the sentence why, so
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -51,7 +52,7 @@ class FleetView:
     only_free: bool = False
 
     def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
-        yield _summary(self.standings)
+        yield from _wrapped(_summary(self.standings), width)
         rows = [row for standing in self.standings for row in self._rows(standing)]
         if rows:
             yield ""
@@ -59,7 +60,7 @@ class FleetView:
         elif self.only_free:
             yield "Nothing is free."
         if not self.only_free:
-            yield from _hints(self.standings)
+            yield from _hints(self.standings, width)
 
     def json(self) -> object:
         return {"schema": SCHEMA, "now": self.now, "hosts": [self._json(standing) for standing in self.standings]}
@@ -94,7 +95,7 @@ class HostsView:
 
     def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
         yield from tables.lines(Table(_HOSTS, [self._row(standing) for standing in self.standings]), width, colour)
-        yield from _hints(self.standings)
+        yield from _hints(self.standings, width)
 
     def json(self) -> object:
         return [host_json(standing) for standing in self.standings]
@@ -204,10 +205,15 @@ def _summary(standings: Sequence[Standing]) -> str:
     return ": ".join(parts)
 
 
-def _hints(standings: Sequence[Standing]) -> Iterator[str]:
+def _hints(standings: Sequence[Standing], width: int | None) -> Iterator[str]:
     for standing in standings:
         if standing.hint:
-            yield f"hint for {standing.host.name}: {printable(standing.hint, 500)}"
+            yield from _wrapped(f"hint for {standing.host.name}: {printable(standing.hint, 500)}", width)
+
+
+def _wrapped(sentence: str, width: int | None) -> Sequence[str]:
+    """A sentence on as many lines as it takes: a screen that is drawn again must know how many there are."""
+    return [sentence] if width is None else textwrap.wrap(sentence, width, subsequent_indent="  ")
 
 
 def _gpu_cells(standing: Standing, gpu: GpuSeen) -> list[str]:

@@ -51,9 +51,16 @@ def _frame(view: View, output: Output) -> Iterator[str]:
     """As many lines as the terminal has now, at the width it has now; the last says how many are left out."""
     size = shutil.get_terminal_size()
     room = max(3, size.lines - 1)
-    lines = list(view.text(max(tables.NARROWEST, size.columns), output.colour))
+    lines = list(_fitting(view, size.columns, output.colour))
     if len(lines) <= room:
         yield from lines
         return
     yield from lines[: room - 1]
     yield f"… {len(lines) - room + 1} more lines"
+
+
+def _fitting(view: View, columns: int, colour: bool) -> Iterator[str]:
+    """Its lines; one that no layout makes narrow enough is cut, and loses its colour: wrapped, it would push the screen up."""
+    width = max(tables.NARROWEST, columns)
+    for line, plain in zip(view.text(width, colour), view.text(width, False), strict=True):
+        yield line if tables.width_of(plain) <= columns else tables.cut(plain, columns)

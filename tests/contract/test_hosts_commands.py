@@ -73,6 +73,8 @@ def test_silent_host_is_a_row_with_its_sentence(bench: Bench, table: Gated) -> N
     assert [host["name"] for host in json.loads(table.burnish("status", "--hosts", "lab.yaml", "--json").stdout)["hosts"]] == [
         "gpu1", "gpu2", "gone",
     ]  # fmt: skip
+    table.inventory("gone")
+    table.burnish("hosts", "lab.yaml", code=3)
 
 
 def test_status_of_hosts_counts_slots_of_this_table(table: Gated) -> None:

@@ -107,3 +107,12 @@ def test_check_puts_the_worst_first_with_its_remedy() -> None:
     assert text[0].split("  ")[0] == "gpu1" and "UNUSABLE  broken; odd; reached" in text[0]
     assert [line.split()[-1] for line in text[1:3]] == ["mend", "look"]
     assert text[3].split() == ["gpu2", "ok", "reached"]
+
+
+def test_sentences_are_wrapped_where_a_terminal_is_narrow() -> None:
+    away = Standing(
+        Host(HostName("gpu1")), trouble="does not answer", hint="a hint that is longer than forty columns are wide"
+    )
+    lines = page(away, width=40)
+    assert all(width_of(line) <= 40 for line in lines)
+    assert "hint for gpu1: a hint that is longer than forty columns are wide" in " ".join(map(str.strip, lines))

@@ -83,3 +83,11 @@ def test_page_longer_than_the_screen_says_so(monkeypatch: pytest.MonkeyPatch) ->
     frame = out.getvalue().split("\x1b[?1049l")[0]
     assert "… 92 more lines" in frame
     assert frame.count("\r\n") == 9
+
+
+def test_lines_that_are_too_long_for_the_terminal_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    out = io.StringIO()
+    looks = Looks(Page("short", "x" * 31))
+    watch(looks, TableOutput(out, io.StringIO(), 30, colour=False), looks.done, no_sleep)
+    assert out.getvalue().endswith(f"short\n{'x' * 29}…\n")
