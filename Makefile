@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit lab demo docs bench sabotage simulate fuzz crashes storm soak clean
+.PHONY: test check lint types unit lab guide demo docs bench sabotage simulate fuzz crashes storm soak clean
 
 test: lint types unit
 check: test
@@ -34,6 +34,11 @@ unit: $(VENV)/installed
 lab: $(VENV)/installed
 	@scripts/debian_packages lab
 	$(BIN)/pytest tests/lab/scenarios.py
+
+# docs/guide.md, typed as it stands: sixty trainings over four SSH hosts. Needs root; takes some minutes, and is no part of `test`.
+guide: $(VENV)/installed
+	@scripts/debian_packages
+	$(BIN)/pytest tests/guide/walk.py
 
 # A sweep on this machine, from nothing to its results, in the git-ignored folder demo/.
 demo: $(VENV)/installed
