@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit lab guide demo docs bench sabotage simulate fuzz crashes storm soak clean
+.PHONY: test check lint types unit lab guide slurm demo docs bench sabotage simulate fuzz crashes storm soak clean
 
 test: lint types unit
 check: test
@@ -39,6 +39,11 @@ lab: $(VENV)/installed
 guide: $(VENV)/installed
 	@scripts/debian_packages
 	$(BIN)/pytest tests/guide/walk.py
+
+# Nodes, controllers and coordinators that die in the middle of a sweep on Slurm, and what takes Slurm minutes. Needs root; four minutes.
+slurm: $(VENV)/installed
+	@scripts/debian_packages
+	$(BIN)/pytest tests/slurm/test_cluster.py tests/slurm/scenarios.py
 
 # A sweep on this machine, from nothing to its results, in the git-ignored folder demo/.
 demo: $(VENV)/installed

@@ -20,8 +20,10 @@ from burnish.core.state import State
 from burnish.errors import BurnishError, HostUnreachable, counted
 from burnish.remote.conversation import Conversation
 from burnish.remote.reach import transport
+from burnish.remote.transport import Transport
 from burnish.roster import strangers_may_write
 from burnish.session import Session
+from burnish.slurm import text
 from burnish.store.paths import Paths
 from burnish.whereabouts import asked_for, hosts_of, table_if_any, twins
 
@@ -84,19 +86,32 @@ def visit(host: Host) -> tuple[survey.Answer, Visit]:
     notes: list[str] = []
     table, attempt = f"check-{secrets.token_hex(8)}", f"0.1-{secrets.token_hex(4)}"
     way = transport(host, notes.append)
-    with Conversation(way, table, host.state_dir) as conversation:
+    with Conversation(way, table, host.state_dir, host.engine) as conversation:
         welcome = conversation.welcome
         skew = float(welcome["now"]) - time.time()
         seen = _looked(conversation, host)
-        trouble = _start(conversation, attempt)
+        trouble = _ask_slurm(conversation) if host.engine == "slurm" else _start(conversation, attempt)
+    probe = Probe(trouble) if host.engine == "slurm" else _after_logout(host, way, table, attempt, trouble)
+    user, jumps = _way_to(host)
+    answer = survey.Answer(host, seen, welcome["state_id"], notes=tuple(notes))
+    return answer, Visit(seen, probe, user, jumps, skew)
+
+
+def _after_logout(host: Host, way: Transport, table: str, attempt: str, trouble: str) -> Probe:
+    """Whether the tiny job outlived the connection that started it; it is gone then."""
     if not trouble and host.connection != "local":
         time.sleep(AFTER_LOGOUT)
     with Conversation(way, table, host.state_dir) as conversation:
         survived = conversation.ask({"type": "status", "attempt": attempt}, "status")["status"] == "running"
         _remove(conversation, attempt)
-    user, jumps = _way_to(host)
-    answer = survey.Answer(host, seen, welcome["state_id"], notes=tuple(notes))
-    return answer, Visit(seen, Probe(trouble, survived), user, jumps, skew)
+    return Probe(trouble, survived)
+
+
+def _ask_slurm(conversation: Conversation) -> str:
+    """Why nothing can be submitted on a login node, or nothing. The table's folder, made by asking, is taken away."""
+    answer = conversation.ask({"type": "run", "argv": text.show_config(), "id": "check"}, "ran")
+    _clean(conversation)
+    return "" if answer["code"] == 0 else text.first_line(answer["err"])
 
 
 def _looked(conversation: Conversation, host: Host) -> sighting.Sighting:
@@ -125,6 +140,10 @@ def _remove(conversation: Conversation, attempt: str) -> None:
     answer = conversation.ask({"type": "cancel", "attempt": attempt, "grace": 0.0, "by": "burnish check"}, "status")
     while answer["status"] in ("starting", "running"):
         answer = conversation.hear("status", about="cancel")
+    _clean(conversation)
+
+
+def _clean(conversation: Conversation) -> None:
     conversation.ask({"type": "clean", "mark": False}, "cleaned")  # no start is on its way that a mark would stop
 
 

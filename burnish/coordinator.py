@@ -255,7 +255,7 @@ class Coordinator:
 
     def _hear(self, report: Report) -> None:
         match report:
-            case reports.AttemptReported() | reports.LogPulled() | reports.RequestRefused():
+            case reports.AttemptReported() | reports.AttemptWaits() | reports.LogPulled() | reports.RequestRefused():
                 for action in self._hearing.hear(report):
                     self._send(action)
                 if isinstance(report, reports.RequestRefused) and report.request in ORDERS:
@@ -275,13 +275,15 @@ class Coordinator:
                 self._silence.dropped(host, why)
             case reports.HostTurnedAway(host, why):
                 self._fleet.members[host].refused = why
+                self.outcome.no_host = self._fleet.hopeless  # or the run might end before it is looked for again
                 self._say(f"{host} is not used: {without_name(host, why)}")
             case reports.StopAsked(signal):
                 self.outcome.stopped_by = signal
                 self._leave_by = time.monotonic() + FAREWELL
 
     def _propose(self, fact: Any) -> None:
-        self._proposals[fact.attempt] = fact
+        if not isinstance(fact, events.AttemptQueued) or fact.attempt not in self._proposals:
+            self._proposals[fact.attempt] = fact
 
     def _resume(self, host: HostName) -> None:
         """A host answers: give again every order that the state calls for, and hear what else it has."""
@@ -404,18 +406,18 @@ class Coordinator:
 
     def _keep_spec(self, claim: events.AttemptClaimed) -> None:
         attempt = self._journal.state.jobs[claim.attempt.job].attempts[-1]
-        command = self._preparation.command(attempt.id.job)
         member = self._fleet.members[attempt.host]
-        limit = requirements(self._journal.state.jobs[attempt.id.job], self._journal.state).time_limit
+        asked = requirements(self._journal.state.jobs[attempt.id.job], self._journal.state)
         in_place = {stream: str(self._paths.log(attempt.log, stream)) for stream in ("out", "err")}
         self._specs[attempt.name] = spec(
             attempt,
-            command,
+            self._preparation.command(attempt.id.job),
             member.host,
             table=str(self._paths.db),
             log_dir=str(self._paths.log_dir),
             logs=in_place if member.here else {},
-            time_limit=self._plan.time_limit if limit is None else limit,
+            time_limit=self._plan.time_limit if asked.time_limit is None else asked.time_limit,
+            gpus=asked.gpus,
             **self._fleet.on_slots(attempt),
         )
 

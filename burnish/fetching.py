@@ -37,7 +37,7 @@ class Fetch:
         self._abreast: set[str] = set()  # streams that are at home as far as they went when last asked for
         self._inbox: SimpleQueue[Report] = SimpleQueue()
         host = Host.from_entry({**attempt.entry, "name": attempt.host})
-        self._link = Link(host.name, transport(host, say), table, host.state_dir, self._inbox.put)
+        self._link = Link(host.name, transport(host, say), table, host.state_dir, self._inbox.put, engine=host.engine)
         self._logs = LogPull(self._link.send)
 
     def __enter__(self) -> Fetch:

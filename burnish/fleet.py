@@ -19,8 +19,9 @@ from burnish.core.reports import Report, Welcome
 from burnish.core.slots import environment, order
 from burnish.remote.link import Link
 from burnish.remote.logs import LogPull
+from burnish.slurm.engine import SlurmLink
 
-Connect = Callable[[Host, Callable[[Report], None]], Link]
+Connect = Callable[[Host, Callable[[Report], None]], Link | SlurmLink]
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Member:
     """
 
     host: Host
-    link: Link
+    link: Link | SlurmLink
     offer: Offer
     logs: LogPull
     refused: str | None = None
@@ -50,7 +51,7 @@ class Member:
     @property
     def here(self) -> bool:
         """True if its jobs write their logs in place: this machine."""
-        return self.host.connection == "local"
+        return self.host.connection == "local" and self.host.engine == "host"
 
 
 class Fleet:
@@ -126,10 +127,15 @@ class Fleet:
         return self.members[host].host.to_entry()
 
     def on_slots(self, attempt: Attempt) -> dict[str, Any]:
-        """The `slots` and `environment` of an attempt's spec. A plain worker holds no slot and inherits the run's own."""
+        """The `slots` and `environment` of an attempt's spec. A plain worker holds no slot and inherits the run's own.
+
+        Nor does one that a batch system starts: there, the slots are its to give.
+        """
         member = self.members[attempt.host]
         if member.offer.plain:
             return {"slots": None, "environment": {}}
+        if member.host.engine == "slurm":
+            return {"slots": None, "environment": dict(member.host.env)}
         slots = [slot for slot in member.slots if slot.index in attempt.slots]
         uuids = {slot: gpu.uuid for slot in slots if (gpu := member.offer.gpu(slot)) is not None}
         return {"slots": order(slots, uuids), "environment": environment(member.host, slots)}

@@ -21,7 +21,7 @@ from burnish.errors import StoreError
 from burnish.fleet import Fleet
 from burnish.store.paths import Paths
 
-HostReport = reports.AttemptReported | reports.LogPulled | reports.RequestRefused
+HostReport = reports.AttemptReported | reports.AttemptWaits | reports.LogPulled | reports.RequestRefused
 
 
 class Hearing:
@@ -53,6 +53,8 @@ class Hearing:
             match report:
                 case reports.AttemptReported():
                     yield from self._status(report)
+                case reports.AttemptWaits():
+                    self._wait(report)
                 case reports.LogPulled():
                     self._log(report)
                 case reports.RequestRefused():
@@ -105,6 +107,11 @@ class Hearing:
         if fact.lacks and self._fleet.members[report.host].offer.plain:
             return replace(fact, refused=True, lacks=None)  # plain workers are this machine: there is no other place
         return fact
+
+    def _wait(self, report: reports.AttemptWaits) -> None:
+        attempt = self._open_attempt(report)
+        if attempt is not None and self._state.jobs[attempt.id.job].reason != report.why:
+            self._propose(events.AttemptQueued(attempt.id, report.why))
 
     def _end(self, attempt: Attempt, report: reports.AttemptReported) -> None:
         verdict = ended(attempt.id, report.final or {})

@@ -42,7 +42,7 @@ def remove(state: State, say: Callable[[str], None]) -> None:
 def _remove_on(host: Host, table: str, state_id: str) -> Answer:
     """Raises HostRefused or HostUnreachable."""
     notes: list[str] = []
-    with Conversation(transport(host, notes.append), table, host.state_dir) as conversation:
+    with Conversation(transport(host, notes.append), table, host.state_dir, host.engine) as conversation:
         trouble = ""
         if conversation.welcome["state_id"] != state_id:
             trouble = "another machine answers under its name, or its state folder was made anew"

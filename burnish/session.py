@@ -23,6 +23,7 @@ from burnish.core.ids import name_ids, new_run, typed_ids
 from burnish.core.jobs import CANCELLED, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
 from burnish.core.placement import Selection, Site, WaitingQueue, assign
 from burnish.core.reports import Report
+from burnish.core.requirements import requirements
 from burnish.core.slots import slots_of
 from burnish.core.spec import GRACE
 from burnish.core.state import Phase, State, phase
@@ -32,6 +33,8 @@ from burnish.errors import Interrupted, TableClosed, UsageError, counted, printa
 from burnish.plan import Outcome, Plan
 from burnish.projection import Projection
 from burnish.runners.refusal import RunnerRefused
+from burnish.slurm.script import shown
+from burnish.slurm.text import Demand
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from burnish.coordinator import Coordinator
     from burnish.remote.link import Link
     from burnish.runners.sources import CommandSource
+    from burnish.slurm.engine import SlurmLink
 
 LOCAL = HostName("localhost")
 SHOWN_COMMANDS = 5
@@ -265,11 +269,21 @@ class Session:
             on_news=on_news,
         )
 
-    def _connect(self, host: Host, report: Callable[[Report], None]) -> Link:
+    def _connect(self, host: Host, report: Callable[[Report], None]) -> Link | SlurmLink:
         from burnish.remote.link import Link
         from burnish.remote.reach import transport
 
-        return Link(host.name, transport(host, self._note), self.state.table, host.state_dir, report)
+        table = self.state.table
+
+        def connect(heard: Callable[[Report], None]) -> Link:
+            way = transport(host, self._note)
+            return Link(host.name, way, table, host.state_dir, heard, engine=host.engine)
+
+        if host.engine != "slurm":
+            return connect(report)
+        from burnish.slurm.engine import SlurmLink
+
+        return SlurmLink(host, table, connect, report)
 
     def _note(self, sentence: str) -> None:
         """Say what was noted on the way to a host; once, though it was so on the way to many."""
@@ -288,8 +302,16 @@ class Session:
             Site(host, slots, slots, bool(plan.workers)) for host in plan.hosts if (slots := _slots(host, plan.workers))
         ]
         places = sum(len(site.slots) for site in sites)
+        submitted: dict[HostName, dict[JobId, Demand]] = {}
         for job_id, given in assign(queue, sites, SHOWN_COMMANDS):
-            yield from self._shown_command(plan.source, self.state.jobs[job_id], given)
+            job = self.state.jobs[job_id]
+            yield from self._shown_command(plan.source, job, given)
+            asked = requirements(job, self.state)
+            limit = plan.time_limit if asked.time_limit is None else asked.time_limit
+            submitted.setdefault(given[0].host, {})[job_id] = Demand(asked.gpus, limit)
+        for host in plan.hosts:
+            if host.engine == "slurm" and host.name in submitted:
+                yield from shown(host, self.state.table, submitted[host.name])
         yield f"{counted(waiting, 'job')} would run, {plan.most or places} at a time. Nothing was started (--dry_run)."
 
     def _shown_command(self, source: CommandSource, job: Job, slots: tuple[Slot, ...]) -> Iterator[str]:

@@ -90,7 +90,7 @@ def accounted(host: Host, ask: Ask) -> Answer:
 def look_at(host: Host) -> Answer:
     """Ask a host what it has. Raises HostRefused or HostUnreachable."""
     notes: list[str] = []
-    with Conversation(transport(host, notes.append), NOBODY, host.state_dir) as conversation:
+    with Conversation(transport(host, notes.append), NOBODY, host.state_dir, host.engine) as conversation:
         welcome = conversation.welcome
         greeted = read(welcome, {})
         skew = None if greeted.now is None else greeted.now - time.time()

@@ -63,6 +63,8 @@ class Vacancies:
             there, reserved = occupied[member.host.name], kept.slots(member.host.name)
             slots = self._inspection.usable(free_slots(member.slots, there, reserved))
             free.append(Site(member.host, member.slots, slots, self._plain))
+            if member.host.engine == "slurm":
+                continue  # who comes next there is Slurm's to say
             following = self._ahead.slots(member.slots, there, now, patience(member.link.round_trip))
             slots = [slot for slot in self._inspection.usable(following) if slot not in reserved]
             behind.append(Site(member.host, member.slots, slots, self._plain, ahead=True))

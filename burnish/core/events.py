@@ -148,6 +148,14 @@ class AttemptRefused:
 
 
 @dataclass(frozen=True)
+class AttemptQueued:
+    """The word of a host's batch system: it has the attempt and has not started it, for the reason `why`, a clause."""
+
+    attempt: AttemptId
+    why: str
+
+
+@dataclass(frozen=True)
 class AttemptStarted:
     """The host's word: its gate opened. `pid` on that host."""
 
@@ -285,6 +293,7 @@ Fact = Union[  # noqa: UP007 - evaluated at run time for the registry below
     CancelRequested,
     AttemptClaimed,
     AttemptRefused,
+    AttemptQueued,
     AttemptStarted,
     AttemptVoided,
     AttemptExited,

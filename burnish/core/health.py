@@ -173,6 +173,11 @@ def _clock(skew: float | None) -> Iterator[Finding]:
 
 
 def _jobs(host: Host, visit: Visit) -> Iterator[Finding]:
+    if host.engine == "slurm":
+        said = printable(visit.probe.trouble, 500)
+        remedy = f"see `scontrol ping` on {host.name}"
+        yield Finding(f"Slurm does not answer: {said}", Grade.UNUSABLE, remedy) if said else Finding("Slurm answers")
+        return
     if visit.probe.trouble:
         yield Finding(f"no job starts there: {printable(visit.probe.trouble, 500)}", Grade.UNUSABLE)
     elif not visit.probe.survived:

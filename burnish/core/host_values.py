@@ -26,6 +26,12 @@ JUMP = re.compile(
 )
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SBATCH = re.compile(r"[a-z][a-z0-9-]*")
+SBATCH_OWN = frozenset(
+    (
+        "array", "chdir", "clusters", "comment", "error", "export", "export-file", "help", "hold", "input", "job-name",
+        "no-requeue", "output", "parsable", "quiet", "requeue", "test-only", "usage", "version", "wait", "wrap",
+    )
+)  # fmt: skip
 GPU = re.compile(r"[0-9]{1,3}|(?:GPU|MIG)-[0-9A-Za-z/-]+")
 PASSWORD_KEY = re.compile(r"(^|_)pass(word|wd|phrase)?$", re.IGNORECASE)
 NO_PASSWORDS = "passwords are not supported; use a key or ssh-agent. (What was written is not shown.)"
@@ -204,7 +210,10 @@ def environment(key: str, node: Node) -> dict[str, str]:
 
 def sbatch(key: str, node: Node) -> tuple[tuple[str, str], ...]:
     """sbatch's long options without their dashes -> value."""
-    return tuple(_table(key, node, SBATCH, '{partition: gpu, time: "4:00:00"}').items())
+    options = _table(key, node, SBATCH, '{partition: gpu, time: "4:00:00"}')
+    if own := sorted(options.keys() & SBATCH_OWN):
+        raise Unreadable(node.problem(f"{key} holds {', '.join(own)}, which burnish sets by itself."))
+    return tuple(options.items())
 
 
 def on_failure(key: str, node: Node) -> tuple[tuple[str, str], ...]:

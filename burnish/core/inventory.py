@@ -21,6 +21,7 @@ from burnish.core.jobs import HostName
 from burnish.errors import InputError, Problem, printable
 
 MAX_HOSTS = 10_000
+SLURM_SLOTS = 100  # jobs at a time that a cluster is given whose entry says nothing
 
 _RANGE = re.compile(r"\[([0-9]{1,9}):([0-9]{1,9})\]")
 _TOP = ("hosts", "defaults", "groups", "host_keys")
@@ -155,6 +156,8 @@ class _Reader:
         values = {**defaults, **self._of_groups(found), **found.ranged, **found.own}
         env = tuple((key.removeprefix("env."), value) for key, value in values.items() if key.startswith("env."))
         plain = {key: value for key, value in values.items() if not key.startswith("env.")}
+        if plain.get("engine") == "slurm":  # which GPU is Slurm's to say, and slots are jobs that it is given at a time
+            plain = {"slots": SLURM_SLOTS, **plain, "gpus": ()}
         host = Host(found.name, **plain, env=env, groups=tuple(found.groups))
         if host.gpus == () and host.slots == 0:
             self.problems.append(

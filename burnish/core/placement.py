@@ -152,6 +152,11 @@ class Site:
     plain: bool = False
     ahead: bool = False
 
+    @property
+    def any_slot(self) -> bool:
+        """True if any one slot does for any job: its GPUs are not ours to give."""
+        return self.plain or self.host.engine == "slurm"
+
 
 def assign(queue: WaitingQueue, sites: Sequence[Site], most: int) -> Iterator[tuple[JobId, tuple[Slot, ...]]]:
     """Take at most `most` jobs out of the queue, each with the slots it gets.
@@ -188,7 +193,7 @@ def _next(
 
 def fits_nowhere(kind: Kind, sites: Iterable[Site]) -> bool:
     """True if no site could take such a job even if all of its slots were free."""
-    return not any(names(kind, site.host) and _choose(kind, site.slots, site.plain) for site in sites)
+    return not any(names(kind, site.host) and _choose(kind, site.slots, site.any_slot) for site in sites)
 
 
 def why_nowhere(kind: Kind) -> str:
@@ -222,7 +227,7 @@ def _place(
         name = site.host.name
         if name not in free or name in kept or (site.ahead and (kind.gpus or 0) > 1):
             continue
-        if slots := _choose(kind, free[name], site.plain):
+        if slots := _choose(kind, free[name], site.any_slot):
             return slots
     return ()
 
@@ -239,7 +244,7 @@ def _choose(kind: Kind, slots: Sequence[Slot], plain: bool) -> tuple[Slot, ...]:
 
 def _awaited(kind: Kind, sites: Sequence[Site], free: Mapping[HostName, Sequence[Slot]]) -> HostName | None:
     """The host that has the least left to free for such a job; None if none ever fits."""
-    able = [site.host.name for site in sites if names(kind, site.host) and _choose(kind, site.slots, site.plain)]
+    able = [site.host.name for site in sites if names(kind, site.host) and _choose(kind, site.slots, site.any_slot)]
     return max(able, key=lambda name: len({slot.gpu for slot in free.get(name, ()) if slot.gpu}), default=None)
 
 

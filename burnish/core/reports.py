@@ -16,11 +16,15 @@ from burnish.core.sighting import Sighting
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """What an agent says of its host. `state_id` is the host's identity, `incarnation` changes with every boot."""
+    """What an agent says of its host. `state_id` is the host's identity, `incarnation` changes with every boot.
+
+    `source`: where the host keeps the agent's own text.
+    """
 
     state_id: str
     incarnation: str
     hostname: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,20 @@ class HostTurnedAway:
 
 
 @dataclass(frozen=True, slots=True)
+class Submitted:
+    """As what an attempt is given to a batch system: task `index` of the array of this name. `job`: its number, once it runs."""
+
+    name: str
+    index: int
+    job: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptReported:
-    """The status of an attempt's folder: one of absent, unstarted, starting, running, void, ended (docs/protocol.md)."""
+    """The status of an attempt's folder: one of absent, unstarted, queued, starting, running, void, ended (docs/protocol.md).
+
+    `batch`: as what it is given to a batch system, until it has ended.
+    """
 
     host: HostName
     name: str
@@ -63,6 +79,7 @@ class AttemptReported:
     start: dict[str, Any] | None
     final: dict[str, Any] | None
     sizes: dict[str, int] | None
+    batch: Submitted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,26 @@ class LogPulled:
     offset: int
     end: int
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptWaits:
+    """The batch system of a host has the attempt in its queue, for the reason `why`."""
+
+    host: HostName
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRan:
+    """A command that was asked for has ended: its exit code (-1: it did not end by itself), and what it printed."""
+
+    host: HostName
+    id: str
+    code: int
+    out: str
+    err: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +154,8 @@ Report = (
     | HostDropped
     | HostTurnedAway
     | AttemptReported
+    | AttemptWaits
+    | CommandRan
     | LogPulled
     | RequestRefused
     | CommandPrepared

@@ -56,6 +56,7 @@ _W, _H, _C, _R, _D, _E = Phase.WAITING, Phase.HELD, Phase.CLAIMED, Phase.RUNNING
 TRANSITIONS: dict[type[Any], dict[Phase, frozenset[Phase]]] = {
     events.AttemptClaimed: {_W: frozenset({_C})},
     events.AttemptRefused: {_W: frozenset({_E})},
+    events.AttemptQueued: {_C: frozenset({_C})},
     events.AttemptStarted: {_C: frozenset({_R})},
     events.AttemptVoided: {_C: frozenset({_W, _H, _E})},
     events.AttemptExited: {_C: frozenset({_D, _E, _W, _H}), _R: frozenset({_D, _E, _W, _H})},
@@ -276,23 +277,17 @@ class State:
 
     def _attempt_refused(self, fact: events.AttemptRefused) -> None:
         job = self._leave(fact, fact.attempt.job)
+        by, nowhere = CoordinatorId(fact.by), HostName("")
         attempt = Attempt(
-            fact.attempt,
-            "",
-            CoordinatorId(fact.by),
-            HostName(""),
-            "",
-            "",
-            {},
-            (),
-            (),
-            (),
-            fact.log,
-            fact.at,
-            voided=fact.why,
-        )
+            fact.attempt, "", by, nowhere, "", "", {}, (), (), (), fact.log, fact.at, voided=fact.why
+        )  # fmt: skip
         self._append(job, attempt)
         job.word, job.reason, job.ran_with = Word.ERROR, f"not started: {fact.why}", None
+
+    def _attempt_queued(self, fact: events.AttemptQueued) -> None:
+        job, attempt = self._attempt(fact)
+        if attempt.cancelled_by is None:
+            job.reason = fact.why
 
     def _attempt_started(self, fact: events.AttemptStarted) -> None:
         job, attempt = self._attempt(fact)
@@ -433,6 +428,7 @@ _APPLY: dict[type[Any], Callable[[State, Any], None]] = {
     events.CancelRequested: State._cancel_requested,
     events.AttemptClaimed: State._attempt_claimed,
     events.AttemptRefused: State._attempt_refused,
+    events.AttemptQueued: State._attempt_queued,
     events.AttemptStarted: State._attempt_started,
     events.AttemptVoided: State._attempt_voided,
     events.AttemptExited: State._attempt_exited,

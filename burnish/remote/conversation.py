@@ -21,10 +21,11 @@ class Conversation:
     Entering it and asking raise HostRefused or HostUnreachable. It ends after `LIMIT` s in any case.
     """
 
-    def __init__(self, transport: Transport, table: str, state_dir: str) -> None:
+    def __init__(self, transport: Transport, table: str, state_dir: str, engine: str = "host") -> None:
         self.welcome: dict[str, Any] = {}
         self._transport = transport
-        self._hello = {"type": "hello", "protocol": PROTOCOL, "table": table, "state_dir": state_dir}
+        where = {"table": table, "state_dir": state_dir, "engine": engine}
+        self._hello = {"type": "hello", "protocol": PROTOCOL, **where}
 
     def __enter__(self) -> Conversation:
         self._channel = self._transport.open()

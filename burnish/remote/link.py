@@ -46,12 +46,14 @@ class Link:
         state_dir: str,
         report: Callable[[Report], None],
         clock: Callable[[], float] = time.monotonic,
+        engine: str = "host",
     ) -> None:
         self.host = host
         self.welcome: reports.Welcome | None = None
         self.round_trip = 0.0  # s from the last ping to its answer
         self._transport = transport
         self._hello = {"type": "hello", "protocol": PROTOCOL, "table": table, "state_dir": state_dir}
+        self._hello["engine"] = engine
         self._report = report
         self._clock = clock
         self._channel: Channel | None = None

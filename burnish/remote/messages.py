@@ -26,6 +26,7 @@ def report(host: HostName, header: Mapping[str, Any], body: bytes) -> Report | N
                 _record(header.get("start")),
                 _record(header.get("final")),
                 _sizes(header.get("sizes")),
+                _submitted(header),
             )
         case "log":
             stream = _text(header["stream"])
@@ -36,10 +37,15 @@ def report(host: HostName, header: Mapping[str, Any], body: bytes) -> Report | N
         case "refused":
             name = _attempt(header["attempt"]) if header.get("attempt") else ""
             return reports.RequestRefused(host, name, _text(header["request"]), _text(header["why"]))
+        case "ran":
+            code, said = header["code"], [_text(header[name]) for name in ("out", "err")]
+            if type(code) is not int:
+                raise ValueError(f"expected an exit code, read {code!r:.80}")
+            return reports.CommandRan(host, _text(header["id"]), code, *said)
         case "seen":
             return reports.HostSeen(host, sighting.read({}, header))
         case "welcome":
-            said = [_text(header[name]) for name in ("state_id", "incarnation", "hostname")]
+            said = [_text(header[name]) for name in ("state_id", "incarnation", "hostname", "source")]
             return reports.HostConnected(host, reports.Welcome(*said))
     return None
 
@@ -66,6 +72,17 @@ def _record(value: object) -> dict[str, Any] | None:
     if value is not None and not isinstance(value, dict):
         raise ValueError(f"expected an object, read {value!r:.80}")
     return value
+
+
+def _submitted(header: Mapping[str, Any]) -> reports.Submitted | None:
+    """As what the attempt of a status is given to a batch system: while it is queued, and once it has started."""
+    go = _record((_record(header.get("start")) or {}).get("go")) or {}
+    batch = _record(header.get("batch") or go.get("batch"))
+    if batch is None:
+        return None
+    if type(batch["index"]) is not int:
+        raise ValueError(f"expected an index, read {batch['index']!r:.80}")
+    return reports.Submitted(_text(batch["name"]), batch["index"], _text(batch.get("job") or ""))
 
 
 def _sizes(value: object) -> dict[str, int] | None:

@@ -128,6 +128,7 @@ def variants(kind: type[Any], job: int, number: int) -> Iterator[Fact]:
     made: dict[type[Any], list[Fact]] = {
         events.AttemptClaimed: [claim_of(following)],
         events.AttemptRefused: [events.AttemptRefused(following, "me", "the runner raised", "log", 1.0)],
+        events.AttemptQueued: [events.AttemptQueued(newest, "waiting for Priority")],
         events.AttemptStarted: [events.AttemptStarted(newest, 4711, 1.0)],
         events.AttemptVoided: [
             events.AttemptVoided(newest, "its coordinator is gone"),

@@ -29,6 +29,8 @@ def main(arguments: List[str]) -> None:
 def supervise(folder: str) -> None:
     """Run the supervisor of the attempt in `folder`, whose spec.json is there, in the foreground."""
     place = Place.of_folder(folder)
+    if os.path.lexists(place.file("start.json")):
+        return  # it was started before, or shall not be: a batch system may run a script again
     spec = read_record(place.file("spec.json")) or {}
     problem = problem_of_spec(spec)
     if problem:

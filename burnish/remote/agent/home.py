@@ -10,6 +10,7 @@ from .files import identity, make_private_folder, sync_folder, unlink, write_fil
 from .place import ATTEMPT_NAME, Place, host_folder_name, lock_folder, source_path
 from .records import read_record, write_once
 from .refusals import Refusal
+from .standing import BATCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,17 +32,26 @@ class Home:
         self.state_id = ""
         self.table = ""
         self.folder = ""
+        self.source = ""  # where the agent's own text is kept
         self.removed = False  # somebody took the folder away: the link must be made again
         self._attempts = ""
         self._state_file: Tuple[int, int] = (0, 0)
 
-    def open(self, state_dir: str, table: str, source: bytes) -> None:
+    @property
+    def batch(self) -> bool:
+        """True if a batch system starts the attempts, on nodes that share this folder."""
+        return self.incarnation == BATCH
+
+    def open(self, state_dir: str, table: str, source: bytes, batch: bool = False) -> None:
         """Make what is missing of the folders below `state_dir`, an absolute path, and of the locks' folder.
 
-        `source` is the agent's own text. Raises OSError, Refusal.
+        `source` is the agent's own text. With `batch`, this is one of a cluster's login nodes: they share a folder, and what
+        reboots is not where attempts run. Raises OSError, Refusal.
         """
+        if batch:
+            self.incarnation = BATCH
         os.makedirs(state_dir, 0o700, exist_ok=True)
-        self.folder = os.path.join(state_dir, host_folder_name())
+        self.folder = os.path.join(state_dir, BATCH if batch else host_folder_name())
         make_private_folder(self.folder)
         path = self._state_path()
         try:
@@ -52,6 +62,7 @@ class Home:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
                 raise
             raise Refusal("%s is on a file system without hard links; name another state_dir" % self.folder) from None
+        self.source = source_path(self.folder, source)
         self._state_file = identity(path)
         self.state_id = str((read_record(path) or {}).get("state_id"))
         self._attempts = os.path.join(self.folder, "attempts")

@@ -8,7 +8,7 @@ from .files import as_bytes, empty
 from .frames import BODY_LIMIT
 from .place import log_path
 from .refusals import Refusal
-from .standing import ABSENT, ENDED, RUNNING, STARTING, UNSTARTED, VOID, read_start, settle, void
+from .standing import ABSENT, ENDED, QUEUED, RUNNING, STARTING, UNSTARTED, VOID, read_start, settle, void
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Keeping:
 
     def _remove(self, place: Place) -> bool:
         standing = settle(place, self._home.incarnation)
-        if standing.status in (UNSTARTED, STARTING):
+        if standing.status in (UNSTARTED, QUEUED, STARTING):
             void(place, "its table was cleaned away")
             standing = settle(place, self._home.incarnation)
         if standing.status == RUNNING:

@@ -13,6 +13,8 @@ import select
 import sys
 import time
 
+from .batch import Batch
+from .commands import Commands
 from .crews import Crews
 from .files import READ_SIZE, write_all
 from .forking import fork, leave_session, prepare_process
@@ -26,6 +28,7 @@ from .place import TABLE_NAME
 from .processes import incarnation
 from .records import FULL
 from .refusals import Refusal, clause, printable
+from .standing import BATCH
 from .starts import Starts
 from .stops import Stops
 from .watches import Watches
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from .frames import Header
 
 LOOK_INTERVAL = 0.25  # s between looks at attempts whose end the kernel does not announce
+BATCH_INTERVAL = 1.0  # s, the same where a batch system starts them: each look lists a folder of a shared file system
 PICKS_PER_TURN = 16  # requests served before news of attempts goes out
 PASSING = (*FULL, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # what a disk may say today and not tomorrow
 REQUESTS = 0  # the descriptor
@@ -64,6 +68,8 @@ class Agent:
         self._crews = Crews(self._home, notices_in, self._fork)
         self._looks = Looks(self._home, self._outbox, self._poll, self._fork)
         self._starts = Starts(self._home, self._watches, self._crews, self._looks)
+        self._commands = Commands(self._outbox, self._poll, self._fork)
+        batch = Batch(self._home, self._watches)
         stops = Stops(self._home, self._watches, self._starts)
         keeping = Keeping(self._home, self._outbox, self._watches)
         self._served: Dict[str, Callable[[Header], None]] = {
@@ -71,6 +77,9 @@ class Agent:
             "ping": self._pong,
             "look": self._looks.look,
             "start": self._starts.start,
+            "prepare": batch.prepare,
+            "conclude": batch.conclude,
+            "run": self._commands.run,
             "void": stops.void,
             "cancel": stops.cancel,
             "status": keeping.status,
@@ -102,7 +111,7 @@ class Agent:
                 else:
                     names.add(name.rstrip(DONE))
         names.update(self._watches.ended(ready))
-        if time.monotonic() - self._looked >= LOOK_INTERVAL:
+        if time.monotonic() - self._looked >= (BATCH_INTERVAL if self._home.batch else LOOK_INTERVAL):
             self._looked = time.monotonic()
             names.update(self._watches.unannounced())
         self._watches.look(names)
@@ -111,6 +120,7 @@ class Agent:
             for request in self._starts.after_gpus():
                 self._serve_request(request)
         self._looks.answer()
+        self._commands.take(ready)
         if REQUESTS in ready and not self._requests:
             data = os.read(REQUESTS, READ_SIZE)
             self._closed = not data
@@ -155,7 +165,8 @@ class Agent:
         state_dir = os.path.expanduser(request["state_dir"])
         if not os.path.isabs(state_dir):
             raise Refusal("state_dir %s is not absolute" % printable(state_dir))
-        self._home.open(os.path.realpath(state_dir), request["table"], self._source)
+        batch = request.get("engine") == BATCH
+        self._home.open(os.path.realpath(state_dir), request["table"], self._source, batch)
         gc.collect()
         gc.freeze()  # a collection in a child would copy every page it touches
         self._outbox.send(
@@ -165,6 +176,7 @@ class Agent:
             incarnation=self._home.incarnation,
             hostname=os.uname().nodename,
             uid=os.getuid(),
+            source=self._home.source,
             python=sys.version.split()[0],
             pid=os.getpid(),
             now=time.time(),

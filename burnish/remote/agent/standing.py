@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 ABSENT = "absent"
 UNSTARTED = "unstarted"
+QUEUED = "queued"
 STARTING = "starting"
 RUNNING = "running"
 VOID = "void"
 ENDED = "ended"
+BATCH = "slurm"  # stands for the incarnation of a host whose attempts a batch system starts
 
 
 class Standing:
@@ -51,6 +53,8 @@ class Standing:
 
 def read_status(place: Place, here: str) -> Standing:
     """The standing of the attempt at `place`, from its folder, locks and processes; `here` is this host's incarnation."""
+    if here == BATCH:
+        return _status_in_batch(place)
     start, final = read_start(place), read_final(place)
     if final:
         return Standing(ENDED, start, final)
@@ -79,6 +83,24 @@ def _worded(record: Optional[Record], *words: str) -> Optional[Record]:
         return None
     said = [word for word in words if word in record]
     return record if len(said) == 1 and isinstance(record[said[0]], dict) else {}
+
+
+def _status_in_batch(place: Place) -> Standing:
+    """Locks, pids and boots are those of some other node: only records speak. What is over without one, the batch system says."""
+    try:
+        # A listing, not a look for names: an NFS client remembers for long that a name was not there.
+        names = os.listdir(place.folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return Standing(ABSENT)
+    start = read_start(place) if "start.json" in names else None
+    final = read_final(place) if "final.json" in names else None
+    if final:
+        return Standing(ENDED, start, final)
+    if start and "void" in start:
+        return Standing(VOID, start)
+    if start:
+        return Standing(RUNNING, start)
+    return Standing(QUEUED if "spec.json" in names else UNSTARTED)
 
 
 def _status_before_start(place: Place, here: str) -> Standing:

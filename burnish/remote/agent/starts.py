@@ -36,6 +36,8 @@ class Starts:
     def start(self, request: Header) -> None:
         """Start the request's attempt, unless it was started before; answer with its status. Raises Refusal, OSError."""
         place, spec = self._watches.place(request), request["spec"]
+        if self._home.batch:
+            raise Refusal("a batch system starts attempts here; nothing runs on a login node")
         moved = self._home.moved(request)
         if moved:
             raise Refusal("not started, because since it was claimed %s" % moved)

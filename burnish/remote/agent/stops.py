@@ -9,7 +9,7 @@ import time
 from .processes import GRACE, recorded_process, send_signal
 from .records import replace_record
 from .refusals import Refusal
-from .standing import RUNNING, STARTING, UNSTARTED, lose, settle, void
+from .standing import QUEUED, RUNNING, STARTING, UNSTARTED, lose, settle, void
 from .traces import kin
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ class Stops:
         if self._starts.is_waiting(place.attempt):
             self._home.make_folder(place)  # as if it had not waited
         standing = settle(place, self._home.incarnation)
-        if standing.status in (UNSTARTED, STARTING):
+        if standing.status in (UNSTARTED, QUEUED, STARTING):
             self._rule_out(place, self._home.moved(request), "cancelled by %s before it started" % by)
             standing = settle(place, self._home.incarnation)
         if standing.status == RUNNING:
@@ -68,6 +68,8 @@ class Stops:
             replace_record(place.file("cancel.json"), cancel, {"by": cancel["by"][:16], "grace": cancel["grace"]})
         except FileNotFoundError:
             pass  # the folder was wiped, the processes were not
+        if self._home.batch:
+            return  # its supervisor is on another node: the coordinator has the batch system wake it
         supervisor = recorded_process(((standing.start or {}).get("go") or {}).get("supervisor"))
         if standing.supervised and supervisor is not None:
             send_signal(supervisor, signal.SIGUSR1)

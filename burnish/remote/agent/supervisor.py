@@ -51,6 +51,8 @@ class Supervisor:
         self._oom_kills = oom_kills  # on this host, before the job
         self._notices = notices
         self._final = self._lock = self._out = self._err = -1
+        # Of its own: a script may be started twice, and only one of two supervisors of an attempt gets to run it.
+        self._temporary = place.file("final.%s%d.tmp" % (os.uname().nodename, os.getpid()))
         self._slots = HeldSlots(spec.get("locks") or [])
         self._job = 0
         self._started = self._began = 0.0
@@ -72,7 +74,7 @@ class Supervisor:
             self._record()
         else:
             self._slots.free()
-            unlink(self._place.file("final.tmp"))
+            unlink(self._temporary)
         self._place.unlock()
         for descriptor in (self._runner, self._lock, self._final, self._out, self._err):
             if descriptor >= 0:
@@ -107,8 +109,9 @@ class Supervisor:
     def _prepare(self) -> Tuple[bytes, List[bytes], Dict[bytes, bytes]]:
         """Whatever may fail, before anything is said to have started. Raises Lacking, OSError, Refusal, Unstartable."""
         spec, place = self._spec, self._place
-        write_file(place.file("spec.json"), encode_json(spec).encode("ascii"))
-        self._final = reserve(place.file("final.tmp"))
+        if "batch" not in spec:  # else it was read from there
+            write_file(place.file("spec.json"), encode_json(spec).encode("ascii"))
+        self._final = reserve(self._temporary)
         self._lock = for_the_job(make_lock(place.job))
         self._slots.hold()
         self._out, self._err = self._open_log("out"), self._open_log("err")
@@ -128,6 +131,8 @@ class Supervisor:
             "host": os.uname().nodename,
             "argv0": self._spec["argv"][0],
         }
+        if self._spec.get("batch"):
+            go["batch"] = dict(self._spec["batch"], job=os.environ.get("SLURM_JOB_ID", ""))
         if self._spec.get("devices"):
             go["gpus"] = self._spec["devices"]
         go.update((stream, self._spec[stream]) for stream in ("out", "err") if self._spec.get(stream))
@@ -244,7 +249,7 @@ class Supervisor:
                     time.sleep(1)
 
     def _write_final(self, record: Record) -> None:
-        temporary, folder = self._place.file("final.tmp"), self._place.folder
+        temporary, folder = self._temporary, self._place.folder
         for log in (self._out, self._err):
             if os.fstat(log).st_size:
                 sync_file(log)  # or a power loss would leave a verdict without what led to it

@@ -10,7 +10,7 @@ from .place import ATTEMPT_NAME, log_path
 from .processes import open_pidfd
 from .records import read_record
 from .refusals import Refusal
-from .standing import ABSENT, ENDED, RUNNING, UNSTARTED, VOID, pid_in, settle, void
+from .standing import ABSENT, ENDED, QUEUED, RUNNING, UNSTARTED, VOID, pid_in, settle, void
 from .undertaker import undertake
 
 TYPE_CHECKING = False
@@ -173,6 +173,8 @@ def described(place: Place, standing: Standing) -> Record:
     if standing.final is not None:
         fields["final"] = standing.final
         fields["sizes"] = verdict.get("sizes") or _sizes(place, standing.start)
+    if standing.status == QUEUED:
+        fields["batch"] = (read_record(place.file("spec.json")) or {}).get("batch")
     if standing.status == RUNNING:
         fields["supervised"] = standing.supervised
     return fields

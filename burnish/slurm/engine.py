@@ -1,0 +1,305 @@
+"""A coordinator's end of a cluster: a link to its login node, over which attempts are submitted instead of started.
+
+The coordinator gives the same orders and hears the same reports as of any host. Here an order to start becomes a folder and a
+task of an array; an order to cancel is carried out by the attempt's own supervisor, which Slurm wakes; and of what Slurm lists,
+only two things are told: why an attempt waits, and that one is over whose folder does not say so.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from burnish.core import reports
+from burnish.core.hosts import Host
+from burnish.core.reports import Report
+from burnish.remote.link import Link
+from burnish.slurm import states, tasks, text
+from burnish.slurm.states import GONE, End
+from burnish.slurm.submission import Submission
+from burnish.slurm.tasks import PATIENCE, Task
+
+QUICKEST, SLOWEST = 2.0, 30.0  # s between two looks at Slurm's list
+SLOWER = 1.5  # each look that shows nothing new puts off the next by so much
+KILL_AFTER = 30.0  # s beyond its grace that a supervisor has to end a cancelled job, before Slurm does
+AGAIN = 10.0  # s until an order is repeated that the host did not carry out
+RETRY = 10.0  # s until a controller that does not answer is asked again
+
+
+class SlurmLink:
+    """To be used as a `remote.link.Link`. `connect` makes one that reports to whom it is given."""
+
+    def __init__(
+        self,
+        host: Host,
+        table: str,
+        connect: Callable[[Callable[[Report], None]], Link],
+        report: Callable[[Report], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.host = host.name
+        self._report = report
+        self._clock = clock
+        self._lock = threading.RLock()  # between the coordinator's thread and the link's
+        self._link = connect(self._hear)
+        self._connected: reports.HostConnected | None = None
+        self._ready = self._accounting = False
+        self._retry: float | None = None
+        self._asked: dict[str, Callable[[reports.CommandRan], None]] = {}
+        self._mine: set[str] = set()  # attempts that this coordinator looks after
+        self._graces: dict[str, float] = {}  # those that somebody cancels, and the s they have to end by themselves
+        self._tasks: dict[str, Task] = {}
+        self._submission = Submission(host, table, self._link.send, self._ask, self._taken, self._refused)
+        self._listing = self._cancelling = False
+        self._to_wake: set[str] = set()  # Slurm's jobs whose supervisors are to look at their folders
+        self._to_end: set[str] = set()  # those that Slurm is to end
+        self._next_list = 0.0
+        self._interval = QUICKEST
+
+    # -- as a link -------------------------------------------------------------------------------------------------
+
+    @property
+    def welcome(self) -> reports.Welcome | None:
+        """What the login node said of itself, once Slurm has answered there."""
+        return self._link.welcome if self._ready else None
+
+    @property
+    def up(self) -> bool:
+        """True between HostConnected and HostDropped."""
+        return self.welcome is not None
+
+    @property
+    def round_trip(self) -> float:
+        """To the login node, in s."""
+        return self._link.round_trip
+
+    def start(self) -> None:
+        """Begin to connect, and do so until `close`."""
+        self._link.start()
+
+    def close(self) -> None:
+        """End the connection; what is submitted stays so."""
+        self._link.close()
+
+    def send(self, header: dict[str, Any]) -> None:
+        """Give an order, as to any host."""
+        with self._lock:
+            attempt = header.get("attempt", "")
+            if header["type"] in ("start", "status", "cancel", "void"):
+                self._mine.add(attempt)
+            if header["type"] == "start" and attempt not in self._tasks:
+                self._submission.add(header)
+                return
+            if header["type"] in ("cancel", "void"):
+                self._submission.drop(attempt)
+            if header["type"] == "cancel":
+                self._graces[attempt] = float(header["grace"])
+            if header["type"] == "ack":
+                self._mine.discard(attempt)
+                self._graces.pop(attempt, None)
+            self._link.send({"type": "status", "attempt": attempt} if header["type"] == "start" else header)
+
+    def watch(self) -> None:
+        """Go on with whatever it is time for."""
+        self._link.watch()
+        with self._lock:
+            now = self._clock()
+            if self._retry is not None and now >= self._retry:
+                self._inquire()
+            if not self._ready:
+                return
+            self._submission.turn(now)
+            self._list(now)
+            for task in list(self._own()):
+                self._see_to(task, now)
+            self._scancel()
+
+    # -- hearing ---------------------------------------------------------------------------------------------------
+
+    def _hear(self, report: Report) -> None:
+        with self._lock:
+            match report:
+                case reports.HostConnected():
+                    self._connected = report
+                    self._inquire()
+                case reports.HostDropped() | reports.HostTurnedAway():
+                    self._ready, self._retry = False, None
+                    self._report(report)
+                case reports.CommandRan(id=id):
+                    self._asked.pop(id, _ignore)(report)
+                case reports.AttemptReported():
+                    self._take(report)
+                case reports.RequestRefused(request="prepare"):
+                    self._submission.drop(report.name)
+                    self._report(replace(report, request="start"))
+                case reports.RequestRefused(request="run"):
+                    self._asked.clear()
+                    self._link.close()
+                case _:
+                    self._report(report)
+
+    def _inquire(self) -> None:
+        """Ask whether there is a Slurm that answers. Until it does, the host is not connected."""
+        self._retry = None
+        self._ready = self._listing = self._cancelling = False
+        for known in (self._asked, self._tasks, self._to_wake, self._to_end):
+            known.clear()
+        self._ask(text.show_config(), self._configured)
+
+    def _configured(self, ran: reports.CommandRan) -> None:
+        if ran.code == 127:
+            why = f"{self.host}: `engine: slurm`, but {ran.err}, so there is no Slurm there. This host is left out."
+            self._report(reports.HostTurnedAway(self.host, why))
+        elif ran.code != 0:
+            self._retry = self._clock() + RETRY
+            why = f"{self.host}: Slurm does not answer ({text.first_line(ran.err)}). It is tried again."
+            self._report(reports.HostDropped(self.host, why))
+        elif self._connected is not None:
+            self._ready = self._accounting = True
+            self._interval, self._next_list = QUICKEST, 0.0
+            self._submission.restart(self._connected.welcome.source, text.read_max_array_size(ran.out))
+            self._report(self._connected)
+
+    def _take(self, report: reports.AttemptReported) -> None:
+        task = self._tasks.get(report.name)
+        if task is None and report.batch is not None:
+            task = self._tasks[report.name] = Task(report.name, report.batch, self._clock())
+        elif task is not None and report.batch is not None:
+            task.submitted = report.batch
+        self._submission.prepared(report)
+        if task is not None and report.status == "running" and not task.running:
+            task.running = True
+            self._look_soon()
+        if report.status == "ended" and task is not None and self._waits_for_slurm(task, report):
+            return
+        if report.status in ("ended", "void") and task is not None:
+            del self._tasks[report.name]
+            if report.status == "void" and task.job and task.end is None and report.name in self._mine:
+                self._to_end.add(task.job)
+        self._report(report)
+
+    def _waits_for_slurm(self, task: Task, report: reports.AttemptReported) -> bool:
+        """True if the verdict is held until Slurm has said why the job was killed."""
+        if task.attempt not in self._mine or not states.leaves_open(report.final or {}):
+            return False
+        if task.held is None:
+            task.held_since = self._clock()
+            self._look_soon()
+        task.held = report
+        return True
+
+    # -- Slurm's list ----------------------------------------------------------------------------------------------
+
+    def _own(self) -> list[Task]:
+        """What this coordinator looks after and is not just being submitted."""
+        return [task for name, task in self._tasks.items() if name in self._mine and name not in self._submission]
+
+    def _look_soon(self) -> None:
+        self._interval = QUICKEST
+        self._next_list = min(self._next_list, self._clock() + QUICKEST)
+
+    def _list(self, now: float) -> None:
+        """One squeue for all that is under way."""
+        if self._listing or now < self._next_list:
+            return
+        if own := self._own():
+            self._listing = True
+            self._ask(text.squeue(task.submitted.name for task in own), lambda ran: self._listed(ran, now))
+
+    def _listed(self, ran: reports.CommandRan, asked: float) -> None:
+        self._listing = False
+        self._next_list = self._clock() + self._interval
+        self._interval = min(SLOWEST, self._interval * SLOWER)
+        if ran.code != 0:
+            return  # nothing is concluded from that
+        listed = text.read_squeue(ran.out)
+        own = self._own()
+        unlisted = list(tasks.compare(own, listed, asked, self._accounting))
+        for task in own:
+            if why := tasks.news(task, listed):
+                self._look_soon()
+                self._report(reports.AttemptWaits(self.host, task.attempt, why))
+        if unlisted:
+            jobs = [task.job or task.submitted.job for task in unlisted]
+            self._ask(text.sacct(jobs), lambda answer: self._accounted(unlisted, answer, asked))
+
+    def _accounted(self, unlisted: list[Task], ran: reports.CommandRan, asked: float) -> None:
+        if ran.code != 0:
+            self._accounting = False  # not every cluster keeps accounts
+            return
+        found = text.read_sacct(ran.out)
+        for task in unlisted:
+            tasks.accounted(task, found, asked)
+
+    # -- what follows ----------------------------------------------------------------------------------------------
+
+    def _see_to(self, task: Task, now: float) -> None:
+        if task.held is not None:
+            if task.end is not None or now - task.held_since >= PATIENCE:
+                self._let_go(task, task.end or GONE)
+        elif (end := task.settled(now)) is not None:
+            if task.concluded is None or now - task.concluded >= AGAIN:
+                task.concluded = now
+                self._conclude(task.attempt, end)
+        elif task.attempt in self._graces and task.running:
+            self._cancel(task, self._graces[task.attempt], now)
+
+    def _let_go(self, task: Task, end: End) -> None:
+        held, task.held = task.held, None
+        assert held is not None and held.final is not None
+        del self._tasks[task.attempt]
+        final = held.final if end is GONE else states.completed(held.final, end)
+        self._report(replace(held, final=final))
+
+    def _conclude(self, attempt: str, end: End) -> None:
+        """Have the host record what Slurm says, unless there is a record."""
+        void = {"why": end.why, "refused": end.refused, "trouble": end.trouble}
+        final = {"exit": dict(end.exit)} if end.exit else {"lost": {"why": end.why}}
+        self._link.send({"type": "conclude", "attempt": attempt, "void": void, "final": final})
+
+    def _cancel(self, task: Task, grace: float, now: float) -> None:
+        """Wake its supervisor, which reads in its folder that it is cancelled; if it does not end, have Slurm end it."""
+        job = task.job or task.submitted.job
+        if job and task.woken is None:
+            task.woken = now
+            self._to_wake.add(job)
+        elif job and task.woken is not None and now - task.woken >= grace + KILL_AFTER:
+            task.woken = now
+            self._to_end.add(job)
+        self._next_list = min(self._next_list, now + QUICKEST)
+
+    def _scancel(self) -> None:
+        """One scancel at a time for all that is to be woken, or ended."""
+        for jobs, signal in ((self._to_wake, "USR1"), (self._to_end, "")):
+            if jobs and not self._cancelling:
+                self._cancelling = True
+                self._ask(text.scancel(jobs, signal), self._cancelled)
+                jobs.clear()
+
+    def _cancelled(self, ran: reports.CommandRan) -> None:
+        """Whether it worked is seen in Slurm's list, and in the folders."""
+        self._cancelling = False
+
+    def _taken(self, attempt: str, job: str) -> None:
+        """It was submitted, as far as is known."""
+        if attempt in self._tasks:
+            task = self._tasks[attempt]
+            task.job, task.since = job, self._clock()
+            self._look_soon()
+
+    def _refused(self, attempt: str, why: str) -> None:
+        self._conclude(attempt, End(why, trouble=True))
+
+    def _ask(self, argv: list[str], then: Callable[[reports.CommandRan], None], stdin: str = "") -> None:
+        """Have a command run on the login node; `then` gets its answer, unless the link breaks before."""
+        id = secrets.token_hex(8)
+        self._asked[id] = then
+        self._link.send({"type": "run", "id": id, "argv": argv, "stdin": stdin})
+
+
+def _ignore(ran: reports.CommandRan) -> None:
+    """Nobody waits for this answer any more."""

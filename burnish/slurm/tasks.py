@@ -1,0 +1,90 @@
+"""The attempts of one cluster as tasks of Slurm: what the attempt's folder said last, and what Slurm's list says of it. Pure.
+
+Both come late, and either may be silent for long. What the folder says counts; Slurm's word only says why nothing starts, and
+that an attempt is over whose folder does not say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from burnish.core.reports import AttemptReported, Submitted
+from burnish.slurm.states import GONE, End, end_of, waiting
+from burnish.slurm.text import Listed
+
+UNSEEN = 10.0  # s after its submission in which Slurm's list may lack a task
+SETTLE = 5.0  # s between Slurm's word that a task is over and the record of that: its own record may be on its way
+PATIENCE = 60.0  # s in which Slurm may say why a job was killed, before its supervisor's word is all there is
+
+
+@dataclass(slots=True)
+class Task:
+    """One attempt. Times are s on one clock.
+
+    `since`: when it was submitted, or heard of first. `job`: how Slurm's commands call it, once that is known. `running`: its
+    folder says go. `end` and `ended`: Slurm's word that it is over, and when that was asked for. `told`: the reason told last.
+    `held`: its verdict, which waits for Slurm's word since `held_since`. `woken`: since when its supervisor knows of a cancel.
+    `concluded`: when the host was asked to record that it is over.
+    """
+
+    attempt: str
+    submitted: Submitted
+    since: float
+    job: str = ""
+    running: bool = False
+    end: End | None = None
+    ended: float = 0.0
+    told: str = ""
+    held: AttemptReported | None = None
+    held_since: float = 0.0
+    woken: float | None = None
+    concluded: float | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """How Slurm lists it: the name of its array, and its index there."""
+        return self.submitted.name, self.submitted.index
+
+    def settled(self, now: float) -> End | None:
+        """How it ended, once its own record has had its time to come; None until then."""
+        return self.end if self.end is not None and now - self.ended >= SETTLE else None
+
+
+def compare(
+    tasks: Iterable[Task], listed: Mapping[tuple[str, int], Listed], asked: float, accounting: bool
+) -> Iterator[Task]:
+    """Take in a whole list of Slurm's, asked for at `asked`. Yields the tasks of which only `accounting` knows more."""
+    for task in tasks:
+        found = listed.get(task.key)
+        if found is not None:
+            task.job = found.job
+            _end(task, end_of(found.state), asked)
+        elif asked >= task.since + UNSEEN:
+            if accounting and task.running and (task.job or task.submitted.job) and task.end is None:
+                yield task
+            else:
+                _end(task, task.end or GONE, asked)
+
+
+def accounted(task: Task, states: Mapping[str, str], asked: float) -> None:
+    """Take in what accounting says of a task that is in Slurm's list no more."""
+    state = states.get(task.job) or states.get(task.submitted.job) or ""
+    _end(task, end_of(state) or GONE, asked)
+
+
+def news(task: Task, listed: Mapping[tuple[str, int], Listed]) -> str:
+    """Why it has not started, if that is another reason than the one told last; "" if there is nothing to tell."""
+    found = listed.get(task.key)
+    why = "" if found is None or task.running else waiting(found.state, found.reason)
+    if why == task.told:
+        return ""
+    task.told = why
+    return why
+
+
+def _end(task: Task, end: End | None, asked: float) -> None:
+    if end is None:
+        task.end = None  # requeued by somebody: it is not over after all
+    elif task.end is None:
+        task.end, task.ended = end, asked

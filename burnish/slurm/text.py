@@ -1,0 +1,145 @@
+"""Slurm's commands, each as a pair: its argv, and what its output says. Pure; only what was asked for by format is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from burnish.core.ids import typed_ids
+
+SEPARATOR = "|"
+MAX_ARRAY_SIZE = 1001  # Slurm's own default
+SPARE = 60.0  # s of Slurm's time beyond a TIME_LIMIT: the supervisor ends the job first, and says so
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the jobs of one sbatch have in common: GPUs each, and seconds each; None: as the inventory says."""
+
+    gpus: int | None = None
+    time_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A task as Slurm lists it. `job` is how commands call it: `17_3`. `state` in capitals, `reason` as Slurm puts it."""
+
+    job: str
+    state: str
+    reason: str = ""
+
+
+def show_config() -> list[str]:
+    """The argv that shows what the cluster is set to; it fails where there is no Slurm, or none that answers."""
+    return ["scontrol", "show", "config"]
+
+
+def read_max_array_size(out: str) -> int:
+    """How many tasks an array may have: one more than its largest index."""
+    for line in out.splitlines():
+        key, _, value = line.partition("=")
+        if key.strip() == "MaxArraySize" and value.strip().isdigit():
+            return max(1, int(value))
+    return MAX_ARRAY_SIZE
+
+
+def sbatch(name: str, comment: str, indices: Sequence[int], options: Mapping[str, str], demand: Demand) -> list[str]:
+    """The argv that submits the script on stdin as an array of these tasks, of which none is started twice by Slurm itself.
+
+    `options`: sbatch's long options without dashes; an empty value, or `true`, is a bare flag.
+    """
+    argv = ["sbatch", "--parsable", f"--job-name={name}", f"--comment={comment}", f"--array={typed_ids(indices)}"]
+    argv += ["--no-requeue", "--chdir=/", "--output=/dev/null", "--error=/dev/null"]
+    for key, value in _with(options, demand).items():
+        argv.append(f"--{key}" if value in ("", "true") else f"--{key}={value}")
+    return argv
+
+
+def read_sbatch(out: str) -> str:
+    """The number of the job that was submitted; "" if none is said. With several clusters its name follows a semicolon."""
+    last = out.strip().splitlines()[-1:] or [""]
+    number = last[0].partition(";")[0]
+    return number if number.isdigit() else ""
+
+
+def squeue(names: Iterable[str]) -> list[str]:
+    """The argv that lists tasks of arrays of these names: those that wait or run, and those that ended a few minutes ago."""
+    fields = SEPARATOR.join(("%F", "%K", "%T", "%r", "%j"))
+    return [
+        "squeue",
+        "--noheader",
+        "--array",
+        "--states=all",
+        f"--name={','.join(sorted(set(names)))}",
+        f"--format={fields}",
+    ]
+
+
+def read_squeue(out: str) -> dict[tuple[str, int], Listed]:
+    """(array's name, index) -> task. Other lines, those of jobs that are no arrays among them, are passed over."""
+    listed = {}
+    for job, index, state, reason, name in _rows(out, 5):
+        if job.isdigit() and index.isdigit():
+            listed[name, int(index)] = Listed(f"{job}_{index}", state, reason)
+    return listed
+
+
+def sacct(jobs: Iterable[str]) -> list[str]:
+    """The argv that says what became of jobs, by number (`17_3`, or that which a task of an array has for itself)."""
+    return [
+        "sacct",
+        "--noheader",
+        "--parsable2",
+        "--allocations",
+        "--format=JobID,JobIDRaw,State",
+        f"--jobs={','.join(sorted(set(jobs)))}",
+    ]
+
+
+def read_sacct(out: str) -> dict[str, str]:
+    """Number of a job, in either way of numbering -> its state, without what Slurm adds (`CANCELLED by 1000`)."""
+    states = {}
+    for number, raw, state in _rows(out, 3):
+        states[number] = states[raw] = (state.split() or [""])[0]
+    return states
+
+
+def scancel(jobs: Iterable[str], signal: str = "") -> list[str]:
+    """The argv that ends jobs, waiting ones too; or with `signal` only sends that to their scripts."""
+    return ["scancel", *([f"--signal={signal}", "--batch"] if signal else []), *sorted(set(jobs))]
+
+
+def is_limit(err: str) -> bool:
+    """True if sbatch was refused because too many jobs are submitted: fewer of them, or later, may pass."""
+    return "SubmitJob" in err or "job submit limit" in err
+
+
+def may_have_passed(code: int, err: str) -> bool:
+    """True if sbatch failed and its jobs may be in the queue all the same."""
+    return code < 0 or any(words in err for words in ("controller", "timed out", "Communication", "communication"))
+
+
+def first_line(text: str) -> str:
+    """What a command said is wrong, in one line: the last one is the verdict, and the name of the command no news."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("sbatch: error: ") if lines else "it gave no reason"
+
+
+def _rows(out: str, fields: int) -> Iterator[list[str]]:
+    for line in out.splitlines():
+        row = line.split(SEPARATOR, fields - 1)
+        if len(row) == fields:
+            yield row
+
+
+def _with(options: Mapping[str, str], demand: Demand) -> dict[str, str]:
+    """`options`, where a job asks for something else by its GPUS or TIME_LIMIT."""
+    wanted = dict(options)
+    if demand.time_limit is not None:
+        wanted["time"] = str(math.ceil((demand.time_limit + SPARE) / 60))
+    if demand.gpus is not None:
+        key = next((key for key in ("gpus", "gpus-per-node", "gpus-per-task") if key in wanted), "gres")
+        kind = [part for part in wanted.get(key, "").split(":") if part and not part.isdigit() and part != "gpu"]
+        wanted[key] = ":".join((*(["gpu"] if key == "gres" else []), *kind[:1], str(demand.gpus)))
+    return wanted

@@ -1,0 +1,39 @@
+"""A real cluster for the tests of this folder, and tables that are run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.gated import Gated
+from tests.support.slurm import Slurm
+
+INVENTORY = "hosts: {hpc: {engine: slurm, connection: local, slots: 40}}\n"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    made = Slurm(tmp_path_factory.mktemp("slurm") / "cluster")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    """The cluster, as whoever is logged in here has it."""
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    return cluster
+
+
+@pytest.fixture
+def table(slurm: Slurm) -> Iterator[Gated]:
+    made = Gated.of(None, 4)
+    (made.folder / "lab.yaml").write_text(INVENTORY)
+    yield made
+    for job in slurm.run("squeue", "--noheader", "--format=%A").split():
+        slurm.run("scancel", "--signal=KILL", "--full", job)
+        slurm.run("scancel", job)
+    made.stop()
+    slurm.wait_until_idle()

@@ -1,0 +1,117 @@
+"""What takes Slurm a minute, or is done to a whole cluster: part of `make slurm`, not of `make test`."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.conftest import INVENTORY
+from tests.support.gated import Gated
+from tests.support.slurm import Slurm
+from tests.support.sweeps import Sweep, children, wait_until_gone
+from tests.support.waiting import wait_for
+
+HPC = ("--hosts", "lab.yaml")
+
+
+def test_coordinator_killed_again_and_again(slurm: Slurm, tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 30, work="0.3")
+    (tmp_path / "lab.yaml").write_text(INVENTORY.replace("40", "12"))
+    try:
+        for goal in (1, 10, 20):
+            run = sweep.start(*HPC)
+            wait_for(lambda goal=goal: len(list((tmp_path / "ledger").iterdir())) >= goal, deadline=60)
+            helpers = children(run.pid)
+            run.kill()
+            run.wait()
+            for helper in helpers:
+                wait_until_gone(helper)
+        assert sweep.finish(*HPC) == 1
+        assert sweep.check() == {"1": 30}
+    finally:
+        sweep.stop()
+
+
+def test_what_slurm_ends_says_so(slurm: Slurm, table: Gated) -> None:
+    """A person's scancel and Slurm's own time limit: ERROR with the reason, and not run again."""
+    run = table.run("--num_jobs", "2")
+    running = sorted(table.wait_running(2))
+    tasks = slurm.run("squeue", "--noheader", "--array", "--format=%K %F_%K").split()
+    jobs = dict(zip(map(int, tasks[::2]), tasks[1::2], strict=True))
+    slurm.run("scancel", jobs[running[0]])
+    slurm.run("scontrol", "update", f"JobId={jobs[running[1]]}", "TimeLimit=0:01")
+    assert run.wait(120) == 1, table.said()
+    shown = table.status()
+    assert [shown[job]["reason"] for job in running] == ["CANCELLED", "TIME_LIMIT"]
+
+
+def test_a_node_that_dies_costs_its_jobs_one_attempt(slurm: Slurm, table: Gated) -> None:
+    (table.folder / "lab.yaml").write_text(INVENTORY.replace("40", "40, sbatch: {gres: 'gpu:2'}"))
+    run = table.run()
+    table.wait_running(3)
+    try:
+        slurm.kill_node("n1")
+        slurm.run("scontrol", "update", "NodeName=n1", "State=DOWN", "Reason=died")
+        table.open(*range(4))
+        assert run.wait(120) == 0, table.said()
+    finally:
+        slurm.start("n1")
+        slurm.run("scontrol", "update", "NodeName=n1", "State=RESUME")
+    ran = [len(table.ran(job)) for job in range(4)]
+    assert sorted(ran) == [1, 1, 1, 2]
+
+
+def test_a_controller_that_dies_costs_nothing(slurm: Slurm, table: Gated) -> None:
+    run = table.run()
+    table.wait_running(4)
+    slurm.kill("slurmctld")
+    table.open(0, 1)
+    try:
+        wait_for(lambda: len(table.running_jobs()) == 2, table.status)
+    finally:
+        slurm.start("slurmctld")
+    table.open(2, 3)
+    assert run.wait(60) == 0, table.said()
+    assert [len(table.ran(job)) for job in range(4)] == [1] * 4
+
+
+def test_slurm_ssh_and_local_slots_in_one_run(slurm: Slurm, table: Gated) -> None:
+    (table.folder / "lab.yaml").write_text(
+        "hosts:\n  hpc: {engine: slurm, connection: local, slots: 2}\n"
+        "  desk: {connection: local, slots: 2, gpus: none, state_dir: ~/.desk}\n"
+    )
+    run = table.run()
+    assert sorted(table.wait_running(4).values()) == ["desk", "desk", "hpc", "hpc"]
+    table.open(*range(4))
+    assert run.wait(60) == 0, table.said()
+
+
+def test_accounting_says_what_slurms_list_has_forgotten_and_limits_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three jobs submitted at most, and each forgotten two seconds after its end."""
+    cluster = Slurm(tmp_path / "cluster", "MinJobAge=2\n", accounting=True)
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    cluster.run("sacctmgr", "--immediate", "modify", "user", "root", "set", "maxsubmitjobs=3")
+    table = Gated.of(None, 8)
+    try:
+        (table.folder / "lab.yaml").write_text(INVENTORY)
+        run = table.run()
+        table.wait_running(3)
+        first = cluster.run("squeue", "--noheader", "--array", "--format=%K %F_%K").splitlines()
+        ended = dict(line.split() for line in first)["0"]
+        run.send_signal(signal.SIGSTOP)  # until Slurm has forgotten what it will be asked about
+        cluster.run("scancel", ended)
+        wait_for(lambda: ended not in cluster.run("squeue", "--states=all", "--array", "--format=%F_%K"), deadline=150)
+        run.send_signal(signal.SIGCONT)
+        table.open(*range(8))
+        assert run.wait(180) == 1, table.said()
+        assert {job: found["reason"] for job, found in table.status().items() if found["state"] == "ERROR"} == {
+            0: "CANCELLED"
+        }
+        assert [len(table.ran(job)) for job in range(8)] == [1] * 8
+    finally:
+        table.stop()
+        cluster.close()

@@ -1,0 +1,113 @@
+"""The user's own commands on a real Slurm: the sweep of any other host, with one line of the inventory changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.conftest import INVENTORY
+from tests.support.gated import Gated
+from tests.support.slurm import Slurm
+from tests.support.sweeps import Sweep
+from tests.support.waiting import wait_for
+
+HPC = ("--hosts", "lab.yaml")
+
+
+def submissions(slurm: Slurm) -> list[str]:
+    """The names of all arrays that Slurm was given, once for each sbatch."""
+    listed = slurm.run("squeue", "--states=all", "--noheader", "--format=%F %j").splitlines()
+    return sorted(name for _, name in {tuple(line.split()) for line in listed})
+
+
+def test_sweep(slurm: Slurm, tmp_path: Path) -> None:
+    """Every fate, verdict and log as on any host; one array for them all."""
+    sweep = Sweep.of(tmp_path, 20)
+    (tmp_path / "lab.yaml").write_text(INVENTORY)
+    before = submissions(slurm)
+    try:
+        assert sweep.finish(*HPC) == 1
+        assert sweep.check() == {"1": 20}
+    finally:
+        sweep.stop()
+    assert len(submissions(slurm)) == len(before) + 1
+    assert {job["host"] for job in sweep.status().values()} == {"hpc"}
+
+
+def test_coordinator_killed_between_sbatch_and_its_answer(
+    slurm: Slurm, table: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it submitted is found, and nothing is submitted a second time."""
+    real = shutil.which("sbatch")
+    programs = table.folder / "bin"
+    programs.mkdir()
+    (programs / "sbatch").write_text(f'#!/bin/sh\n{real} "$@" && touch {table.folder}/submitted\nsleep 1000\n')
+    (programs / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    before = submissions(slurm)
+    run = table.run()
+    wait_for((table.folder / "submitted").exists, lambda: table.said())
+    run.kill()
+    run.wait()
+    monkeypatch.setenv("PATH", os.environ["PATH"].partition(":")[2])
+    table.open(*range(4))
+    run = table.run()
+    assert run.wait(60) == 0, table.said()
+    assert len(submissions(slurm)) == len(before) + 1
+    assert [len(table.ran(job)) for job in range(4)] == [1] * 4
+
+
+def test_a_script_that_is_run_twice_runs_its_job_once(slurm: Slurm, table: Gated) -> None:
+    run = table.run()
+    table.wait_running(4)
+    folders = sorted((table.folder / "home" / ".burnish" / "slurm" / "attempts").glob("*/*"))
+    source = next((table.folder / "home" / ".burnish" / "slurm").glob("agent-*.py"))
+    lines = "".join(f"python3 -I {source} supervise {folder}\n" for folder in folders)
+    again = slurm.run("sbatch", "--parsable", "--output=/dev/null", stdin=f"#!/bin/sh\nset -e\n{lines}").strip()
+    wait_for(lambda: "COMPLETED" in slurm.run("squeue", "--states=all", f"--jobs={again}", "--format=%T"))
+    table.open(*range(4))
+    assert run.wait(60) == 0, table.said()
+    assert [len(table.ran(job)) for job in range(4)] == [1] * 4
+
+
+def test_waiting_jobs_say_why_and_cancel_ends_all(slurm: Slurm, table: Gated) -> None:
+    (table.folder / "lab.yaml").write_text(INVENTORY.replace("40", "40, sbatch: {gres: 'gpu:2', exclusive: 'true'}"))
+    run = table.run()
+    running = table.wait_running(3)
+    waiting = next(job for job in range(4) if job not in running)
+    wait_for(lambda: "waiting for " in table.burnish("explain", str(waiting)).stdout)
+    assert f"Job {waiting} is NOT_RUNNING (waiting for " in table.burnish("explain", str(waiting)).stdout
+    run.kill()
+    run.wait()
+    said = table.burnish("cancel", "--all").stderr
+    assert "stopped after" in said, said
+    shown = table.status()
+    assert {job: found["state"] for job, found in shown.items() if found["state"] != "ERROR"} == {waiting: "HOLD"}
+    assert {job["reason"] for job in shown.values()} == {"CANCELLED"}
+    wait_for(lambda: not slurm.run("squeue", "--noheader"), lambda: slurm.run("squeue"))
+
+
+def test_what_would_be_submitted_is_shown_and_checked(slurm: Slurm, table: Gated) -> None:
+    (table.folder / "lab.yaml").write_text(INVENTORY.replace("40", "40, sbatch: {gres: 'gpu:1'}"))
+    assert "Slurm answers" in table.burnish("check", "lab.yaml").stdout
+    before = submissions(slurm)
+    shown = table.burnish("run", *HPC, "--command", "python3 job.py", "--dry_run").stdout
+    assert "sbatch --parsable" in shown and "--array=0-3" in shown and "--gres=gpu:1" in shown, shown
+    assert "3) attempt=" in shown and 'supervise "$PWD/$attempt"' in shown, shown
+    assert submissions(slurm) == before
+
+
+def test_a_host_without_slurm_says_so_in_one_line(table: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = table.folder / "bin"
+    python.mkdir()
+    for name in ("python3", "sh", "bash"):
+        (python / name).symlink_to(shutil.which(name) or "")
+    monkeypatch.setenv("PATH", str(python))
+    said = table.burnish("run", *HPC, "--command", "python3 job.py", code=3).stderr
+    assert re.search(r"^hpc is not used: `engine: slurm`, but there is no scontrol .* no Slurm there\.$", said, re.M), (
+        said
+    )

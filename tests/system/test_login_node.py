@@ -1,0 +1,101 @@
+"""What an agent does on a login node: it makes and closes folders, and runs commands; it starts nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.errors import HostUnreachable
+from burnish.remote.conversation import Conversation
+from burnish.remote.transport import LocalTransport
+
+ATTEMPT = "0.1-9f86d081"
+SPEC = {"argv": ["true"], "cwd": "/", "batch": {"name": "burnish-t-1", "index": 3}}
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conversation]:
+    monkeypatch.setenv("BURNISH_LOCK_DIR", str(tmp_path / "locks"))
+    with Conversation(LocalTransport(), "table-1", str(tmp_path), "slurm") as made:
+        yield made
+
+
+def ask(node: Conversation, kind: str, **fields: Any) -> dict[str, Any]:
+    return node.ask({"type": kind, "attempt": ATTEMPT, **fields}, "status")
+
+
+def run(node: Conversation, *argv: str, stdin: str = "", limit: float = 20) -> dict[str, Any]:
+    return node.ask({"type": "run", "id": "1", "argv": list(argv), "stdin": stdin, "limit": limit}, "ran")
+
+
+def test_nothing_is_started_on_a_login_node(node: Conversation) -> None:
+    with pytest.raises(HostUnreachable, match="nothing runs on a login node"):
+        ask(node, "start", spec=SPEC)
+
+
+def test_all_login_nodes_have_one_folder(node: Conversation, tmp_path: Path) -> None:
+    assert node.welcome["incarnation"] == "slurm"
+    assert Path(node.welcome["source"]).parent == tmp_path.resolve() / "slurm"
+    assert Path(node.welcome["source"]).exists()
+
+
+def test_an_attempt_is_prepared_once_and_says_as_what_it_is_submitted(node: Conversation) -> None:
+    assert ask(node, "status")["status"] == "absent"
+    assert ask(node, "prepare", spec=SPEC)["batch"] == SPEC["batch"]
+    again = {**SPEC, "batch": {"name": "burnish-t-2", "index": 0}}
+    assert ask(node, "prepare", spec=again)["batch"] == SPEC["batch"]
+
+
+def test_what_never_began_is_void(node: Conversation) -> None:
+    ask(node, "prepare", spec=SPEC)
+    void = {"why": "its node failed", "trouble": True}
+    said = ask(node, "conclude", void=void, final={"lost": {"why": "its node failed"}})
+    assert said["status"] == "void" and said["start"]["void"] == {"why": "its node failed", "trouble": True}
+
+
+def test_what_began_ends_as_slurm_says(node: Conversation, tmp_path: Path) -> None:
+    ask(node, "prepare", spec=SPEC)
+    folder = tmp_path / "slurm" / "attempts" / "table-1" / ATTEMPT
+    (folder / "start.json").write_text('{"go": {"started": 1.0, "incarnation": "of a node"}}')
+    assert ask(node, "status")["status"] == "running", "no lock and no pid of this machine says anything"
+    (folder / "batch.err").write_text("a warning\nsh: python3: not found\n")
+    final = {"exit": {"signal": 9, "time_limit": True}}
+    said = ask(node, "conclude", void={"why": "-"}, final=final)
+    assert said["status"] == "ended" and said["final"]["exit"]["time_limit"] and said["final"]["exit"]["started"] == 1.0
+
+
+def test_the_word_of_its_supervisor_stands(node: Conversation, tmp_path: Path) -> None:
+    ask(node, "prepare", spec=SPEC)
+    folder = tmp_path / "slurm" / "attempts" / "table-1" / ATTEMPT
+    (folder / "start.json").write_text('{"go": {"started": 1.0}}')
+    (folder / "final.json").write_text('{"exit": {"code": 0}}')
+    assert ask(node, "conclude", void={"why": "-"}, final={"lost": {"why": "its node failed"}})["final"] == {
+        "exit": {"code": 0}
+    }
+
+
+def test_a_cancel_is_left_in_the_folder_for_the_supervisor(node: Conversation, tmp_path: Path) -> None:
+    ask(node, "prepare", spec=SPEC)
+    folder = tmp_path / "slurm" / "attempts" / "table-1" / ATTEMPT
+    go = {"started": 1.0, "supervisor": {"pid": os.getpid(), "starttime": 1}}
+    (folder / "start.json").write_text(json.dumps({"go": go}))
+    assert ask(node, "cancel", grace=1.0, by="ann")["status"] == "running"
+    assert re.search('"by": ?"ann"', (folder / "cancel.json").read_text())
+
+
+def test_a_command_is_run_without_a_shell(node: Conversation) -> None:
+    said = run(node, "cat", "-", stdin="one $HOME\n")
+    assert (said["code"], said["out"], said["err"]) == (0, "one $HOME\n", "")
+    assert run(node, "sh", "-c", "echo trouble >&2; exit 3")["code"] == 3
+    assert run(node, "no-such-program")["code"] == 127
+
+
+def test_a_command_that_hangs_is_ended(node: Conversation) -> None:
+    said = run(node, "sleep", "100", limit=0.2)
+    assert said["code"] == -1 and "has not answered within" in said["err"]

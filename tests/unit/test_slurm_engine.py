@@ -1,0 +1,149 @@
+"""A link to a login node, with the link and the clock in hand: what is concluded, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from burnish.core import reports
+from burnish.core.hosts import Host
+from burnish.core.jobs import HostName
+from burnish.core.reports import Report, Submitted, Welcome
+from burnish.slurm.engine import SlurmLink
+from burnish.slurm.tasks import SETTLE, UNSEEN
+
+HPC = HostName("hpc")
+ATTEMPT = "0.1-9f86d081"
+BATCH = Submitted("burnish-t-1", 0)
+
+
+class LoginNode:
+    """Stands for the link underneath: what was sent over it, and what it reports."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.sent: list[dict[str, Any]] = []
+        self.told: list[Report] = []
+        self.welcome = Welcome("id", "slurm", "login1", "/home/ann/.burnish/slurm/agent-1.py")
+        self.round_trip = 0.01
+        self.engine = SlurmLink(Host(HPC, engine="slurm"), "t", self._connect, self.told.append, lambda: self.now)  # type: ignore[arg-type, return-value]
+        self.hear(reports.HostConnected(HPC, self.welcome))
+
+    def _connect(self, hear: Callable[[Report], None]) -> LoginNode:
+        self.hear = hear
+        return self
+
+    def send(self, header: dict[str, Any]) -> None:
+        self.sent.append(header)
+
+    def watch(self) -> None:
+        """Nothing to ping."""
+
+    def ran(self, program: str) -> list[dict[str, Any]]:
+        """The requests to run this program."""
+        return [header for header in self.sent if header["type"] == "run" and header["argv"][0] == program]
+
+    def answer(self, program: str, out: str = "", code: int = 0, err: str = "") -> None:
+        """The newest of them ends."""
+        self.hear(reports.CommandRan(HPC, self.ran(program)[-1]["id"], code, out, err))
+
+    def status(self, status: str, **fields: Any) -> None:
+        known = {"start": None, "final": None, "sizes": None, "batch": BATCH, **fields}
+        self.hear(reports.AttemptReported(HPC, ATTEMPT, status, **known))
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.engine.watch()
+
+    def concluded(self) -> list[dict[str, Any]]:
+        return [header for header in self.sent if header["type"] == "conclude"]
+
+
+def ready(status: str = "queued") -> LoginNode:
+    """A cluster that answers, on which a coordinator looks after one attempt."""
+    node = LoginNode()
+    node.answer("scontrol", "MaxArraySize = 1001\n")
+    node.engine.send({"type": "status", "attempt": ATTEMPT})
+    node.status(status)
+    return node
+
+
+def test_it_is_connected_once_slurm_answers() -> None:
+    node = LoginNode()
+    assert not node.engine.up
+    node.answer(
+        "scontrol", code=1, err="slurm_load_ctl_conf error: Unable to contact slurm controller (connect failure)"
+    )
+    assert isinstance(node.told[-1], reports.HostDropped) and not node.engine.up
+    node.wait(60)
+    node.answer("scontrol", "MaxArraySize = 1001\n")
+    assert isinstance(node.told[-1], reports.HostConnected) and node.engine.up
+
+
+def test_a_list_that_failed_proves_nothing() -> None:
+    node = ready()
+    for _ in range(10):
+        node.wait(60)
+        node.answer("squeue", code=1, err="slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+    assert not node.concluded()
+
+
+def test_what_slurm_does_not_have_is_made_void() -> None:
+    node = ready()
+    node.wait(UNSEEN)
+    node.answer("squeue")
+    node.wait(SETTLE)
+    assert [header["attempt"] for header in node.concluded()] == [ATTEMPT]
+
+
+def test_nothing_is_concluded_of_another_runs_attempt() -> None:
+    node = LoginNode()
+    node.answer("scontrol", "MaxArraySize = 1001\n")
+    node.status("queued")
+    node.wait(UNSEEN)
+    node.wait(SETTLE)
+    assert not node.ran("squeue") and not node.concluded()
+
+
+def test_one_list_for_all_and_ever_more_slowly() -> None:
+    node = ready()
+    asked = 0
+    for _ in range(600):
+        node.wait(1)
+        if len(node.ran("squeue")) > asked:
+            asked = len(node.ran("squeue"))
+            node.answer("squeue", "7|0|PENDING|Priority|burnish-t-1\n")
+    assert 20 <= asked <= 30
+    assert [report.why for report in node.told if isinstance(report, reports.AttemptWaits)] == ["waiting for Priority"]
+
+
+def test_a_killed_jobs_verdict_waits_for_slurms_word() -> None:
+    node = ready("running")
+    node.status("ended", final={"exit": {"signal": 15, "ended": 5.0}})
+    assert not any(isinstance(report, reports.AttemptReported) and report.status == "ended" for report in node.told)
+    node.wait(2)
+    node.answer("squeue", "7|0|TIMEOUT|TimeLimit|burnish-t-1\n")
+    node.wait(1)
+    last = node.told[-1]
+    assert isinstance(last, reports.AttemptReported) and last.final is not None and last.final["exit"]["time_limit"]
+
+
+def test_a_killed_jobs_verdict_does_not_wait_for_ever() -> None:
+    node = ready("running")
+    node.status("ended", final={"exit": {"signal": 15, "ended": 5.0}})
+    node.wait(61)
+    last = node.told[-1]
+    assert isinstance(last, reports.AttemptReported) and last.final == {"exit": {"signal": 15, "ended": 5.0}}
+
+
+def test_many_are_cancelled_by_one_scancel() -> None:
+    node = LoginNode()
+    node.answer("scontrol", "MaxArraySize = 1001\n")
+    for job in range(50):
+        attempt = f"{job}.1-9f86d081"
+        node.engine.send({"type": "cancel", "attempt": attempt, "grace": 10.0, "by": "ann"})
+        batch = Submitted("burnish-t-1", job, str(100 + job))
+        node.hear(reports.AttemptReported(HPC, attempt, "running", None, None, None, batch))
+    node.wait(1)
+    (scancel,) = node.ran("scancel")
+    assert scancel["argv"][1:3] == ["--signal=USR1", "--batch"] and len(scancel["argv"]) == 53

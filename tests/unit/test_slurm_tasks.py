@@ -1,0 +1,95 @@
+"""What follows from Slurm's word, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from burnish.core.reports import Submitted
+from burnish.slurm import tasks
+from burnish.slurm.states import ENDS, GONE, WAITS, completed, end_of, leaves_open, waiting
+from burnish.slurm.tasks import SETTLE, UNSEEN, Task
+from burnish.slurm.text import Listed
+
+KILLED = {"exit": {"signal": 9, "ended": 5.0}}
+
+
+def task(*, running: bool = False, job: str = "") -> Task:
+    return Task("0.1-9f86d081", Submitted("burnish-t-1", 0), since=100.0, running=running, job=job)
+
+
+def compare(about: Task, state: str | None, asked: float, accounting: bool = False) -> list[Task]:
+    listed = {} if state is None else {about.key: Listed("7_0", state, "Priority")}
+    return list(tasks.compare([about], listed, asked, accounting))
+
+
+def test_a_task_that_runs_or_waits_has_not_ended() -> None:
+    about = task()
+    for state in ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "A_STATE_OF_TOMORROW"):
+        compare(about, state, 200.0)
+        assert about.end is None and about.job == "7_0"
+
+
+def test_a_list_that_is_too_young_proves_nothing() -> None:
+    about = task()
+    compare(about, None, 100.0 + UNSEEN - 1)
+    assert about.end is None
+    compare(about, None, 100.0 + UNSEEN)
+    assert about.end is GONE
+
+
+def test_the_record_of_a_task_has_its_time_to_come() -> None:
+    about = task(running=True)
+    compare(about, "COMPLETED", 200.0)
+    assert about.settled(200.0 + SETTLE - 1) is None
+    compare(about, "COMPLETED", 203.0)
+    assert about.settled(200.0 + SETTLE) is ENDS["COMPLETED"]
+
+
+def test_what_was_requeued_after_all_is_not_over() -> None:
+    about = task(running=True)
+    compare(about, "NODE_FAIL", 200.0)
+    compare(about, "PENDING", 202.0)
+    assert about.settled(300.0) is None
+
+
+def test_accounting_is_asked_for_what_ran_and_is_gone() -> None:
+    ran, never = task(running=True, job="7_0"), task()
+    assert compare(ran, None, 200.0, accounting=True) == [ran]
+    assert compare(never, None, 200.0, accounting=True) == []
+    tasks.accounted(ran, {"7_0": "TIMEOUT"}, 200.0)
+    assert ran.end is ENDS["TIMEOUT"] and never.end is GONE
+
+
+def test_a_reason_is_told_once() -> None:
+    about = task()
+    listed = {about.key: Listed("7_0", "PENDING", "Priority")}
+    assert tasks.news(about, listed) == "waiting for Priority"
+    assert tasks.news(about, listed) == ""
+
+
+@pytest.mark.parametrize("state", sorted(WAITS))
+def test_what_waits_is_not_over(state: str) -> None:
+    assert end_of(state) is None and waiting(state, "None") == "in Slurm's queue"
+
+
+@pytest.mark.parametrize(
+    ("state", "final"),
+    [
+        ("TIMEOUT", {"exit": {"signal": 9, "ended": 5.0, "time_limit": True}}),
+        ("OUT_OF_MEMORY", {"exit": {"signal": 9, "ended": 5.0, "oom": True}}),
+        ("CANCELLED", {"exit": {"signal": 9, "ended": 5.0, "cancelled": "scancel"}}),
+        ("PREEMPTED", {"lost": {"why": "preempted in Slurm", "ended": 5.0}}),
+        ("NODE_FAIL", {"lost": {"why": "its node failed", "ended": 5.0}}),
+        ("COMPLETED", KILLED),
+    ],
+)
+def test_slurm_says_why_a_job_was_killed(state: str, final: dict[str, object]) -> None:
+    assert leaves_open(KILLED)
+    assert completed(KILLED, ENDS[state]) == final
+
+
+@pytest.mark.parametrize(
+    "exit", [{"code": 0}, {"code": 9}, {"signal": 11}, {"signal": 9, "oom": True}, {"signal": 15, "cancelled": "ann"}]
+)
+def test_what_a_supervisor_knows_stands(exit: dict[str, object]) -> None:
+    assert not leaves_open({"exit": exit})

@@ -1,0 +1,114 @@
+"""Slurm's commands as they are typed and read.
+
+Outputs were printed by Slurm 22.05.8, as Debian 12 has it, on clusters such as `tests/support/slurm.py` starts,
+with and without accounting.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from burnish.slurm import text
+from burnish.slurm.text import Demand, Listed
+
+SQUEUE = """\
+1|1|CANCELLED|None|burnish-x
+3|N/A|FAILED|BadConstraints|sbatch
+5|0|PENDING|BeginTime|later
+5|1|PENDING|BeginTime|later
+6|N/A|PENDING|Resources|later
+7|0|PENDING|Priority|a|name
+1|0|RUNNING|None|burnish-x
+"""
+CONFIG = "MailProg                = /bin/mail\nMaxArraySize            = 1001\nMaxDBDMsgs              = 20012\n"
+
+
+def test_tasks_of_arrays_are_listed_by_name_and_index() -> None:
+    listed = text.read_squeue(SQUEUE)
+    assert listed["burnish-x", 0] == Listed("1_0", "RUNNING", "None")
+    assert listed["burnish-x", 1] == Listed("1_1", "CANCELLED", "None")
+    assert listed["a|name", 0] == Listed("7_0", "PENDING", "Priority")
+    assert len(listed) == 5, "jobs that are no arrays are passed over"
+
+
+@pytest.mark.parametrize("broken", ["", "\n", "slurm_load_jobs error: Unable to contact slurm controller", "1|2|3"])
+def test_what_is_no_list_lists_nothing(broken: str) -> None:
+    assert text.read_squeue(broken) == {}
+
+
+def test_an_array_of_tasks_is_submitted_once() -> None:
+    argv = text.sbatch("burnish-t-1", "jobs 3", [0, 1, 2, 7], {"partition": "gpu", "exclusive": "true"}, Demand())
+    assert argv[:5] == [
+        "sbatch",
+        "--parsable",
+        "--job-name=burnish-t-1",
+        "--comment=jobs 3",
+        "--array=0-2,7",
+    ]
+    assert "--no-requeue" in argv and argv[-2:] == ["--partition=gpu", "--exclusive"]
+
+
+@pytest.mark.parametrize(
+    ("options", "demand", "said"),
+    [
+        ({"gres": "gpu:1"}, Demand(gpus=2), "--gres=gpu:2"),
+        ({"gres": "gpu:a100:1"}, Demand(gpus=2), "--gres=gpu:a100:2"),
+        ({"gpus": "a100:1"}, Demand(gpus=4), "--gpus=a100:4"),
+        ({}, Demand(gpus=0), "--gres=gpu:0"),
+        ({"time": "4:00:00"}, Demand(time_limit=7200.0), "--time=121"),
+        ({"time": "4:00:00"}, Demand(), "--time=4:00:00"),
+    ],
+)
+def test_a_job_asks_for_more_than_the_inventory(options: dict[str, str], demand: Demand, said: str) -> None:
+    assert text.sbatch("n", "c", [0], options, demand)[-1] == said
+
+
+@pytest.mark.parametrize(("out", "job"), [("17\n", "17"), ("17;cluster\n", "17"), ("", ""), ("error\n", "")])
+def test_the_number_of_what_was_submitted(out: str, job: str) -> None:
+    assert text.read_sbatch(out) == job
+
+
+def test_how_large_an_array_may_be() -> None:
+    assert text.read_max_array_size(CONFIG) == 1001
+    assert text.read_max_array_size("") == text.MAX_ARRAY_SIZE
+
+
+def test_what_accounting_says() -> None:
+    states = text.read_sacct("1_0|2|COMPLETED\n1_1|3|FAILED\n1_2|4|CANCELLED by 0\n1_3|1|COMPLETED\n")
+    assert states["1_2"] == states["4"] == "CANCELLED"
+    assert states["1_3"] == states["1"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("err", "limit", "passed", "line"),
+    [
+        (
+            "sbatch: error: invalid partition specified: nope\n"
+            "sbatch: error: Batch job submission failed: Invalid partition name specified\n",
+            False,
+            False,
+            "Batch job submission failed: Invalid partition name specified",
+        ),
+        (
+            "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n",
+            False,
+            True,
+            "Batch job submission failed: Unable to contact slurm controller (connect failure)",
+        ),
+        (
+            "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: "
+            "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
+            True,
+            False,
+            "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+        ),
+    ],
+)
+def test_why_sbatch_failed(err: str, limit: bool, passed: bool, line: str) -> None:
+    assert text.is_limit(err) is limit
+    assert text.may_have_passed(1, err) is passed
+    assert text.first_line(err) == line
+
+
+def test_a_command_that_never_answered_may_have_passed() -> None:
+    assert text.may_have_passed(-1, "sbatch has not answered within 60 s")
