@@ -6,6 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from simulation.world import World
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -27,6 +32,23 @@ def test_a_seed_replays_to_the_last_effect() -> None:
     assert first.returncode == second.returncode == 0, first.stdout[-2000:] + first.stderr[-2000:]
     assert first.stdout == second.stdout
     assert len(first.stdout.splitlines()) > 500
+
+
+@pytest.mark.parametrize(("pause", "told"), [(0.0, True), (0.001, False)])
+def test_a_process_that_spins_is_told_from_one_that_works_for_long(pause: float, told: bool) -> None:
+    def work() -> None:
+        while world.now < 1100.0:
+            world.effect("look")
+            world.sleep(pause)
+
+    world = World(1)
+    process = SimpleNamespace(dead=False, frozen_until=0.0, armed=None, tasks=[], task_ended=lambda task: None)
+    world.spawn(process, "run", work)
+    world.run(1100.0)
+    process.dead = True
+    world.doom(process.tasks)
+    world.close()
+    assert ((world.failure or "").startswith("livelock")) is told, world.steps
 
 
 def test_a_power_loss_leaves_no_state_of_a_disk_that_breaks_a_promise() -> None:

@@ -20,7 +20,9 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 PRICE = 2e-5  # s that an effect takes
-STEPS = 400_000  # effects after which a run is given up: nobody needs so many
+BEGIN = 1000.0  # s
+BURST = 100_000  # effects that a world may have at once
+RATE = 5_000  # effects that it may have per second: a process that spins makes ten times as many (`PRICE`)
 
 
 class Killed(BaseException):
@@ -74,7 +76,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.hub = getcurrent()
-        self.now = 1000.0
+        self.now = BEGIN
         self.steps = 0
         self.failure: str | None = None
         self.fired: Counter[str] = Counter()
@@ -176,8 +178,8 @@ class World:
                 return
             else:
                 self.now = max(self.now, self._timers[0][0])
-            if self.steps > STEPS:
-                self.fail(f"livelock: {self.steps} effects, and no end")
+            if self.steps > BURST + RATE * (self.now - BEGIN):
+                self.fail(f"livelock: {self.steps} effects in {self.now - BEGIN:.0f} s, and no end")
 
     def close(self) -> None:
         """Unwind whatever still lives."""
