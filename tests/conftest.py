@@ -6,6 +6,11 @@ import os
 import signal
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine, and nothing about burnish.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # In a shell's background Ctrl-C is ignored, and so it would be by whatever the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

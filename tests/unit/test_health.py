@@ -106,7 +106,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(sorted(["gpus", "load", "now", "held", "workdir", "cpus", "age"])), ANYTHING))
 def test_whatever_a_host_says_is_read(frame: dict[str, Any]) -> None:
     read = sighting.read({}, frame)

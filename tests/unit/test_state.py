@@ -350,7 +350,7 @@ def test_check_finds_a_state_that_cannot_be() -> None:
             state.check()
 
 
-HISTORIES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+HISTORIES = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @HISTORIES

@@ -247,4 +247,4 @@ class Merging(RuleBasedStateMachine):
 
 MORE = int(os.environ.get("BURNISH_TEST_EXAMPLES", "60"))
 TestMerging = Merging.TestCase
-TestMerging.settings = settings(max_examples=MORE, stateful_step_count=30, deadline=None)
+TestMerging.settings = settings(max_examples=MORE, stateful_step_count=30)
