@@ -24,6 +24,7 @@ from burnish.slurm.submission import Submission
 from burnish.slurm.tasks import PATIENCE, Task
 
 QUICKEST, SLOWEST = 2.0, 30.0  # s between two looks at Slurm's list
+FIRST = 5.0  # s after which something new is looked for there
 SLOWER = 1.5  # each look that shows nothing new puts off the next by so much
 KILL_AFTER = 30.0  # s beyond its grace that a supervisor has to end a cancelled job, before Slurm does
 AGAIN = 10.0  # s until an order is repeated that the host did not carry out
@@ -54,7 +55,7 @@ class SlurmLink:
         self._graces: dict[str, float] = {}  # those that somebody cancels, and the s they have to end by themselves
         self._tasks: dict[str, Task] = {}
         self._submission = Submission(host, table, self._link.send, self._ask, self._taken, self._refused)
-        self._listing = self._cancelling = False
+        self._listing = self._asking_accounts = self._cancelling = False
         self._to_wake: set[str] = set()  # Slurm's jobs whose supervisors are to look at their folders
         self._to_end: set[str] = set()  # those that Slurm is to end
         self._next_list = 0.0
@@ -136,16 +137,13 @@ class SlurmLink:
                 case reports.RequestRefused(request="prepare"):
                     self._submission.drop(report.name)
                     self._report(replace(report, request="start"))
-                case reports.RequestRefused(request="run"):
-                    self._asked.clear()
-                    self._link.close()
                 case _:
                     self._report(report)
 
     def _inquire(self) -> None:
         """Ask whether there is a Slurm that answers. Until it does, the host is not connected."""
         self._retry = None
-        self._ready = self._listing = self._cancelling = False
+        self._ready = self._listing = self._asking_accounts = self._cancelling = False
         for known in (self._asked, self._tasks, self._to_wake, self._to_end):
             known.clear()
         self._ask(text.show_config(), self._configured)
@@ -171,9 +169,8 @@ class SlurmLink:
         elif task is not None and report.batch is not None:
             task.submitted = report.batch
         self._submission.prepared(report)
-        if task is not None and report.status == "running" and not task.running:
+        if task is not None and report.status == "running":
             task.running = True
-            self._look_soon()
         if report.status == "ended" and task is not None and self._waits_for_slurm(task, report):
             return
         if report.status in ("ended", "void") and task is not None:
@@ -221,15 +218,16 @@ class SlurmLink:
         unlisted = list(tasks.compare(own, listed, asked, self._accounting))
         for task in own:
             if why := tasks.news(task, listed):
-                self._look_soon()
                 self._report(reports.AttemptWaits(self.host, task.attempt, why))
-        if unlisted:
+        if unlisted and not self._asking_accounts:
+            self._asking_accounts = True
             jobs = [task.job or task.submitted.job for task in unlisted]
             self._ask(text.sacct(jobs), lambda answer: self._accounted(unlisted, answer, asked))
 
     def _accounted(self, unlisted: list[Task], ran: reports.CommandRan, asked: float) -> None:
+        self._asking_accounts = False
         if ran.code != 0:
-            self._accounting = False  # not every cluster keeps accounts
+            self._accounting = ran.code < 0  # that was slow; others say that the cluster keeps no accounts
             return
         found = text.read_sacct(ran.out)
         for task in unlisted:
@@ -289,7 +287,7 @@ class SlurmLink:
         if attempt in self._tasks:
             task = self._tasks[attempt]
             task.job, task.since = job, self._clock()
-            self._look_soon()
+            self._next_list = min(self._next_list, task.since + FIRST)
 
     def _refused(self, attempt: str, why: str) -> None:
         self._conclude(attempt, End(why, trouble=True))

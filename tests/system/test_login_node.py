@@ -96,6 +96,15 @@ def test_a_command_is_run_without_a_shell(node: Conversation) -> None:
     assert run(node, "no-such-program")["code"] == 127
 
 
+def test_no_variable_narrows_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQUEUE_PARTITION would have squeue leave out what runs elsewhere, and what is not listed is taken to be gone."""
+    monkeypatch.setenv("BURNISH_LOCK_DIR", str(tmp_path / "locks"))
+    monkeypatch.setenv("SQUEUE_PARTITION", "main")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    with Conversation(LocalTransport(), "table-1", str(tmp_path), "slurm") as node:
+        assert run(node, "sh", "-c", "echo $SQUEUE_PARTITION $SLURM_CONF")["out"] == "/etc/slurm.conf\n"
+
+
 def test_a_command_that_hangs_is_ended(node: Conversation) -> None:
     said = run(node, "sleep", "100", limit=0.2)
     assert said["code"] == -1 and "has not answered within" in said["err"]

@@ -12,7 +12,7 @@ import signal
 
 from .compact_json import encode_json
 from .files import READ_SIZE, write_all
-from .refusals import Refusal
+from .refusals import Refusal, clause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 2 << 20  # bytes of a command's output; half of a longer one would say that things are not there
 LIMIT = 60.0  # s
-AT_ONCE = 4
+AT_ONCE = 8
+HIDING = (
+    "SQUEUE_",
+    "SACCT_",
+    "SCANCEL_",
+)  # variables that stand for options: a list that they narrow would lack what is there
 
 
 class Command:
@@ -47,20 +52,30 @@ class Commands:
         self._running: Dict[int, Command] = {}
 
     def run(self, request: Header) -> None:
-        """Run the request's argv with its stdin; answered when that has ended, or its time is over. Raises Refusal."""
+        """Run the request's argv with its stdin; answered when that has ended, or its time is over, or it cannot be run now.
+
+        Raises Refusal for what is no argv.
+        """
         argv, stdin = request["argv"], str(request.get("stdin") or "")
         limit = min(LIMIT, float(request.get("limit") or LIMIT))
         if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
             raise Refusal("argv must be a list of texts")
         if len(self._running) >= AT_ONCE:
-            raise Refusal("%d commands run already" % AT_ONCE)
-        pipe, end = os.pipe()
+            self._cannot(request, "%d commands run already" % AT_ONCE)
+            return
         try:
-            self._fork(lambda: write_all(end, encode_json(run(argv, stdin, limit)).encode("ascii")))
-        finally:
-            os.close(end)
+            pipe, end = os.pipe()
+        except OSError as error:
+            self._cannot(request, clause(error))
+            return
         self._running[pipe] = Command(request.get("id"))
         self._poll.register(pipe, select.POLLIN | select.POLLHUP)
+        try:
+            self._fork(lambda: write_all(end, encode_json(run(argv, stdin, limit)).encode("ascii")))
+        except OSError:
+            pass  # nobody writes into the pipe, and that is the answer
+        finally:
+            os.close(end)
 
     def take(self, ready: List[int]) -> None:
         """Read what has come on those of the descriptors `ready` that are ours; answer what is whole."""
@@ -70,6 +85,9 @@ class Commands:
             if not data:
                 self._answer(pipe)
 
+    def _cannot(self, request: Header, why: str) -> None:
+        self._outbox.send("ran", id=request.get("id"), code=-1, out="", err=why)
+
     def _answer(self, pipe: int) -> None:
         self._poll.unregister(pipe)
         os.close(pipe)
@@ -77,7 +95,7 @@ class Commands:
         try:
             answer = json.loads(command.text)
         except ValueError:
-            answer = {"code": -1, "out": "", "err": "who ran it was killed"}
+            answer = {"code": -1, "out": "", "err": "it could not be run to its end"}
         self._outbox.send("ran", id=command.id, **answer)
 
 
@@ -87,8 +105,10 @@ def run(argv: List[str], stdin: str, limit: float) -> Record:
 
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     data = stdin.encode("utf-8", "surrogateescape")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(HIDING)}
+    pipes: Record = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
-        done = subprocess.run(argv, input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit)
+        done = subprocess.run(argv, input=data, env=environment, timeout=limit, **pipes)
     except subprocess.TimeoutExpired:
         return {"code": -1, "out": "", "err": "%s has not answered within %.0f s" % (argv[0], limit)}
     except FileNotFoundError:
