@@ -10,7 +10,7 @@ there. If anything is not as expected, nothing is done and the next look sees wh
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from burnish.core import events
 from burnish.core.bases import Base, Choice
@@ -25,13 +25,14 @@ from burnish.store.base_texts import BaseTexts
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
 from burnish.store.table_file import AWAY, TableFile, TableMissing
-from burnish.store.version import Seen
+from burnish.store.version import TWO_LOOKS, UNFINISHED, Seen
 
 SHORTEST = 1.0  # s between two texts put in place
 SHARE = 0.05  # of the run's time at most goes into writing the table
 AGAIN = 10.0  # s after a refusal of the disk
 LOCK_PATIENCE = 5.0  # s: who holds the lock for longer hangs, or is dead and NFS has not noticed: we go on without it
 PAUSE = 0.05  # s between two tries of the last writing
+LEFT_PATIENCE = UNFINISHED + TWO_LOOKS  # s that a save which a dead coordinator left may need to be read
 MAX_NOTICES = 20
 BURIED = (
     "somebody saved it in the very moment in which burnish wrote it, and this file system kept only burnish's text. "
@@ -114,19 +115,27 @@ class Projection:
         """
         said: list[str] = []
         try:
-            self._recover()
+            said += self._recover()
+            said += self._look_at_displaced()  # older than what stands there, which may have been made of it
             said += self._look_at_table(wait)
-            said += self._look_at_displaced()
         except TableClosed:
             raise
         except StoreError as error:
             said.append(str(error))
         return self._once(self._take_untold() + said)
 
-    def _recover(self) -> None:
-        if not self._recovered:
-            self._file.recover(time.monotonic())
-            self._recovered = True
+    def _recover(self) -> list[str]:
+        """Take in what coordinators that died have left, before anything that was saved later."""
+        if self._recovered:
+            return []
+        self._file.recover(time.monotonic())
+        self._recovered = True
+        said = self._look_at_displaced()
+        end = time.monotonic() + LEFT_PATIENCE
+        while self._file.unread and time.monotonic() < end:
+            time.sleep(PAUSE)
+            said += self._look_at_displaced()
+        return said
 
     def _look_at_table(self, wait: bool) -> list[str]:
         try:
@@ -169,14 +178,15 @@ class Projection:
         if self._unmerged is None:
             return []
         self._dirty = None
-        merged, _ = self._merge(self._unmerged)
+        merged, _ = self._merge(self._unmerged, aside=True)
         self._unmerged = None
         return merged.notices
 
-    def _merge(self, theirs: Table, opened: Base | None = None) -> tuple[Merged, Base]:
+    def _merge(self, theirs: Table, opened: Base | None = None, aside: bool = False) -> tuple[Merged, Base]:
         """Commit what a save calls for, once, whoever else sees it too. Gives the base it was merged against as well.
 
-        `opened`: the text that its author had before their eyes, where that is known.
+        `opened`: the text that its author had before their eyes, where that is known. `aside`: the save does not stand in the
+        table's place, and what stands there remains the newest text: else that would look like this save taken back.
         """
         merged, base = Merged([], [], {}), Base.of(theirs, time.time())
 
@@ -189,7 +199,7 @@ class Projection:
             known = theirs.sha256 in state.rendered
             if merged.refused or (known and not merged.facts):
                 return []
-            return [*merged.facts, _named(theirs, merged.ids)]
+            return [*merged.facts, _named(theirs, merged.ids), *(_newest_again(state) if aside else ())]
 
         follows = self._newest()
         self._journal.commit(decide)
@@ -346,6 +356,12 @@ class Projection:
 def _named(text: Table, ids: Mapping[int, JobId]) -> Fact:
     """The fact that names a text of the table."""
     return events.TableRendered(text.sha256, {str(row): int(job) for row, job in ids.items()}, time.time())
+
+
+def _newest_again(state: State) -> Iterator[Fact]:
+    """The fact that names the newest text once more, after another was named that is not put in its place."""
+    for sha256, (ids, _) in list(state.rendered.items())[-1:]:
+        yield events.TableRendered(sha256, ids, time.time())
 
 
 def _problems(table: Table) -> list[str]:

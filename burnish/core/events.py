@@ -271,6 +271,8 @@ class StartsResumed:
 class TableRendered:
     """A text of the table that is about to be put in place (or a save that was merged): `sha256` of its bytes, hex.
 
+    The last one named is the text that stands there if nobody has saved; so it is named again after a save that went elsewhere.
+
     `ids` gives the ids of rows that had none in that text: row number (from 0, data rows only) -> id.
     """
 

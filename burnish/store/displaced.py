@@ -2,7 +2,8 @@
 
 An editor that had the file open when burnish replaced it writes into an inode without the table's name: its save would be gone,
 and it would never know. So each displaced inode keeps a name of burnish's own (`displaced-…`) and is watched for ten seconds
-after the last sign of life. A save found there is merged like any other. What a coordinator that died has left is found by name.
+after the last sign of life. A save found there is merged like any other, and before a save that stands in the table's place now:
+that one may have been made of it. What a coordinator that died has left is found by name.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ class DisplacedInodes:
 
     def __bool__(self) -> bool:
         return bool(self._inodes)
+
+    @property
+    def unread(self) -> bool:
+        """True while one of them may hold a save of which nothing is known yet."""
+        return any(inode.identity is None for inode in self._inodes)
 
     def add(self, path: str, expected: Seen, now: float) -> None:
         """Watch what is named `path` now, and was taken to be `expected` when it was displaced."""
@@ -91,13 +97,12 @@ class DisplacedInodes:
             return None
         if identity != inode.looked:
             inode.looked, inode.looked_at, inode.since = identity, now, now
-            return None
         data = content(fd, identity.size)
-        if now - inode.looked_at < (TWO_LOOKS if data.endswith(b"\n") else UNFINISHED):
-            return None
         sha256 = digest(data)
         table = None
         if data and sha256 != inode.sha256 and sha256 not in known:
+            if now - inode.looked_at < (TWO_LOOKS if data.endswith(b"\n") else UNFINISHED):
+                return None
             try:
                 table = parse(data, self.shown)
             except InputError as error:

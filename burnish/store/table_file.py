@@ -331,6 +331,11 @@ class TableFile:
         """True while a displaced inode may still be written into. Whoever leaves earlier leaves it to the next `recover`."""
         return bool(self._displaced)
 
+    @property
+    def unread(self) -> bool:
+        """True while what dead coordinators left may hold a save of which nothing is known yet."""
+        return self._displaced.unread
+
     def recover(self, now: float) -> None:
         """Watch what coordinators that died have left, for `displaced`. Call once, before the first merge. Raises StoreError."""
         for folder in {self.own, os.path.dirname(self.path)}:

@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.kept_table import SAVES, TEXT, KeptTable, kept_table
+from support.kept_table import SAVES, TEXT, KeptTable, kept_table, renaming, truncating
+from support.waiting import wait_for
+
+from burnish.core import events
+from burnish.core.jobs import JobId
+from burnish.session import Session
+from burnish.store.paths import Paths
 
 Save = Callable[[Path, str], None]
 
@@ -83,6 +89,49 @@ def test_a_save_into_the_file_that_was_just_replaced_is_taken_in(table: KeptTabl
         editor.truncate(0)
         editor.write(TEXT.replace("2,NOT_RUNNING,0.2,as typed", "2,NOT_RUNNING,0.2,into nowhere"))
     table.until_text("0,COMPLETE,0.0,as typed", "2,NOT_RUNNING,0.2,into nowhere")
+
+
+def test_a_save_under_a_name_that_a_power_loss_left_undoes_no_later_save(tmp_path: Path) -> None:
+    """A loss of power, or `kill -9` between link and rename, may leave the table a second name, as if it had been displaced."""
+    with kept_table(tmp_path, processes=1) as before:
+        before.at_rest()
+    os.link(before.path, tmp_path / ".burnish" / "burnish.db" / f"displaced-{0:016x}")
+    first = TEXT.replace("1,NOT_RUNNING,0.1,as typed", "1,NOT_RUNNING,0.1,in place") + ",,7,new\n"
+    truncating(before.path, first)
+    renaming(before.path, first.replace("1,in place", "1,by rename").replace("2,as typed", "2,by rename"))
+    after = KeptTable(before.path, 1)
+    try:
+        after.at_rest()
+        wanted = ["0.1,by rename", "0.2,by rename", "7,new"]
+        assert [after.row(job).split(",", 2)[2] for job in (1, 2, 6)] == wanted, (after.text, after.said)
+        assert len(after.text.splitlines()) == 8
+    finally:
+        after.end()
+
+
+def test_an_edit_that_was_merged_and_not_yet_shown_when_its_run_died_is_not_taken_back(tmp_path: Path) -> None:
+    """The edit went into the file that had just been replaced; the table itself still shows the text before it."""
+    path = tmp_path / "burnish.db"
+    path.write_text(TEXT)
+    dead = Session.open(Paths.of(str(path), str(tmp_path / "logs")), lambda notice: None)
+    with path.open("r+") as editor:
+        dead.journal.commit(lambda state: [events.HoldRequested(0)])
+        dead.settle()
+        editor.truncate(0)
+        editor.write(TEXT.replace("2,NOT_RUNNING,0.2,as typed", "2,NOT_RUNNING,0.2,into nowhere"))
+
+    def merged() -> bool:
+        dead.projection.look()
+        return "into nowhere" in dead.state.jobs[JobId(2)].cells
+
+    wait_for(merged, lambda: dead.state.jobs[JobId(2)])
+    assert "into nowhere" not in path.read_text()  # and here it dies
+    next_run = KeptTable(path, 1)
+    try:
+        next_run.at_rest()
+        assert next_run.row(2) == "2,NOT_RUNNING,0.2,into nowhere", next_run.said
+    finally:
+        next_run.end()
 
 
 # -- a table that is gone or cannot be read --------------------------------------------------------------------------
