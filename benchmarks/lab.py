@@ -53,7 +53,7 @@ class Site:
 
 @contextlib.contextmanager
 def near_and_far(folder: Path, delay: float) -> Iterator[tuple[Site, Site]]:
-    """Two sites of `HOSTS` hosts: on this machine's loopback, and `delay` s away each way."""
+    """Two sites of `HOSTS` hosts: near, and `delay` s away each way."""
     bench = Bench(folder)
     wire = Wire(delay)
     try:

@@ -66,7 +66,7 @@ def test_silent_host_is_a_row_with_its_sentence(bench: Bench, table: Gated) -> N
     hosts = shown(table, "lab.yaml")
     assert [host["reached"] for host in hosts.values()] == [True, False, False]
     assert "host key is not known" in hosts["gpu2"]["trouble"] and "accept-new" in hosts["gpu2"]["hint"]
-    assert "tried again" not in hosts["gone"]["trouble"] and "refused" in hosts["gone"]["trouble"]
+    assert "tried again" not in hosts["gone"]["trouble"] and "unreachable" in hosts["gone"]["trouble"]
     page = table.burnish("status", "--hosts", "lab.yaml").stdout
     assert "gone" in page and page.index("gone") < page.index("JOB_ID")
     assert "6 jobs: 6 NOT_RUNNING" in page
@@ -388,7 +388,7 @@ def test_clean_names_a_host_that_does_not_answer_and_what_to_do(bench: Bench, ta
     bench.hosts["gpu2"].stop()
     said = table.burnish("clean", "--yes").stderr
     [folder] = {path.split("/")[0] for path in kept(bench.hosts["gpu2"])}
-    assert "Connection refused. What gpu2 keeps of this table stays there.\n" in said
+    assert "Network is unreachable. What gpu2 keeps of this table stays there.\n" in said
     assert f"hint: on gpu2: rm -r ~/.burnish/*/attempts/{folder}\n" in said and "gpu1" not in said
     assert not (table.folder / "burnish.db").exists()
     assert kept(bench.hosts["gpu1"]) == [folder]

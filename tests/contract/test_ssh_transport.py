@@ -332,9 +332,14 @@ def test_host_that_opens_no_sessions(bench: Bench) -> None:
 
 
 def test_nobody_listens(bench: Bench) -> None:
+    bench.add("gpu1")
+    error = refusal(bench, "gpu1", HostUnreachable, port=1)
+    assert str(error).startswith("gpu1 (alice@10.98.") and "Connection refused" in str(error)
+
+
+def test_host_that_is_switched_off(bench: Bench) -> None:
     bench.add("gpu1").stop()
-    error = refusal(bench, "gpu1", HostUnreachable)
-    assert str(error).startswith("gpu1 (alice@127.0.1.1") and "Connection refused" in str(error)
+    assert "Network is unreachable" in str(refusal(bench, "gpu1", HostUnreachable))
 
 
 def test_listener_that_never_speaks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from tests.support.waiting import wait_for
 
 RUN = ("run", "--hosts", "lab.yaml", "--command", "python3 job.py")
 LINE = b"x" * 99 + b"\n"
-LONG = 20_000_000  # bytes
+LONG = 60_000_000  # bytes
 LONG_JOB = f"import sys; [sys.stdout.buffer.write({LINE!r} * 1000) for _ in range({LONG // len(LINE) // 1000})]"
 
 # burnish, but a coordinator on another machine is gone after three seconds of silence.

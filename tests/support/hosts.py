@@ -1,15 +1,16 @@
 """Hosts for tests and benchmarks: real sshds in namespaces, each with its own name, home, processes, /var/tmp and machine-id.
 
 A host differs from this machine in what burnish looks at: process ids (and so its incarnation), host name, machine-id,
-account, home and /var/tmp. It shares the network, where it listens on a loopback address of its own. Its account `alice` is not
-root, and logs in with a key that the bench made. Nothing outside the bench's folder is read or written: ssh configuration,
-known_hosts and keys are the bench's own. Needs root, for the namespaces. Hosts end with the test's process, even when that is
-killed.
+account, home, /var/tmp and network, with a cable of its own to ours. Ours is not the machine's either: the first bench moves
+its process into a network that holds the cables and nothing else. The account `alice` is not root, and logs in with a key that
+the bench made. Nothing outside the bench's folder is read or written: ssh configuration, known_hosts and keys are the bench's
+own. Needs root, for the namespaces. Hosts end with the test's process, even when that is killed.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import shlex
 import shutil
@@ -18,6 +19,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,11 +32,21 @@ T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
 ACCOUNT, UID = "alice", 4242
 LOOPBACK = "127.0.1."
+CABLES = ip_network("10.98.0.0/16")  # four addresses for each: the second is our end, the third the host's
 FAKES = Path(__file__).resolve().parent.parent / "fakes" / "bin"
 
 # Runs as root in the new namespaces, and becomes the host's process 1.
 BOOT = """
 set -eu
+if [ -n "$CABLE" ]; then
+    ours=/proc/$STARTER/ns/net
+    ip link set lo up
+    nsenter --net="$ours" ip link del "$CABLE" 2>/dev/null || true
+    ip link add eth0 type veth peer name "$CABLE" netns "$ours"
+    printf '%s\n' "addr add $ADDRESS/30 dev eth0" "link set eth0 up" | ip -batch -
+    printf '%s\n' "addr add $GATEWAY/30 dev $CABLE" "link set $CABLE up" | nsenter --net="$ours" ip -batch -
+    ip route add default via "$GATEWAY"
+fi
 mount --make-rprivate /
 mount -t proc proc /proc
 hostname "$NAME"
@@ -71,6 +83,11 @@ class RemoteHost:
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
+    def cable(self) -> str:
+        """The name of our end of its cable."""
+        return "to-" + self.address.removeprefix("10.")
+
+    @property
     def home(self) -> Path:
         """The account's home folder, as this machine sees it."""
         return self.folder / "home"
@@ -88,11 +105,14 @@ class RemoteHost:
 
     def start(self) -> None:
         """Boot it, with new processes and the files it had. Returns when its sshd answers."""
-        enter = self.network.enter if self.network else ()
+        enter, own = (self.network.enter, "") if self.network else ((), "--net")
+        boot = f"setpriv --pdeathsig KILL unshare {own} --pid --mount --uts --fork --kill-child sh -c"
         seen = len(self.log)
         self.process = subprocess.Popen(
-            [*enter, *shlex.split("setpriv --pdeathsig KILL unshare --pid --mount --uts --fork --kill-child sh -c"), BOOT],
+            [*enter, *shlex.split(boot), BOOT],
             env={
+                "CABLE": "" if self.network else self.cable, "STARTER": str(os.getpid()), "ADDRESS": self.address,
+                "GATEWAY": str(ip_address(self.address) - 1),
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NAME": self.name, "FOLDER": str(self.folder), "FAKES": str(FAKES),
                 "ACCOUNT": ACCOUNT, "MOUNTS": " ".join(f"{name}={path}" for name, path in self.mounts.items()),
             },
@@ -193,6 +213,7 @@ class Bench:
         self.key = folder / "id_ed25519"
         self.known_hosts.touch()
         self._public = make_key(self.key)
+        leave_the_machines_network()
         self._extra: list[str] = []
 
     def add(
@@ -233,7 +254,7 @@ class Bench:
             (folder / "home" / file).write_text(text)
         for entry in [folder / "home", *(folder / "home").rglob("*")]:
             os.chown(entry, UID, UID)
-        address = f"{network.prefix if network else LOOPBACK}{len(self.hosts) + 1}"
+        address = f"{network.prefix}{len(self.hosts) + 1}" if network else str(next(_cables)[2])
         host = RemoteHost(name, folder, address, free_port(), options, network, mounts or {})
         public = make_key(folder / "host_key")
         (folder / "tools").mkdir()
@@ -273,6 +294,18 @@ class Bench:
         """Stop all hosts."""
         for host in self.hosts.values():
             host.stop()
+
+
+_cables = CABLES.subnets(new_prefix=30)
+
+
+@functools.cache
+def leave_the_machines_network() -> None:
+    """Move this thread, and all that it starts from now on, into a network of its own that passes packets on among its cables."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 
 def make_key(path: Path, kind: str = "ed25519") -> str:

@@ -16,7 +16,7 @@ from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
 from burnish.remote.doorstep import Doorsteps
 from burnish.remote.ssh import SshChannel, SshTransport
-from tests.support.hosts import free_port, make_key
+from tests.support.hosts import free_port, leave_the_machines_network, make_key
 from tests.support.waiting import wait_for
 
 # A /run of its own, where sshd has its empty folder.
@@ -33,6 +33,7 @@ class SshdHere:
     """Listens on loopback, lets in whoever runs the tests. Needs root. `close` ends it."""
 
     def __init__(self, folder: Path) -> None:
+        leave_the_machines_network()  # where the bench will go too
         self._folder = folder
         self._numbers = itertools.count()
         port = free_port()
