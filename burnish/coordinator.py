@@ -275,7 +275,6 @@ class Coordinator:
                 self._silence.dropped(host, why)
             case reports.HostTurnedAway(host, why):
                 self._fleet.members[host].refused = why
-                self.outcome.no_host = self._fleet.hopeless  # or the run might end before it is looked for again
                 self._say(f"{host} is not used: {without_name(host, why)}")
             case reports.StopAsked(signal):
                 self.outcome.stopped_by = signal

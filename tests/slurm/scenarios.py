@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.slurm.conftest import INVENTORY
 from tests.support.gated import Gated
 from tests.support.slurm import Slurm
+from tests.support.sshd_here import SshdHere
 from tests.support.sweeps import Sweep, children, wait_until_gone
 from tests.support.waiting import wait_for
 
@@ -77,15 +79,27 @@ def test_a_controller_that_dies_costs_nothing(slurm: Slurm, table: Gated) -> Non
     assert [len(table.ran(job)) for job in range(4)] == [1] * 4
 
 
-def test_slurm_ssh_and_local_slots_in_one_run(slurm: Slurm, table: Gated) -> None:
-    (table.folder / "lab.yaml").write_text(
-        "hosts:\n  hpc: {engine: slurm, connection: local, slots: 2}\n"
-        "  desk: {connection: local, slots: 2, gpus: none, state_dir: ~/.desk}\n"
-    )
-    run = table.run()
-    assert sorted(table.wait_running(4).values()) == ["desk", "desk", "hpc", "hpc"]
-    table.open(*range(4))
-    assert run.wait(60) == 0, table.said()
+def test_a_cluster_over_ssh_an_ssh_host_and_this_machine_in_one_run(
+    slurm: Slurm, table: Gated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in table.environment.items():
+        monkeypatch.setenv(name, value)  # the account there has what the table's has
+    sshd = SshdHere(tmp_path)
+    try:
+        login = sshd.entry(sys.executable)
+        config = tmp_path / "ssh_config"
+        config.write_text(config.read_text() + config.read_text().replace("Host here", "Host there"))
+        over_ssh = f"ssh_config: {config}, python: {login.python}"
+        (table.folder / "lab.yaml").write_text(
+            f"hosts:\n  here: {{engine: slurm, slots: 2, {over_ssh}}}\n  there: {{gpus: none, slots: 1, {over_ssh}}}\n"
+            "  desk: {connection: local, slots: 1, gpus: none, state_dir: ~/.desk}\n"
+        )
+        run = table.run()
+        assert sorted(table.wait_running(4).values()) == ["desk", "here", "here", "there"]
+        table.open(*range(4))
+        assert run.wait(60) == 0, table.said()
+    finally:
+        sshd.close()
 
 
 def test_accounting_says_what_slurms_list_has_forgotten_and_limits_are_kept(
