@@ -42,7 +42,7 @@ guide: $(VENV)/installed
 
 # Nodes, controllers and coordinators that die in the middle of a sweep on Slurm, and what takes Slurm minutes. Needs root; four minutes.
 slurm: $(VENV)/installed
-	@scripts/debian_packages
+	@scripts/debian_packages slurm
 	$(BIN)/pytest tests/slurm/test_cluster.py tests/slurm/scenarios.py
 
 # A sweep on this machine, from nothing to its results, in the git-ignored folder demo/.
