@@ -563,6 +563,10 @@ def test_claim_of_another_incarnation_is_neither_started_nor_called_void(link: A
         assert "since it was claimed" in link.ask("start", "status", attempt=attempt, spec=spec, **moved)["why"]
         assert not host.folder_of(attempt).exists()
         assert "lost" in link.void(attempt, **moved)["final"]
+        robbed = new_attempt()
+        host.folder_of(robbed).mkdir(mode=0o700, parents=True)  # its records are gone
+        cancelled = link.ask("cancel", "status", attempt=robbed, grace=1, by="x", **moved)
+        assert cancelled["status"] == "ended" and "lost" in cancelled["final"]
         assert link.run(*host.ledger_job(), attempt=attempt)["status"] == "ended"
     assert host.runs() == 0
     same = {name: link.welcome[name] for name in ("incarnation", "state_id")}

@@ -1,4 +1,4 @@
-"""No power loss leaves a verdict without its log: host and coordinator have the log on disk before the verdict counts."""
+"""No power loss leaves a verdict without its words or its log: those are on disk, there and at home, before it counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.sweeps import Sweep
 NAME = "0.1-0a1b2c3d"
 
 
-def test_a_host_writes_the_log_to_disk_before_the_verdict(tmp_path: Path) -> None:
+def test_a_host_writes_the_log_and_the_verdict_to_disk_before_the_verdict_counts(tmp_path: Path) -> None:
     sweep = Sweep.of(tmp_path, 1)
     trace = tmp_path / "trace"
     strace = ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=fsync,link"]
@@ -29,6 +29,8 @@ def test_a_host_writes_the_log_to_disk_before_the_verdict(tmp_path: Path) -> Non
     verdict = next(number for number, call in enumerate(calls) if re.search(r"link\(.*/final\.json", call))
     for log in (".log", ".err"):
         assert any(re.search(rf"fsync\(.*_job_0\{log}>", call) for call in calls[:verdict]), calls
+    nameless = re.search(r'link\("([^"]+)', calls[verdict])
+    assert nameless and any("fsync" in call and f"{nameless[1]}>" in call for call in calls[:verdict]), calls
 
 
 def pulled(path: Path, sent: list[dict[str, Any]]) -> LogPull:
