@@ -193,3 +193,10 @@ def test_machine_that_had_two_names_is_one_by_its_newest_claim() -> None:
     for job in state.jobs.values():
         job.attempts[-1].entry["name"] = str(job.attempts[-1].host)
     assert [(str(host.name), state_id) for host, state_id in machines(state).items()] == [("gpu1", "sid")]
+
+
+def test_a_cluster_is_as_well_as_its_slurm() -> None:
+    cluster = host(engine="slurm", gpus=(), slots=100)
+    assert "Slurm answers" in told(cluster, Visit(seen(), Probe()), Grade.FINE)
+    silent = Visit(seen(), Probe("Unable to contact slurm controller"))
+    assert told(cluster, silent, Grade.UNUSABLE) == "Slurm does not answer: Unable to contact slurm controller"

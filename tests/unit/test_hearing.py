@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from support import facts
 
-from burnish.core import actions, reports
+from burnish.core import actions, events, reports
 from burnish.core.events import Fact
-from burnish.core.jobs import HostName
+from burnish.core.jobs import AttemptId, HostName, JobId
 from burnish.core.state import State
 from burnish.hearing import Hearing
 from burnish.store.paths import Paths
@@ -33,6 +33,9 @@ class Ears:
     def hear(self, status: str) -> list[actions.Action]:
         return list(self._hearing.hear(reports.AttemptReported(HOST, NAME, status, None, None, None)))
 
+    def wait(self, why: str) -> None:
+        list(self._hearing.hear(reports.AttemptWaits(HOST, NAME, why)))
+
 
 @pytest.mark.parametrize("status", ["absent", "unstarted"])
 def test_what_a_full_disk_did_not_let_start_is_voided_once_it_is_cancelled(status: str) -> None:
@@ -45,3 +48,18 @@ def test_what_this_run_may_still_start_is_not_voided(status: str) -> None:
     assert Ears(facts.claimed(), known=frozenset({NAME})).hear(status) == []
     [order] = Ears(facts.claimed()).hear(status)
     assert isinstance(order, actions.VoidAttempt)
+
+
+def test_what_a_batch_system_has_is_left_to_it() -> None:
+    assert Ears(facts.claimed()).hear("queued") == []
+
+
+def test_why_it_waits_is_a_fact_once() -> None:
+    state = facts.claimed()
+    ears = Ears(state)
+    for _ in range(2):
+        ears.wait("waiting for Priority")
+        for fact in ears.proposed:
+            state.apply(fact)
+    assert ears.proposed == [events.AttemptQueued(AttemptId(JobId(0), 1), "waiting for Priority")]
+    assert state.jobs[JobId(0)].reason == "waiting for Priority"

@@ -348,3 +348,15 @@ def test_any_document_gives_hosts_or_problems_with_places(text: str) -> None:
         assert all(re.match(r"lab\.yaml:\d+:\d+$", problem.where) for problem in error.problems)
     else:
         assert found.hosts
+
+
+def test_the_gpus_of_a_cluster_are_slurms_to_give() -> None:
+    """Only how many jobs it is given at a time is ours to say, whatever the defaults say of hosts."""
+    text = "defaults: {gpus: [0, 1]}\nhosts: {hpc: {engine: slurm}, hpc2: {engine: slurm, slots: 7}, gpu1: }"
+    found = {str(host.name): (host.gpus, host.slots) for host in read(text).hosts}
+    assert found == {"hpc": ((), inventory.SLURM_SLOTS), "hpc2": ((), 7), "gpu1": (("0", "1"), None)}
+
+
+def test_what_burnish_says_to_sbatch_itself_is_refused() -> None:
+    text = "hosts: {hpc: {engine: slurm, sbatch: {partition: gpu, array: 0-3, output: x}}}"
+    assert any("sbatch holds array, output, which burnish sets by itself." in problem for problem in problems(text))

@@ -189,6 +189,11 @@ def test_plain_worker_takes_a_job_whatever_gpus_it_asks_for() -> None:
     assert assigned(asking(("4", "", "")), plain) == [(0, "here", [None])]
 
 
+def test_cluster_takes_a_job_whatever_gpus_it_asks_for() -> None:
+    state = asking(("4", "", ""), ("0", "", ""))
+    assert assigned(state, site("hpc", cpus=2, engine="slurm")) == [(0, "hpc", [None]), (1, "hpc", [None])]
+
+
 def test_retried_job_goes_to_another_host_first() -> None:
     state = asking(("", "", ""))
     tables.finish(state, tables.start(state, 0, host="a", retries=2), code=1)
