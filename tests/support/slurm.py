@@ -6,13 +6,14 @@ SLURM_CONF. Whatever it starts is known by pid and ends with it, or with the pro
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import socket
 import subprocess
 from pathlib import Path
 
-from tests.support.hosts import free_port
+from tests.support.hosts import free_port, leave_the_machines_network
 from tests.support.waiting import wait_for
 
 NODES = 3
@@ -78,6 +79,8 @@ class Slurm:
     """
 
     def __init__(self, folder: Path, options: str = "", *, accounting: bool = False) -> None:
+        leave_the_machines_network()  # where other tests go too: who speaks with this cluster is there
+        _give_an_address()
         self.folder = folder
         self.conf = folder / "slurm.conf"
         self.nodes = [f"n{number}" for number in range(NODES)]
@@ -235,6 +238,18 @@ class Slurm:
             return sorted(self.run("sinfo", "--noheader", "--Node", "--states=idle", "--format=%N").split())
         except subprocess.CalledProcessError:
             return []  # the controller does not answer yet
+
+
+@functools.cache
+def _give_an_address() -> None:
+    """Where there is no address but loopback's, Slurm looks for its own in vain."""
+    for command in (
+        "link add slurm0 type veth peer name slurm1",
+        "address add 198.51.100.1/32 dev slurm0",
+        "link set slurm0 up",
+        "link set slurm1 up",
+    ):
+        subprocess.run(["ip", *command.split()], check=True)
 
 
 def _program(name: str) -> str:
