@@ -160,6 +160,7 @@ class Projection:
             self._seen, self._dirty = seen, None
             self._table, self._ids = seen.table, _job_ids(self._journal.state, newest)
             return _problems(seen.table)
+        self._file.sync()  # or a power loss could leave the text before it, which would look like this save taken back
         merged, base = self._merge(seen.table)
         self._seen, self._dirty = seen, None
         if merged.refused:

@@ -139,6 +139,20 @@ class TableFile:
                 )
             pause(0.05)
 
+    def sync(self) -> None:
+        """Put what stands there on disk, as few editors do. Raises StoreError."""
+        try:
+            fd = self._open()
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            sync_folder(os.path.dirname(self.path))
+        except FileNotFoundError:
+            pass  # an editor has just renamed it away
+        except OSError as error:
+            raise refusals.unwritable(self.shown, error) from None
+
     def _look_at_nothing(self, now: float) -> None:
         self._pending = None
         if self._missing_since is None:

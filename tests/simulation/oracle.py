@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from burnish.core import events
-from burnish.core.jobs import Attempt, Word
+from burnish.core.jobs import Attempt, JobId, Word
 from burnish.core.state import Phase, State, phase
 from burnish.errors import BurnishError
 from burnish.store.seal import unseal
@@ -204,8 +204,10 @@ class Oracle:
         self._compare_table("" if table is None else table.data.decode())
 
     def forget_edits(self) -> None:
-        """What people saved may be gone with the power."""
-        self.expected = dict.fromkeys(self.expected)
+        """What people saved may be gone with the power, unless it was merged."""
+        for (job, column), typed in self.expected.items():
+            if job not in self.state.jobs or typed not in self.state.jobs[JobId(job)].cells:
+                self.expected[job, column] = None
         self.added.clear()
 
     def _compare_table(self, text: str) -> None:

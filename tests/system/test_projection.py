@@ -134,6 +134,28 @@ def test_an_edit_that_was_merged_and_not_yet_shown_when_its_run_died_is_not_take
         next_run.end()
 
 
+@every_save
+def test_a_save_is_on_disk_before_the_journal_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Save
+) -> None:
+    """Else a loss of power could leave the text before it, and the next run would take that for the save taken back."""
+    path = tmp_path / "burnish.db"
+    path.write_text(TEXT)
+    run = Session.open(Paths.of(str(path), str(tmp_path / "logs")), lambda notice: None)
+    save(path, TEXT.replace("2,NOT_RUNNING,0.2,as typed", "2,NOT_RUNNING,0.2,edited"))
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    run.sync()
+    assert "edited" in run.state.jobs[JobId(2)].cells
+    assert synced[:2] == [str(path), str(tmp_path)] and any("/log/" in name for name in synced[2:]), synced
+
+
 # -- a table that is gone or cannot be read --------------------------------------------------------------------------
 
 
