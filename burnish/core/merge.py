@@ -171,6 +171,8 @@ class _Merge:
     def run(self) -> Merged:
         ids = self.bind()
         taken = set(ids.values())
+        # Over NFS a kept text may be ahead of the journal, and so may the ids in it.
+        self.next_id = max([self.next_id, *(JobId(job + 1) for job in taken)])
         for number, row in enumerate(self.theirs.rows):
             job_id = row.id if row.id is not None else ids.get(number)
             if not row.usable:

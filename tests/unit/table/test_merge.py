@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.desk import Desk
 
+from burnish.core.bases import Base
 from burnish.core.events import (
     CancelRequested,
     ColumnsChanged,
@@ -17,8 +18,8 @@ from burnish.core.events import (
     ResetRequested,
 )
 from burnish.core.jobs import AttemptId, JobId, Word
-from burnish.core.merge import merged_columns, respells
-from burnish.core.table import WORDS
+from burnish.core.merge import merge, merged_columns, respells
+from burnish.core.table import WORDS, parse
 from burnish.core.typed_over import TYPED_OVER
 
 # The table of the manual: typed over a job that is, in turn, NOT_RUNNING, HOLD, RUNNING, COMPLETE, ERROR.
@@ -341,3 +342,10 @@ def test_release_and_reset_are_told_apart() -> None:
     desk = desk_with(Word.ERROR)
     desk.edit("1,ERROR", "1,RESET")
     assert desk.facts == [ResetRequested(1)]
+
+
+def test_a_new_row_gets_no_id_that_a_kept_text_gave_to_another() -> None:
+    """Over NFS a kept text may be there before the commit that made its jobs: the ids in it are given away all the same."""
+    base = Base.of(parse(b"JOB_ID,STATE,x\n,,a\n"), 0.0, {0: JobId(5)})
+    merged = merge(base, parse(b"JOB_ID,STATE,x\n,,new\n,,a\n"), {}, ("x",), 5)
+    assert [fact.rows for fact in merged.facts if isinstance(fact, JobsAdded)] == [((6, "new"), (5, "a"))]
