@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -154,6 +155,29 @@ def test_a_save_is_on_disk_before_the_journal_has_it(
     run.sync()
     assert "edited" in run.state.jobs[JobId(2)].cells
     assert synced[:2] == [str(path), str(tmp_path)] and any("/log/" in name for name in synced[2:]), synced
+
+
+def test_a_save_that_the_disk_kept_from_being_merged_is_merged_once_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "burnish.db"
+    path.write_text(TEXT)
+    run = Session.open(Paths.of(str(path), str(tmp_path / "logs")), lambda notice: None)
+    renaming(path, TEXT.replace("2,NOT_RUNNING,0.2,as typed", "2,NOT_RUNNING,0.2,edited"))
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as harmed:
+        harmed.setattr(os, "fsync", full)
+        wait_for(lambda: any("the disk is full" in said for said in run.projection.look()), lambda: run.projection.look())
+    assert "edited" not in run.state.jobs[JobId(2)].cells
+
+    def merged() -> bool:
+        run.projection.look()
+        return "edited" in run.state.jobs[JobId(2)].cells
+
+    wait_for(merged, lambda: run.state.jobs[JobId(2)])
 
 
 # -- a table that is gone or cannot be read --------------------------------------------------------------------------
