@@ -170,7 +170,9 @@ def test_a_save_that_the_disk_kept_from_being_merged_is_merged_once_it_can_be(
 
     with monkeypatch.context() as harmed:
         harmed.setattr(os, "fsync", full)
-        wait_for(lambda: any("the disk is full" in said for said in run.projection.look()), lambda: run.projection.look())
+        wait_for(
+            lambda: any("the disk is full" in said for said in run.projection.look()), lambda: run.projection.look()
+        )
     assert "edited" not in run.state.jobs[JobId(2)].cells
 
     def merged() -> bool:
