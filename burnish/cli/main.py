@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import tempfile
 import traceback
 from typing import Any
 
@@ -168,6 +167,8 @@ def _broke(error: Exception, what: str) -> int:
 
 
 def _keep(error: BaseException) -> str:
+    import tempfile
+
     with tempfile.NamedTemporaryFile("w", prefix="burnish-", suffix=".txt", delete=False) as file:
         traceback.print_exception(error, file=file)
         return file.name

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from burnish.core import sweep
-from burnish.runners import Call, FunctionSource, created
+from burnish.runners.creator import created
+from burnish.runners.sources import Call, FunctionSource
 from burnish.store import yaml_file
 
 ROOT = Path(__file__).parents[2]

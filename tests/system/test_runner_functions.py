@@ -14,7 +14,9 @@ import pytest
 
 from burnish import Command
 from burnish.errors import InputError, UsageError
-from burnish.runners import Call, FunctionSource, PythonFileSource, RunnerRefused, TemplateSource, created
+from burnish.runners.creator import created
+from burnish.runners.refusal import RunnerRefused
+from burnish.runners.sources import Call, FunctionSource, PythonFileSource, TemplateSource
 from tests.support.deadline import within
 from tests.support.waiting import wait_for
 
@@ -245,7 +247,7 @@ def test_nothing_is_left_when_it_is_closed(source: Make) -> None:
 def test_the_process_ends_with_burnish(source: Make, tmp_path: Path) -> None:
     source("return [str(os.getpid())]")
     program = (
-        "import os, signal\nfrom burnish.runners import FunctionSource\n"
+        "import os, signal\nfrom burnish.runners.sources import FunctionSource\n"
         "print(FunctionSource('example.runner').prepare({}, {}).argv[0], flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
