@@ -27,6 +27,7 @@ RANKS = {
     "slurm": 3,
     "runners": 4,
     "fleet": 5,
+    "inbox": 5,
     "preparation": 5,
     "projection": 5,
     "survey": 5,

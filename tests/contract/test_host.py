@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -17,9 +18,10 @@ from typing import Any
 import pytest
 
 from burnish.remote.agent.frames import PROTOCOL
+from burnish.remote.agent.locks import HELD, lock_state
 from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import Transport
-from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, new_attempt
+from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, make_spec, new_attempt
 from tests.support.one_host import TABLE, OneHost, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
@@ -232,6 +234,12 @@ def test_anything_else_is_said_and_changes_no_verdict(link: AgentClient, script:
     assert why in exit_record["result_error"]
 
 
+def test_result_that_is_too_long_for_a_notice_is_told(link: AgentClient) -> None:
+    """As JSON it is three times as long as a notice may be."""
+    script = "open(path, 'w', encoding='utf-8').write('{\"a\": \"' + '\u00e9' * 30000 + '\"}')"
+    assert reported(link, script)["result"] == {"a": "\u00e9" * 30000}
+
+
 # -- what is refused -----------------------------------------------------------------------------------------------
 
 
@@ -390,6 +398,54 @@ def test_start_that_is_sent_again_starts_nothing(link: AgentClient, host: OneHos
     assert host.runs() == 1
 
 
+@pytest.mark.parametrize("lives", [True, False])
+def test_resend_after_the_folder_was_wiped_under_its_job_starts_nothing(
+    link: AgentClient, host: OneHost, lives: bool
+) -> None:
+    attempt = link.start(*host.ledger_job("exec sleep 1000"))
+    running = link.wait_status(attempt, "running")
+    wait_for(host.runs, "it has not noted that it runs")
+    if not lives:
+        os.kill(supervisor_pid(running), signal.SIGSTOP)  # so that it cannot say how its job ended
+        kill(job_pid(running))
+    shutil.rmtree(host.folder_of(attempt))
+    if not lives:
+        kill(supervisor_pid(running))
+        wait_for(lambda: lock_state(host.place(attempt).lock) != HELD)
+    other = host.connect()
+    status = other.ask("start", "status", attempt=attempt, spec=make_spec(*host.ledger_job("exec sleep 1000")))
+    assert status["status"] == ("running" if lives else "ended")
+    assert lives or status["final"]["lost"]["why"] == "its folder was removed"
+    assert host.runs() == 1
+
+
+def test_supervisor_between_two_attempts_has_a_lock_that_says_nothing(link: AgentClient, host: OneHost) -> None:
+    assert verdict(link.run("true"))["code"] == 0
+    (idle,) = host.locks.iterdir()
+    assert idle.read_text() == "", "the pid of a job that is over"
+
+
+def test_lock_of_a_supervisor_that_was_killed_between_two_attempts_is_removed(link: AgentClient, host: OneHost) -> None:
+    supervisor = supervisor_pid(link.run("true"))
+    (idle,) = host.locks.iterdir()
+    kill(supervisor)
+    wait_for(lambda: not alive(supervisor))
+    assert verdict(link.run("true"))["code"] == 0, "another supervisor takes the next"
+    host.connect()
+    assert not idle.exists()
+
+
+def test_verdict_that_somebody_made_first_is_the_one_that_is_told(
+    link: AgentClient, host: OneHost, tmp_path: Path
+) -> None:
+    attempt = link.start(*sh(f"until [ -e {tmp_path}/go ]; do sleep 0.01; done"))
+    link.wait_status(attempt, "running")
+    lost = {"lost": {"why": "somebody thought so", "ended": 1.0}}
+    (host.folder_of(attempt) / "final.json").write_text(json.dumps(lost))
+    (tmp_path / "go").touch()
+    assert link.wait_status(attempt, "ended")["final"] == lost
+
+
 # -- putting away --------------------------------------------------------------------------------------------------
 
 
@@ -399,7 +455,7 @@ def test_acked_attempt_shrinks_to_a_tombstone(link: AgentClient, host: OneHost) 
     assert list(link.statuses()) == [attempt]
     assert link.ack(attempt)["type"] == link.ack(attempt)["type"] == "acked"
     assert sorted(os.listdir(host.folder_of(attempt))) == ["acked", "final.json", "start.json"]
-    assert os.listdir(host.locks) == []
+    assert host.lock_names() == []
     assert link.statuses() == {}
     assert link.status(attempt)["final"] == status["final"]
     fields = {"attempt": attempt, "stream": "out", "offset": 0, "size": 1}
@@ -423,7 +479,7 @@ def test_clean_removes_what_has_ended_and_names_what_runs(link: AgentClient, hos
     assert not host.folder_of(ended).exists() and not host.folder_of(voided).exists()
     link.cancel(running)
     assert link.ask("clean", "cleaned")["left"] == []
-    assert os.listdir(host.locks) == []
+    assert host.lock_names() == []
     late = new_attempt()
     link.send("start", attempt=late, spec={"argv": host.ledger_job(), "cwd": "/"})
     assert "cleaned" in link.wait(lambda frame: frame["type"] == "refused")["why"]
@@ -491,7 +547,7 @@ def test_killed_supervisor_costs_the_verdict_and_not_the_job(link: AgentClient, 
     lost = link.wait_status(attempt, "ended")
     assert lost["final"]["lost"]["why"] == "killed with its supervisor"
     assert link.pull(attempt) == b"end\n" and lost["sizes"] == {"out": 4, "err": 0}
-    assert host.runs() == 1 and os.listdir(host.locks) == []
+    assert host.runs() == 1 and host.lock_names() == []
 
 
 def test_job_and_supervisor_killed_together_are_lost(link: AgentClient, host: OneHost) -> None:
@@ -639,6 +695,23 @@ def test_agent_with_nothing_to_watch_sleeps(tmp_path: Path) -> None:
         before = wakings(idle.pid)
         assert verdict(other.run("sleep", "1"))["code"] == 0
         assert wakings(idle.pid) - before < 3  # it may not have come to rest yet
+
+
+def test_agent_whose_supervisor_was_killed_sleeps(tmp_path: Path) -> None:
+    with one_host(tmp_path) as host:
+        link, other = host.connect(), host.connect()
+        supervisor = supervisor_pid(link.run("true"))
+        kill(supervisor)
+        wait_for(lambda: not alive(supervisor))
+        before = processor_time(link.pid)
+        assert verdict(other.run("sleep", "1"))["code"] == 0
+        assert processor_time(link.pid) - before < 0.5
+
+
+def processor_time(pid: int) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wakings(pid: int) -> int:

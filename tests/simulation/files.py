@@ -109,38 +109,37 @@ class Pipe(OpenFile):
 
 
 class PacketSocket(OpenFile):
-    """One end of a pair that carries whole messages, and open files with them."""
+    """One end of a pair that carries whole messages."""
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
         self.other: PacketSocket
-        self.queue: deque[tuple[bytes, OpenFile | None]] = deque()
+        self.queue: deque[bytes] = deque()
         self.arrived = Source()
         self.sources = [self.arrived]
+        self.reset = False  # the other end went away with messages that it had not read
 
     def readable(self) -> bool:
         return bool(self.queue) or self.other.users == 0
 
-    def give(self, message: bytes, passed: OpenFile | None) -> None:
+    def give(self, message: bytes) -> None:
         """Send. Raises OSError when nobody is at the other end."""
         if self.other.users == 0:
             raise refuse(errno.EPIPE)
-        if passed is not None:
-            passed.users += 1  # it lives in the message
-        self.other.queue.append((message, passed))
+        self.other.queue.append(message)
         self.other.arrived.notify()
 
-    def take(self) -> tuple[bytes, OpenFile | None]:
-        """The next message; an empty one when the other end is gone."""
+    def take(self) -> bytes:
+        """The next message; an empty one when the other end is gone. Raises OSError if that did not read all it was sent."""
         while not self.readable():
             self.machine.world.wait([self.arrived])
-        return self.queue.popleft() if self.queue else (b"", None)
+        if not self.queue and self.reset:
+            raise refuse(errno.ECONNRESET)
+        return self.queue.popleft() if self.queue else b""
 
     def close(self) -> None:
+        self.other.reset = bool(self.queue)
         self.other.arrived.notify()
-        for _, passed in self.queue:
-            if passed is not None:
-                passed.let_go()
         self.queue.clear()
 
 
@@ -157,19 +156,15 @@ class Packets:
     def setsockopt(self, *option: Any) -> None:
         pass
 
-    def sendmsg(self, parts: list[bytes], ancillary: list[tuple[int, int, bytes]] = ()) -> None:  # type: ignore[assignment]
-        self._os.world.effect("sendmsg", self._descriptor)
-        passed = [self._os.file(int.from_bytes(data, "little")) for _, _, data in ancillary]
-        self._os.file(self._descriptor).give(b"".join(parts), passed[0] if passed else None)
+    def send(self, message: bytes) -> int:
+        self._os.world.effect("send", self._descriptor)
+        self._os.file(self._descriptor).give(message)
+        return len(message)
 
-    def recvmsg(self, size: int, *how: Any) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
-        self._os.world.effect("recvmsg", self._descriptor, reads=True)
-        message, passed = self._os.file(self._descriptor).take()
-        if passed is None:
-            return message, [], 0, None
-        descriptor = self._os.me.install(passed)
-        passed.users -= 1
-        return message, [(1, 1, descriptor.to_bytes(4, "little"))], 0, None
+    def recv(self, size: int) -> bytes:
+        self._os.world.effect("recv", self._descriptor, reads=True)
+        message: bytes = self._os.file(self._descriptor).take()
+        return message
 
     def close(self) -> None:
         self._os.close(self._descriptor)

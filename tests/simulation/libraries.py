@@ -169,7 +169,6 @@ class Socket:
     """`socket`: pairs, and the name of this machine."""
 
     AF_UNIX, SOCK_SEQPACKET, SOL_SOCKET, SO_SNDBUF = real_socket.AF_UNIX, real_socket.SOCK_SEQPACKET, 1, 7
-    SCM_RIGHTS, MSG_CMSG_CLOEXEC = 1, 0
     socket = object
 
     def __init__(self, os: Os) -> None:
@@ -177,9 +176,6 @@ class Socket:
 
     def gethostname(self) -> str:
         return self._os.me.machine.name
-
-    def CMSG_SPACE(self, size: int) -> int:
-        return size
 
     def socketpair(self, family: int, kind: int) -> tuple[Packets, Packets]:
         self._os.world.effect("socketpair")

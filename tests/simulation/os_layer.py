@@ -355,6 +355,10 @@ class Os:
             raise refuse(errno.EXDEV, _text(path))
         if target.entries.get(new) is not inode:
             disk.change((target, new, inode), (folder, name, None))
+        for process in self.me.machine.processes.values():
+            for file, _ in process.files.values():
+                if file.inode is inode:
+                    file.path = _text(path)  # as /proc shows it
 
     replace = rename
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from burnish.remote.agent.place import Place, host_folder_name
+from burnish.remote.agent.place import IDLE, Place, host_folder_name
 from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import LocalTransport, Transport
 from tests.support.agent_client import AgentClient, Frame
@@ -70,21 +70,29 @@ class OneHost:
         """How often a ledger job was run on this host."""
         return len(self.ledger.read_text().splitlines()) if self.ledger.exists() else 0
 
-    def processes(self) -> list[int]:
-        """Pids of what belongs to this host: jobs by their environment, supervisors and others by an open lock."""
+    def processes(self, idle: bool = False) -> list[int]:
+        """Pids of what belongs to attempts: jobs by their environment, supervisors and others by an open lock.
+
+        With `idle`, also supervisors between two attempts.
+        """
         found = []
         for name in os.listdir("/proc"):
-            if name.isdigit() and read_process(int(name)) and self._owns(Path("/proc", name)):
+            if name.isdigit() and read_process(int(name)) and self._owns(Path("/proc", name), idle):
                 found.append(int(name))
         return found
 
-    def _owns(self, process: Path) -> bool:
+    def lock_names(self) -> list[str]:
+        """The files of attempts' and slots' locks."""
+        return [name for name in os.listdir(self.locks) if not name.startswith(IDLE)]
+
+    def _owns(self, process: Path, idle: bool) -> bool:
         try:
             if f"BURNISH_RESULT={self.state_dir}".encode() in (process / "environ").read_bytes():
                 return True
-            return any(os.readlink(fd).startswith(f"{self.locks}/") for fd in (process / "fd").iterdir())
+            opened = [Path(os.readlink(fd)) for fd in (process / "fd").iterdir()]
         except OSError:
             return False  # gone meanwhile
+        return any(path.parent == self.locks and (idle or not path.name.startswith(IDLE)) for path in opened)
 
     def __enter__(self) -> OneHost:
         return self
@@ -94,7 +102,7 @@ class OneHost:
             link.close()
         for pid in self.processes():
             os.kill(pid, 9)
-        wait_for(lambda: not self.processes(), self.processes)
+        wait_for(lambda: not self.processes(idle=True), lambda: self.processes(idle=True))
 
 
 @contextmanager

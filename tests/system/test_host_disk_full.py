@@ -19,11 +19,11 @@ from tests.support.waiting import wait_for
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[OneHost]:
-    """Its state folder is a disk of 256 KiB; its locks and the ledger lie elsewhere."""
+    """Its state folder is a disk of 320 KiB; its locks and the ledger lie elsewhere."""
     disk = tmp_path / "state"
     disk.mkdir()
     # A mount needs root, which the hosts of the contract tests need too.
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=320k,mode=0700", "tmpfs", str(disk)], check=True)
     try:
         with one_host(tmp_path) as host:
             yield host

@@ -72,7 +72,7 @@ def test_void_wins_against_a_supervisor_that_is_on_its_way(host: OneHost, tmp_pa
     assert other.void(attempt)["status"] == "void"
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        wait_for(lambda: lock_state(host.place(attempt).runner) != HELD)
+        wait_for(lambda: lock_state(host.place(attempt).lock) != HELD)
     finally:
         os.close(reader)
     assert link.wait_status(attempt, "void")

@@ -45,6 +45,6 @@ def test_reconnects_and_jobs_leave_nothing_behind(tmp_path: Path) -> None:
         assert run.wait(60) == 0, sweep.said(run)
         folder = tmp_path / ".burnish" / "burnish.db"
         assert [*(folder / "tmp").iterdir(), *(folder / "coordinators").iterdir()] == []
-        assert list((tmp_path / "locks").iterdir()) == []
+        wait_for(lambda: list((tmp_path / "locks").iterdir()) == [])
     finally:
         sweep.stop()

@@ -22,7 +22,7 @@ import pytest
 from burnish.remote.agent.records import write_once
 from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import AgentClient, Frame, LinkEnded, make_spec, new_attempt
-from tests.support.one_host import PYTHON, OneHost, one_host
+from tests.support.one_host import PYTHON, OneHost, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
 # Between two of these, what others can see of a process does not change.
@@ -56,14 +56,17 @@ def strace(point: Point | None, log: Path) -> list[str]:
     return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", *inject]
 
 
-def points(log: Path, first: str) -> list[Point]:
-    """The calls of the process that strace started, from the first one on whose line has `first` in it."""
+def points(log: Path, first: str, process: str | None = None) -> list[Point]:
+    """The calls of the process that strace started, from the first one on whose line has `first` in it.
+
+    `process`: how the lines begin; default: with the pid of the first one.
+    """
     lines = log.read_text(errors="replace").splitlines()
-    main = lines[0].split()[0]
+    main = lines[0].split()[0] + " +" if process is None else process
     counts: Counter[str] = Counter()
     found, begun = [], False
     for line in lines:
-        match = re.match(rf"{main} +([a-z0-9_]+)\(", line)
+        match = re.match(rf"{main}([a-z0-9_]+)\(", line)
         if match:
             counts[match[1]] += 1
             begun = begun or first in line
@@ -137,6 +140,42 @@ def test_supervisor_killed_at_any_call(host: OneHost) -> None:
     assert Counter(ends.values())["void"] > 10
     assert ends[Point("link", 1)] == "void"
     assert "lost" in ends.values() and "exit" in ends.values()
+
+
+def test_supervisor_of_several_attempts_killed_at_any_call(host: OneHost) -> None:
+    """The supervisor has had an attempt; it is killed in the second, or on its way back from it."""
+    link = host.connect()
+    log = host.folder / "calls"
+
+    def second(point: Point | None) -> str:
+        """The name of the attempt in which one supervisor, which had another, was killed."""
+        attempt, supervisor = new_attempt(), supervisor_pid(link.run("true"))
+        command = strace(point, log)
+        tracer = subprocess.Popen([command[0], *command[2:], "-p", str(supervisor)])  # this process alone
+        try:
+            wait_for(lambda: traced(supervisor))
+            link.start(*job(host, attempt), attempt=attempt)
+            settled(link, attempt)
+            if point is None:
+                wait_for(lambda: "idle-" in log.read_text().rpartition("rename(")[2])
+        finally:
+            tracer.terminate()
+            tracer.wait()
+        return attempt
+
+    assert check(host, link, second(None)) == "exit"
+    sweep = points(log, first="/final.", process="")
+    assert len(sweep) > 30
+    ends = {point: check(host, link, second(point)) for point in sweep}
+    assert Counter(ends.values())["void"] > 5
+    assert ends[Point("link", 1)] == "void"
+    assert "lost" in ends.values() and "exit" in ends.values()
+    assert link.run("true")["final"]["exit"]["code"] == 0
+
+
+def traced(pid: int) -> bool:
+    """True once somebody traces this process."""
+    return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
 
 
 def test_agent_killed_at_any_call(host: OneHost) -> None:

@@ -6,13 +6,13 @@ import os
 
 from .files import make_private_folder
 from .forking import leave_session, prepare_process
-from .locks import make_lock
+from .locks import for_the_job, make_lock
 from .oom import count_oom_kills
 from .place import Place, lock_folder
 from .processes import incarnation
 from .records import read_record
 from .spec import problem_of_spec
-from .supervisor import Supervisor
+from .supervisor import Supervisor, Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def supervise(folder: str) -> None:
         raise SystemExit("%s: %s" % (place.file("spec.json"), problem))
     umask = prepare_process()
     make_private_folder(lock_folder())
-    runner = make_lock(place.runner)
+    lock = for_the_job(make_lock(place.lock))
     leave_session(os.open(os.devnull, os.O_RDWR))
     os.umask(umask)
-    Supervisor(place, spec, runner, incarnation(), count_oom_kills()).run()
+    surroundings = Surroundings(incarnation())
+    Supervisor(place, spec, lock, surroundings, count_oom_kills(), lambda mark, record: None).run()
+    place.unlock()

@@ -8,124 +8,174 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
-import struct
 import time
+from functools import partial
 
 from .compact_json import encode_json
-from .locks import make_lock
+from .files import unlink
+from .locks import for_the_job, make_lock
+from .notices import DONE, GONE, Notice, heard_on_socket, tell_in_pipe, tell_on_socket
 from .oom import count_oom_kills
-from .supervisor import Supervisor
+from .place import idle_lock
+from .supervisor import Supervisor, Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, List, Set, Tuple
+    from typing import Callable, Dict, Iterable, Iterator, List
 
     from .home import Home
     from .place import Place
     from .records import Record
 
-ORDER_LIMIT = 64 << 10  # bytes of an order to a supervisor that is there; a larger one gets a supervisor of its own
+MESSAGE_LIMIT = 64 << 10  # bytes of a message; an attempt whose order is larger gets a supervisor of its own
 IDLE_CREWS = 16  # supervisors kept for the next attempts
 
 
 class Crew:
-    """A supervisor between two attempts, or at one, and our end of the socket on which it gets them."""
+    """A supervisor between two attempts, or at one: our end of the socket, and what its lock is called between them."""
 
-    __slots__ = ("attempt", "socket")
+    __slots__ = ("attempt", "idle", "socket")
 
-    def __init__(self, ours: socket.socket) -> None:
+    def __init__(self, ours: socket.socket, idle: str) -> None:
         self.socket = ours
+        self.idle = idle
         self.attempt = ""
 
-    def give(self, attempt: str, order: bytes, runner: int) -> None:
-        """Hand over an attempt and its runner lock. Raises OSError if the supervisor is gone."""
-        handle = struct.pack("i", runner)
-        self.socket.sendmsg([order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handle)])
-        self.attempt = attempt
-
-
-def next_order(mine: socket.socket) -> Tuple[bytes, int]:
-    """Wait for the next attempt: what was packed by the agent, and the runner lock. Empty when the agent is gone."""
-    # Closed at exec: a job that held the runner lock would pass for its own supervisor.
-    order, ancillary, _, _ = mine.recvmsg(ORDER_LIMIT, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
-    return order, struct.unpack("i", ancillary[0][2])[0] if ancillary else -1
+    def give(self, place: Place, order: bytes) -> None:
+        """Hand over an attempt. Raises OSError if the supervisor is gone, or its lock's file."""
+        # It is held all the while: there is no moment in which the attempt looks abandoned.
+        os.rename(self.idle, place.lock)
+        self.attempt = place.attempt
+        self.socket.send(order)
 
 
 class Crews:
-    """The agent's supervisors. `fork` does some work in a process of its own, which has none of the link's descriptors."""
+    """The agent's supervisors. `fork` does some work in a process of its own, which has none of the link's descriptors.
 
-    def __init__(self, home: Home, notices: int, fork: Callable[[Callable[[], None]], None]) -> None:
+    `notices` is the pipe for those that get one attempt only.
+    """
+
+    def __init__(self, home: Home, poll: select.poll, notices: int, fork: Callable[[Callable[[], None]], None]) -> None:
         self._home = home
+        self._poll = poll
         self._notices = notices
         self._fork = fork
-        self._all: List[Crew] = []
+        self._all: Dict[int, Crew] = {}  # by the descriptor of our end
         self._oom_kills = (0.0, 0)  # when they were counted, monotonic, and how many
 
     def sockets(self) -> List[socket.socket]:
         """Our ends. A child must close them, or another supervisor would not notice that the agent is gone."""
-        return [crew.socket for crew in self._all]
+        return [crew.socket for crew in self._all.values()]
 
-    def hand_over(self, place: Place, spec: Record) -> None:
-        """Give the attempt to a supervisor, and its runner lock with it: there is no moment in which it looks abandoned."""
+    def hand_over(self, place: Place, spec: Record) -> bool:
+        """Give the attempt to a supervisor. True if its end will be heard of here, whatever becomes of the supervisor.
+
+        Its folder is new, and nobody holds its lock. Raises OSError, Refusal.
+        """
         now = time.monotonic()
         if now - self._oom_kills[0] > 1:
             self._oom_kills = now, count_oom_kills()
         order = encode_json([place.attempt, spec, self._oom_kills[1]]).encode("ascii")
-        if len(order) > ORDER_LIMIT:
+        if len(order) > MESSAGE_LIMIT:
             self._fork_supervisor(place, spec)
-            return
+            return False
         while True:
-            # Before the lock is there: a process that is forked now must not inherit it.
-            crew = next((crew for crew in self._all if not crew.attempt), None) or self._new_crew()
-            runner = make_lock(place.runner)
+            crew = next((crew for crew in self._all.values() if not crew.attempt), None)
+            fresh = crew is None
+            crew = crew or self._new_crew()
             try:
-                crew.give(place.attempt, order, runner)
-                return
+                crew.give(place, order)
+                return True
             except OSError:
-                self._dismiss(crew)  # it was killed
-                place.unlock()
-            finally:
-                os.close(runner)
-
-    def relieve(self, done: Set[str]) -> None:
-        """The supervisors of these attempts may take others."""
-        for crew in [crew for crew in self._all if crew.attempt in done]:
-            crew.attempt = ""
-            if sum(not other.attempt for other in self._all) > IDLE_CREWS:
                 self._dismiss(crew)
+                if crew.attempt:
+                    place.unlock()  # it was killed
+                elif fresh:
+                    raise
+
+    def heard(self, ready: Iterable[int]) -> Iterator[Notice]:
+        """What the supervisors say at whose ends there is something to read."""
+        for descriptor in ready:
+            crew = self._all.get(descriptor)
+            if crew is None:
+                continue
+            try:
+                message = crew.socket.recv(MESSAGE_LIMIT)
+            except OSError:
+                message = b""
+            notice = heard_on_socket(crew.attempt, message) if message else Notice(crew.attempt, GONE)
+            if notice.mark == GONE:
+                self._dismiss(crew)
+            elif notice.mark == DONE:
+                self._relieve(crew)
+            yield notice
+
+    def _relieve(self, crew: Crew) -> None:
+        """The supervisor may take another attempt."""
+        crew.attempt = ""
+        if sum(not other.attempt for other in self._all.values()) > IDLE_CREWS:
+            self._dismiss(crew)
 
     def _fork_supervisor(self, place: Place, spec: Record) -> None:
         """A supervisor for this attempt alone, whose spec is too large for a message."""
-        runner = make_lock(place.runner)
+        lock = for_the_job(make_lock(place.lock))
+        here, oom_kills, notices = self._home.incarnation, self._oom_kills[1], self._notices
+
+        def supervise() -> None:
+            tell = partial(tell_in_pipe, notices, place.attempt)
+            Supervisor(place, spec, lock, Surroundings(here), oom_kills, tell).run()
+            place.unlock()
+            tell(DONE)
+
         try:
-            here, oom_kills, notices = self._home.incarnation, self._oom_kills[1], self._notices
-            self._fork(lambda: Supervisor(place, spec, runner, here, oom_kills, notices).run())
+            self._fork(supervise)
         finally:
-            os.close(runner)
+            os.close(lock)
 
     def _new_crew(self) -> Crew:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * ORDER_LIMIT)
-        crew = Crew(ours)
-        self._all.append(crew)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_LIMIT)
+        crew = Crew(ours, idle_lock())
+        lock = for_the_job(make_lock(crew.idle))
+        self._all[ours.fileno()] = crew
+        self._poll.register(ours.fileno(), select.POLLIN)
         try:
-            self._fork(lambda: self._serve_attempts(theirs))
+            self._fork(lambda: self._serve_attempts(theirs, lock, crew.idle))
         finally:
+            os.close(lock)
             theirs.close()
         return crew
 
-    def _serve_attempts(self, mine: socket.socket) -> None:
+    def _serve_attempts(self, mine: socket.socket, lock: int, idle: str) -> None:
         """The life of a supervisor: one attempt after the other, while there is an agent to give them."""
+        surroundings = Surroundings(self._home.incarnation)
         while True:
-            order, runner = next_order(mine)
+            order = mine.recv(MESSAGE_LIMIT)
             if not order:
-                return
+                break
             attempt, spec, oom_kills = json.loads(order)
             place = self._home.place(attempt)
-            Supervisor(place, spec, runner, self._home.incarnation, oom_kills, self._notices).run()
+            tell = partial(tell_on_socket, mine)
+            final = Supervisor(place, spec, lock, surroundings, oom_kills, tell).run()
+            lock = _lay_aside(place, lock, idle)
+            tell(DONE, final)
+        unlink(idle)
 
     def _dismiss(self, crew: Crew) -> None:
+        self._poll.unregister(crew.socket.fileno())
+        del self._all[crew.socket.fileno()]
         crew.socket.close()
-        self._all.remove(crew)
+
+
+def _lay_aside(place: Place, lock: int, idle: str) -> int:
+    """Make an attempt's lock a supervisor's own again. Returns its descriptor. Raises OSError, Refusal."""
+    try:
+        os.ftruncate(lock, 0)
+        os.rename(place.lock, idle)
+        return lock
+    except OSError:  # somebody removed it
+        os.close(lock)
+        return for_the_job(make_lock(idle))

@@ -7,6 +7,7 @@ import os
 import time
 
 from .files import identity, make_private_folder, sync_folder, unlink, write_file
+from .locks import remove_idle_locks
 from .place import ATTEMPT_NAME, Place, host_folder_name, lock_folder, source_path
 from .records import read_record, write_once
 from .refusals import Refusal
@@ -73,6 +74,7 @@ class Home:
             pass  # or the mark of a table that was cleaned away
         self._keep_source(source)
         make_private_folder(lock_folder())
+        remove_idle_locks()
         self.table = table
 
     def _keep_source(self, source: bytes) -> None:

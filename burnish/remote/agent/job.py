@@ -29,9 +29,9 @@ def enter(folder: str) -> None:
         raise Unstartable("the folder %s cannot be entered: %s" % (printable(folder), error.strerror)) from None
 
 
-def job_environment(spec: Record, place: Place) -> Dict[bytes, bytes]:
-    """The agent's own environment, what the slot shows of the GPUs, the spec's `env`, and burnish's: as execve takes it."""
-    environment = dict(os.environb)
+def job_environment(spec: Record, place: Place, inherited: Dict[bytes, bytes]) -> Dict[bytes, bytes]:
+    """What the agent `inherited`, what the slot shows of the GPUs, the spec's `env`, and burnish's: as execve takes it."""
+    environment = dict(inherited)
     environment.setdefault(b"PYTHONUNBUFFERED", b"1")
     if spec.get("slots") and (spec.get("devices") or find_nvidia_smi()):
         environment.update(gpu_environment(spec.get("devices") or ()))

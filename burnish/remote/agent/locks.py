@@ -1,4 +1,8 @@
-"""The two locks of an attempt, which say who is alive: made new, held until death, and looked at by anyone."""
+"""The lock of an attempt, which says that somebody of it lives: its supervisor holds it, its job inherits it, anyone may look.
+
+A supervisor that takes one attempt after the other keeps its lock, and only the name of the file changes. New files for each
+attempt would make all others dearer: before it gives out an inode, ext4 looks at each that was freed there within minutes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import fcntl
 import os
 import time
 
-from .files import make_private_folder
+from .files import make_private_folder, unlink
+from .place import IDLE, lock_folder
 
 HELD = "held"
 FREE = "free"
@@ -59,3 +64,11 @@ def for_the_job(lock: int) -> int:
     inherited = fcntl.fcntl(lock, fcntl.F_DUPFD, 100)
     os.close(lock)
     return inherited
+
+
+def remove_idle_locks() -> None:
+    """Remove the locks of supervisors that were killed between two attempts."""
+    for name in os.listdir(lock_folder()):
+        path = "%s/%s" % (lock_folder(), name)
+        if name.startswith(IDLE) and lock_state(path) == FREE:
+            unlink(path)

@@ -1,27 +1,70 @@
-"""The pipe on which supervisors tell their agent of attempts: a line each, with the attempt's name and a mark."""
+"""What a supervisor tells its agent of an attempt: that its job runs, has left its slot, is recorded.
+
+A supervisor that takes one attempt after the other tells its agent on the socket on which it gets them, and gives the record
+along that it has just made: nobody has to read it from the disk. Whoever has no such socket writes a line into a pipe that all
+share, and the agent looks into the folder.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 
+from .compact_json import encode_json
 from .files import READ_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List
+    import socket
+    from typing import Callable, List, Optional
 
-DONE = "!"  # ends a notice: its supervisor is done with the attempt
-FREED = "-"  # ends a notice: the attempt has left its slot, and is not recorded yet
+    from .records import Record
+
+    Tell = Callable[[str, Optional[Record]], None]  # a mark, and the record that was made
+
+CHANGED = "="  # the attempt's folder says something new: the record that goes with it
+FREED = "-"  # it has left its slot, and is not recorded yet
+DONE = "!"  # its supervisor is done with it: the record is its last
+GONE = "?"  # its supervisor was killed
+RECORD_LIMIT = 32 << 10  # bytes; a longer record is read from the folder
 
 
-def tell(notices: int, attempt: str, mark: str = "") -> None:
-    """Tell the agent, if it is still there, to look at the attempt's folder; or what `mark` stands for."""
+class Notice:
+    """News of an attempt. `record`: what was written into its folder, if it was given along."""
+
+    __slots__ = ("attempt", "mark", "record")
+
+    def __init__(self, attempt: str, mark: str, record: Optional[Record] = None) -> None:
+        self.attempt = attempt
+        self.mark = mark
+        self.record = record
+
+
+def tell_on_socket(mine: socket.socket, mark: str, record: Optional[Record]) -> None:
+    """Tell the agent at the other end, if it is still there."""
+    text = encode_json(record).encode("ascii") if record is not None else b""
+    if len(text) > RECORD_LIMIT:
+        text = b""
     try:
-        os.write(notices, ("%s%s\n" % (attempt, mark)).encode("ascii"))
+        mine.send(mark.encode("ascii") + text)
     except OSError:
         pass  # gone, or not reading: whoever asks next reads the folder
 
 
-def heard(notices: int) -> List[str]:
-    """The notices in the pipe, which is readable: attempts' names with their marks."""
-    return os.read(notices, READ_SIZE).decode("ascii").split("\n")
+def heard_on_socket(attempt: str, message: bytes) -> Notice:
+    """What a message says of the attempt that the supervisor at the other end has."""
+    return Notice(attempt, message[:1].decode("ascii"), json.loads(message[1:]) if message[1:] else None)
+
+
+def tell_in_pipe(notices: int, attempt: str, mark: str, record: Optional[Record] = None) -> None:
+    """Tell the agent that reads `notices`, if it is still there. It reads the record from the folder."""
+    try:
+        os.write(notices, ("%s%s\n" % (attempt, mark)).encode("ascii"))
+    except OSError:
+        pass
+
+
+def heard_in_pipe(notices: int) -> List[Notice]:
+    """The notices in the pipe, which is readable."""
+    lines = os.read(notices, READ_SIZE).decode("ascii").split("\n")
+    return [Notice(line[:-1], line[-1]) for line in lines if line]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .records import Record
 
 TABLE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+IDLE = "idle-"  # how the lock of a supervisor between two attempts is called
 ATTEMPT_NAME = re.compile(r"[0-9]{1,18}\.[0-9]{1,9}-[0-9a-f]{4,32}")
 
 
@@ -32,17 +33,20 @@ def lock_folder() -> str:
     return os.environ.get("BURNISH_LOCK_DIR") or "/var/tmp/burnish-%d" % os.getuid()
 
 
-class Place:
-    """Where one attempt lives: its folder, and its two locks."""
+def idle_lock() -> str:
+    """A new path for the lock of a supervisor between two attempts."""
+    return "%s/%s%s" % (lock_folder(), IDLE, os.urandom(8).hex())
 
-    __slots__ = ("attempt", "cookie", "folder", "job", "runner")
+
+class Place:
+    """Where one attempt lives: its folder, and its lock."""
+
+    __slots__ = ("attempt", "cookie", "folder", "lock")
 
     def __init__(self, attempts: str, table: str, attempt: str) -> None:
-        stem = "%s/%s-%s." % (lock_folder(), table, attempt)
         self.attempt = attempt
         self.folder = "%s/%s/%s" % (attempts, table, attempt)
-        self.runner = stem + "runner"
-        self.job = stem + "job"
+        self.lock = "%s/%s-%s.lock" % (lock_folder(), table, attempt)
         # How BURNISH_RESULT ends, however the state folder was spelled.
         self.cookie = ("/%s/%s/result.json" % (table, attempt)).encode("ascii")
 
@@ -58,9 +62,8 @@ class Place:
         return "%s/%s" % (self.folder, name)
 
     def unlock(self) -> None:
-        """Remove the lock files: the folder itself now says how the attempt ended."""
-        unlink(self.runner)
-        unlink(self.job)
+        """Remove the lock file: the folder itself now says how the attempt ended."""
+        unlink(self.lock)
 
 
 def log_path(place: Place, start: Optional[Record], stream: str) -> str:

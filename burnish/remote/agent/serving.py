@@ -22,7 +22,7 @@ from .frames import PREAMBLE, PROTOCOL, FrameReader, ProtocolError
 from .home import Home
 from .keeping import Keeping
 from .looks import Looks
-from .notices import DONE, FREED, heard
+from .notices import FREED, heard_in_pipe
 from .outbox import LINK, Outbox
 from .place import TABLE_NAME
 from .processes import incarnation
@@ -65,7 +65,7 @@ class Agent:
         self._closed = False  # by the coordinator
         self._outbox = Outbox()
         self._watches = Watches(self._home, self._outbox, self._poll, notices_in, self._fork, self._start_next)
-        self._crews = Crews(self._home, notices_in, self._fork)
+        self._crews = Crews(self._home, self._poll, notices_in, self._fork)
         self._looks = Looks(self._home, self._outbox, self._poll, self._fork)
         self._starts = Starts(self._home, self._watches, self._crews, self._looks)
         self._commands = Commands(self._outbox, self._poll, self._fork)
@@ -101,16 +101,16 @@ class Agent:
     def _turn(self) -> None:
         """Wait for something to do: a request, a supervisor's notice, the end of a watched process, or time for a look."""
         ready = [descriptor for descriptor, _ in self._poll.poll(self._timeout())]
-        names = set()
+        notices = list(self._crews.heard(ready))
         if self._notices in ready:
-            told = heard(self._notices)
-            self._crews.relieve({name.rstrip(DONE) for name in told if name.endswith(DONE)})
-            for name in told:
-                if name.endswith(FREED):
-                    self._start_next(name.rstrip(FREED))
-                else:
-                    names.add(name.rstrip(DONE))
-        names.update(self._watches.ended(ready))
+            notices += heard_in_pipe(self._notices)
+        names = set(self._watches.ended(ready))
+        for notice in notices:
+            if notice.mark == FREED:
+                self._start_next(notice.attempt)
+            else:
+                self._watches.hear(notice)
+                names.add(notice.attempt)
         if time.monotonic() - self._looked >= (BATCH_INTERVAL if self._home.batch else LOOK_INTERVAL):
             self._looked = time.monotonic()
             names.update(self._watches.unannounced())

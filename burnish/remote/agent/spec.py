@@ -31,12 +31,12 @@ def problem_of_spec(spec: Any) -> str:
     if not isinstance(programs, list) or not all(isinstance(program, str) and program for program in programs):
         return "programs must be a list of texts"
     texts = [*argv, *programs, spec["cwd"], *environment, *environment.values(), *(path for path in paths if path)]
-    for text in texts:
-        try:
-            if b"\0" in as_bytes(text):
-                return "a text holds a NUL byte, which no process can be given"
-        except UnicodeEncodeError:
-            return "%r stands for no bytes" % text
+    if "\0" in "".join(texts):
+        return "a text holds a NUL byte, which no process can be given"
+    try:
+        as_bytes("".join(texts))
+    except UnicodeEncodeError as error:
+        return "%r stands for no bytes" % error.object[error.start : error.end]
     numbers = [spec.get(key) for key in ("grace", "time_limit")]
     if not all(value is None or (isinstance(value, (int, float)) and value >= 0) for value in numbers):
         return "grace and time_limit must be seconds"

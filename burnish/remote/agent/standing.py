@@ -6,7 +6,7 @@ import os
 import time
 
 from .files import read_text
-from .locks import HELD, MISSING, lock_state
+from .locks import HELD, lock_state
 from .processes import is_alive, read_process, recorded_process
 from .records import read_record, replace_record, write_once
 from .traces import traces
@@ -106,9 +106,9 @@ def _status_in_batch(place: Place) -> Standing:
 def _status_before_start(place: Place, here: str) -> Standing:
     if not os.path.isdir(place.folder):
         # A folder that was wiped under a living job must not look like "never ran".
-        alive = HELD in (lock_state(place.runner), lock_state(place.job))
+        alive = lock_state(place.lock) == HELD
         return Standing(RUNNING, supervised=False) if alive else Standing(ABSENT)
-    if lock_state(place.runner) == HELD:
+    if lock_state(place.lock) == HELD:
         return Standing(STARTING)
     if os.path.lexists(place.file("start.json")):
         return read_status(place, here)  # it was made, and the lock freed, between our two looks
@@ -119,14 +119,13 @@ def _status_after_start(place: Place, start: Record, here: str) -> Standing:
     go = start.get("go") or {}
     if go and go.get("incarnation") != here:
         return Standing(RUNNING, start, dead="its host rebooted")
-    runner = lock_state(place.runner)
     supervisor = recorded_process(go.get("supervisor"))
-    if runner == HELD or (runner == MISSING and supervisor is not None and is_alive(supervisor)):
+    if supervisor is not None and is_alive(supervisor):
         return Standing(RUNNING, start, witness=supervisor)
-    witness = read_process(pid_in(place.job)) if lock_state(place.job) == HELD else None
+    witness = read_process(pid_in(place.lock)) if lock_state(place.lock) == HELD else None
     for pid in () if witness else traces(place):
         witness = read_process(pid) or witness
-    if witness is not None or lock_state(place.job) == HELD:
+    if witness is not None or lock_state(place.lock) == HELD:
         return Standing(RUNNING, start, supervised=False, witness=witness)
     # A record without words is what a power loss leaves of one that was just written.
     return Standing(RUNNING, start, dead="killed with its supervisor" if go else "its host lost power")
@@ -167,6 +166,6 @@ def lose(place: Place, why: str) -> None:
 
 
 def pid_in(lock: str) -> int:
-    """The pid that a supervisor wrote into its job's lock file; 0 while it is not known."""
+    """The pid of the job, which a supervisor writes into the lock file; 0 while it is not known."""
     text = read_text(lock)
     return int(text) if text.isdigit() else 0

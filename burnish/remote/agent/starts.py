@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from .common_locks import Wanted
+from .locks import HELD, lock_state
 from .nvidia_smi import find_nvidia_smi
 from .refusals import Refusal, SlotTaken, clause
 from .slots import cpu_lock, gpu_locks, resolve_gpu
 from .spec import problem_of_spec
-from .standing import void
+from .standing import lose, void
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +53,9 @@ class Starts:
             if not self._looks.gpus.done:
                 self._awaiting_gpus.append(request)
                 return
+        if os.path.lexists(place.lock) and not os.path.isdir(place.folder):
+            self._account_for_wiped(place)
+            return
         if not self._home.make_folder(place):
             self._watches.claim(place)
             self._watches.answer(place)
@@ -84,10 +90,17 @@ class Starts:
             self._watches.answer(leader)
         return leader.attempt in self._watches
 
+    def _account_for_wiped(self, place: Place) -> None:
+        """Answer for an attempt that was started and whose folder is gone: it is not started again."""
+        if lock_state(place.lock) != HELD:
+            self._home.make_folder(place)
+            lose(place, "its folder was removed")
+        self._watches.answer(place)
+
     def _give(self, place: Place, spec: Record) -> None:
         """Give the attempt, whose folder is new, to a supervisor; or say in the folder why it is not started."""
         try:
-            self._crews.hand_over(place, self._with_devices(spec))
+            crewed = self._crews.hand_over(place, self._with_devices(spec))
         except SlotTaken as error:
             void(place, str(error), busy=True)
             self._watches.answer(place)
@@ -95,7 +108,7 @@ class Starts:
             void(place, "no supervisor can be started: %s" % clause(error), trouble=True)
             self._watches.answer(place)
         else:
-            self._watches.expect(place)
+            self._watches.expect(place, crewed)
 
     def _with_devices(self, spec: Record) -> Record:
         """`spec`, and what its slots are on this host: `devices`, and the `locks` to hold. Raises SlotTaken."""

@@ -11,13 +11,12 @@ import signal
 import time
 
 from .compact_json import encode_json
-from .files import as_bytes, reserve, sync_file, sync_folder, unlink, write_all, write_file
+from .files import as_bytes, reserve, sync_file, sync_folder, unlink, write_all
 from .forking import AWAITED, IGNORED
 from .held_slots import HeldSlots
 from .job import enter, job_environment, why_not_run, wrapped_argv
-from .locks import for_the_job, make_lock
 from .needs import find_program, need_of, require, search_path
-from .notices import DONE, FREED, tell
+from .notices import CHANGED, FREED
 from .oom import count_oom_kills, offer_to_oom_killer
 from .processes import GRACE, all_processes, become_subreaper, read_process, send_signal, with_descendants
 from .records import FULL, link_once, read_record, write_once
@@ -29,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List, Optional, Tuple
 
+    from .notices import Tell
     from .place import Place
     from .processes import Process
     from .records import Record
@@ -38,21 +38,34 @@ LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
 LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot locks
 
 
+class Surroundings:
+    """What a supervisor knows before it has an attempt: its host's incarnation, the environment of its jobs, and itself."""
+
+    __slots__ = ("environment", "here", "me", "node")
+
+    def __init__(self, here: str) -> None:
+        self.here = here
+        self.environment = dict(os.environb)  # decoded and encoded at each look, if it were not copied
+        self.node = os.uname().nodename
+        me = read_process(os.getpid())
+        self.me = {"pid": os.getpid(), "starttime": me.started if me else 0}
+
+
 class Supervisor:
     """Owns one attempt: from its launch until after its record. The process that calls `run` does nothing else."""
 
     def __init__(
-        self, place: Place, spec: Record, runner: int, here: str, oom_kills: int, notices: Optional[int] = None
+        self, place: Place, spec: Record, lock: int, surroundings: Surroundings, oom_kills: int, tell: Tell
     ) -> None:
         self._place = place
         self._spec = spec
-        self._runner = runner
-        self._here = here
+        self._lock = lock  # held as long as this process lives; inherited by the job
+        self._surroundings = surroundings
         self._oom_kills = oom_kills  # on this host, before the job
-        self._notices = notices
-        self._final = self._lock = self._out = self._err = -1
+        self._tell = tell
+        self._final = self._out = self._err = -1
         # Of its own: a script may be started twice, and only one of two supervisors of an attempt gets to run it.
-        self._temporary = place.file("final.%s%d.tmp" % (os.uname().nodename, os.getpid()))
+        self._temporary = place.file("final.%s%d.tmp" % (surroundings.node, surroundings.me["pid"]))
         self._slots = HeldSlots(spec.get("locks") or [])
         self._job = 0
         self._started = self._began = 0.0
@@ -63,23 +76,25 @@ class Supervisor:
         self._out_of_time = False
         self._leftovers = 0
 
-    def run(self) -> None:
-        """Start the job, wait for its end, record it. The caller left its session and gave the process the user's umask."""
+    def run(self) -> Optional[Record]:
+        """Start the job, wait for its end, record it; returns that record if it is the one that now is there.
+
+        The caller left its session and gave the process the user's umask; it removes the lock's name afterwards.
+        """
         become_subreaper()
+        final = None
         if self._launch():
-            self._tell()
             self._attend()
             self._slots.free()  # no process of the job is left to use them
-            self._tell(FREED)
-            self._record()
+            self._tell(FREED, None)
+            final = self._record()
         else:
             self._slots.free()
             unlink(self._temporary)
-        self._place.unlock()
-        for descriptor in (self._runner, self._lock, self._final, self._out, self._err):
+        for descriptor in (self._final, self._out, self._err):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._tell(DONE)
+        return final
 
     # Launching.
 
@@ -88,7 +103,8 @@ class Supervisor:
         start = self._place.file("start.json")
         try:
             program, argv, environment = self._prepare()
-            made = write_once(start, {"go": self._go()})
+            go = self._go()
+            made = write_once(start, {"go": go})
         except Unstartable as error:
             void(self._place, str(error), refused=True)
             return False
@@ -103,32 +119,29 @@ class Supervisor:
             return False
         if made:
             self._spawn(program, argv, environment)
+            self._tell(CHANGED, {"go": dict(go, pid=self._job)})
         os.chdir("/")
         return made
 
     def _prepare(self) -> Tuple[bytes, List[bytes], Dict[bytes, bytes]]:
         """Whatever may fail, before anything is said to have started. Raises Lacking, OSError, Refusal, Unstartable."""
         spec, place = self._spec, self._place
-        if "batch" not in spec:  # else it was read from there
-            write_file(place.file("spec.json"), encode_json(spec).encode("ascii"))
         self._final = reserve(self._temporary)
-        self._lock = for_the_job(make_lock(place.job))
         self._slots.hold()
         self._out, self._err = self._open_log("out"), self._open_log("err")
-        environment = job_environment(spec, place)
+        environment = job_environment(spec, place, self._surroundings.environment)
         require(need_of(spec, environment))
         enter(spec["cwd"])
         argv = wrapped_argv(spec)
         return find_program(argv[0], search_path(environment)), argv, environment
 
     def _go(self) -> Record:
-        me = read_process(os.getpid())
         self._started, self._began = time.time(), time.monotonic()
         go: Record = {
             "started": self._started,
-            "supervisor": {"pid": os.getpid(), "starttime": me.started if me else 0},
-            "incarnation": self._here,
-            "host": os.uname().nodename,
+            "supervisor": self._surroundings.me,
+            "incarnation": self._surroundings.here,
+            "host": self._surroundings.node,
             "argv0": self._spec["argv"][0],
         }
         if self._spec.get("batch"):
@@ -163,7 +176,7 @@ class Supervisor:
             self._exec_error = why_not_run(program, argv, environment, error)
             self._ended = 127 << 8, time.time(), time.monotonic(), 0
             return
-        os.write(self._lock, b"%d" % self._job)
+        os.pwrite(self._lock, b"%d" % self._job, 0)
         offer_to_oom_killer(self._job)
 
     # Attending.
@@ -232,14 +245,14 @@ class Supervisor:
 
     # Recording.
 
-    def _record(self) -> None:
+    def _record(self) -> Optional[Record]:
+        """Make final.json. None if it was made by somebody else, or nobody is left to read it."""
         record = {"exit": self._exit()}
         while True:
             try:
-                self._write_final(record)
-                return
+                return record if self._write_final(record) else None
             except FileNotFoundError:
-                return  # the folder was removed: there is nobody to tell
+                return None  # the folder was removed: there is nobody to tell
             except OSError as error:
                 # A full or broken disk may recover; until then the attempt has not ended for anyone.
                 record["exit"].pop("tail", None)
@@ -248,7 +261,7 @@ class Supervisor:
                 else:
                     time.sleep(1)
 
-    def _write_final(self, record: Record) -> None:
+    def _write_final(self, record: Record) -> bool:
         temporary, folder = self._temporary, self._place.folder
         for log in (self._out, self._err):
             if os.fstat(log).st_size:
@@ -258,9 +271,10 @@ class Supervisor:
         write_all(self._final, data)
         os.ftruncate(self._final, len(data))
         sync_file(self._final)
-        link_once(temporary, self._place.file("final.json"))
+        made = link_once(temporary, self._place.file("final.json"))
         unlink(temporary)
         sync_folder(folder)
+        return made
 
     def _exit(self) -> Record:
         assert self._ended is not None
@@ -307,8 +321,3 @@ class Supervisor:
         finally:
             os.close(descriptor)
         return data.decode("utf-8", "replace")
-
-    def _tell(self, mark: str = "") -> None:
-        """Tell the agent that forked us, if one did."""
-        if self._notices is not None:
-            tell(self._notices, self._place.attempt, mark)

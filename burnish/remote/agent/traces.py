@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def traces(place: Place) -> List[int]:
-    """Pids of the processes that carry an attempt's cookie or have its job lock open, other than the caller."""
-    lock = os.path.realpath(place.job)
+    """Pids of the processes that carry an attempt's cookie or have its lock open, other than the caller."""
+    lock = os.path.realpath(place.lock)
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return [pid for pid in pids if pid != os.getpid() and (_bears(pid, place.cookie) or has_open(pid, lock))]
 

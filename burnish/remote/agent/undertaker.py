@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from .notices import tell
+from .notices import CHANGED, tell_in_pipe
 from .processes import GRACE, send_signal
 from .records import read_record
 from .standing import lose
@@ -35,4 +35,4 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
             for process in family:
                 send_signal(process, signal.SIGKILL)
     lose(place, "killed with its supervisor")
-    tell(notices, place.attempt)
+    tell_in_pipe(notices, place.attempt, CHANGED)

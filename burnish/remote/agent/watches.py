@@ -6,11 +6,12 @@ import os
 import select
 
 from .files import size_of
+from .notices import CHANGED
 from .place import ATTEMPT_NAME, log_path
 from .processes import open_pidfd
 from .records import read_record
 from .refusals import Refusal
-from .standing import ABSENT, ENDED, QUEUED, RUNNING, UNSTARTED, VOID, pid_in, settle, void
+from .standing import ABSENT, ENDED, QUEUED, RUNNING, UNSTARTED, VOID, Standing, pid_in, settle, void
 from .undertaker import undertake
 
 TYPE_CHECKING = False
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 
     from .frames import Header
     from .home import Home
+    from .notices import Notice
     from .outbox import Outbox
     from .place import Place
     from .records import Record
-    from .standing import Standing
 
 
 class Watch:
     """An attempt whose changes the link wants to hear of."""
 
-    __slots__ = ("ours", "pidfd", "place", "started_here", "told", "undertaken")
+    __slots__ = ("crewed", "ours", "pidfd", "place", "said", "start", "started_here", "told", "undertaken")
 
     def __init__(self, place: Place, started_here: bool = False) -> None:
         self.place = place
@@ -37,10 +38,15 @@ class Watch:
         self.pidfd: Optional[int] = None
         self.undertaken = False
         self.ours = False  # a supervisor of this agent's has it
+        self.crewed = False  # one whose every change, and whose death, is heard of
+        self.start: Optional[Record] = None  # what that one said it has written into start.json
+        self.said: Optional[Standing] = None  # what it said last, until that was told
 
     @property
     def announced(self) -> bool:
         """True if its end is told or seen at once. Another agent's supervisor tells that agent, and lives on."""
+        if self.crewed:
+            return self.start is not None  # one that has not begun may hang, with the disk of a log
         return self.pidfd is not None and self.ours
 
 
@@ -87,10 +93,27 @@ class Watches:
         """The attempts whose end nobody will tell of."""
         return [name for name, watch in self._by_attempt.items() if not watch.announced]
 
-    def expect(self, place: Place) -> None:
-        """Watch an attempt that was given to a supervisor: told when the job runs, or at the next look."""
+    def expect(self, place: Place, crewed: bool) -> None:
+        """Watch an attempt that was given to a supervisor: told when the job runs, or at the next look.
+
+        With `crewed`, all that happens to it, and to its supervisor, is told in notices.
+        """
         watch = self._by_attempt[place.attempt] = Watch(place, started_here=True)
-        watch.ours = True
+        watch.ours, watch.crewed = True, crewed
+
+    def hear(self, notice: Notice) -> None:
+        """Take in what a supervisor said of its attempt; the next look tells it."""
+        watch = self._by_attempt.get(notice.attempt)
+        if watch is None:
+            return
+        if notice.mark != CHANGED:
+            watch.crewed = False
+        watch.said = None
+        if notice.mark == CHANGED and notice.record is not None:
+            watch.start = notice.record
+            watch.said = Standing(RUNNING, watch.start)
+        elif notice.record is not None and watch.start is not None:
+            watch.said = Standing(ENDED, watch.start, notice.record)
 
     def claim(self, place: Place) -> None:
         """Take note that this link asked for the attempt's start."""
@@ -122,7 +145,8 @@ class Watches:
     def _look(self, watch: Watch) -> None:
         """Send the status if it is news. See to it that a cancel is carried out, whoever asked for it."""
         place = watch.place
-        standing = settle(place, self._home.incarnation)
+        standing = watch.said or settle(place, self._home.incarnation)
+        watch.said = None
         if standing.status == UNSTARTED and watch.started_here and watch.told is not None:
             # For two looks nobody has been on the way. One alone may fall between another agent's mkdir and its lock.
             void(place, "its supervisor was killed before it started", trouble=True)
@@ -147,6 +171,8 @@ class Watches:
         if standing.status in (ABSENT, VOID, ENDED):
             self.forget(watch.place.attempt)
             return
+        if watch.crewed:
+            return  # its supervisor tells
         self._forget_pidfd(watch)
         pidfd = open_pidfd(standing.witness) if standing.witness is not None else None
         if pidfd is not None:
@@ -169,7 +195,8 @@ def described(place: Place, standing: Standing) -> Record:
     if standing.start is not None:
         fields["start"] = standing.start
         if "go" in standing.start:
-            standing.start["go"]["pid"] = verdict.get("pid") or pid_in(place.job)
+            go = standing.start["go"]
+            go["pid"] = verdict.get("pid") or go.get("pid") or pid_in(place.lock)
     if standing.final is not None:
         fields["final"] = standing.final
         fields["sizes"] = verdict.get("sizes") or _sizes(place, standing.start)
