@@ -15,7 +15,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from burnish.adoption import Adoption
@@ -32,6 +31,7 @@ from burnish.core.state import Phase, State, phase
 from burnish.errors import StoreError, TableClosed
 from burnish.fleet import Connect, Fleet, Member
 from burnish.hearing import Hearing
+from burnish.inbox import Inbox
 from burnish.inspection import Inspection
 from burnish.placing import Placing
 from burnish.plan import Outcome, Plan
@@ -78,7 +78,7 @@ class Coordinator:
         self._say = say
         self._on_news = on_news
         self._clock = clock
-        self._inbox: SimpleQueue[Report] = SimpleQueue()
+        self._inbox = Inbox(self._is_urgent)
         self._fleet = Fleet(connect, self._inbox.put)
         self._preparation = Preparation(plan.source, self._inbox.put)
         self._proposals: dict[AttemptId, Fact] = {}
@@ -159,7 +159,7 @@ class Coordinator:
     def turn(self, timeout: float) -> None:
         """One turn: wait up to `timeout` s for a report, then hear, commit, act."""
         self._watchdog.turned()
-        for report in self._heard(timeout):
+        for report in self._inbox.take(timeout):
             self._hear(report)
         if time.monotonic() >= self._next_look:
             self._look_around()
@@ -167,6 +167,8 @@ class Coordinator:
         self._call_back()
         if not self._stopping:
             self._placing.place(self._ending(), self._brakes.room)
+            for answer in self._preparation.answered():  # for a claim in the commit that frees its slot
+                self._hear(answer)
         if self._commit(self._decide):
             self._act()
         self._projection.render_if_due()
@@ -222,14 +224,13 @@ class Coordinator:
             return True
         return self._plan.num_jobs is not None and self.outcome.claimed >= self._plan.num_jobs
 
-    def _heard(self, timeout: float) -> list[Report]:
-        batch: list[Report] = []
-        try:
-            batch.append(self._inbox.get(timeout=timeout))
-            while True:
-                batch.append(self._inbox.get_nowait())
-        except Empty:
-            return batch
+    def _is_urgent(self, report: Report) -> bool:
+        """False if what follows from the report may wait for some milliseconds: no slot is idle meanwhile."""
+        if not isinstance(report, reports.AttemptReported):
+            return True
+        return report.status != "running" and not (
+            report.status == "ended" and self._vacancies.is_followed(report.name)
+        )
 
     def _look_around(self) -> None:
         """What is not reported: other coordinators' commits, the user's edits, deaths, the passing of time."""
@@ -407,7 +408,7 @@ class Coordinator:
         attempt = self._journal.state.jobs[claim.attempt.job].attempts[-1]
         member = self._fleet.members[attempt.host]
         asked = requirements(self._journal.state.jobs[attempt.id.job], self._journal.state)
-        in_place = {stream: str(self._paths.log(attempt.log, stream)) for stream in ("out", "err")}
+        in_place = {stream: self._paths.log_name(attempt.log, stream) for stream in ("out", "err")}
         self._specs[attempt.name] = spec(
             attempt,
             self._preparation.command(attempt.id.job),

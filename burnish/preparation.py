@@ -35,7 +35,7 @@ class Ready(NamedTuple):
 
 
 class Preparation:
-    """The jobs between the queue and their claim. `report` gets CommandPrepared and CommandRefused."""
+    """The jobs between the queue and their claim. `report` gets CommandPrepared and CommandRefused, later."""
 
     def __init__(self, source: CommandSource | None, report: Callable[[Report], None]) -> None:
         self._source = source
@@ -43,6 +43,7 @@ class Preparation:
         self._reserved: dict[JobId, Reservation] = {}
         self._commands: dict[JobId, Command] = {}
         self._calls: SimpleQueue[Sequence[Call] | None] = SimpleQueue()
+        self._answered: list[Report] = []
 
     def __len__(self) -> int:
         return len(self._reserved)
@@ -73,8 +74,12 @@ class Preparation:
         if not self._source.instant:
             self._calls.put(calls)
             return
-        for report in answers(self._source, calls):
-            self._report(report)
+        self._answered.extend(answers(self._source, calls))
+
+    def answered(self) -> list[Report]:
+        """What an instant source has answered."""
+        answered, self._answered = self._answered, []
+        return answered
 
     def take(self, report: reports.CommandPrepared) -> None:
         """A command is made."""

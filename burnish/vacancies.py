@@ -83,6 +83,10 @@ class Vacancies:
 
         return leader
 
+    def is_followed(self, name: str) -> bool:
+        """True if something that was claimed ahead comes after the attempt of this name."""
+        return self._ahead.is_followed(name)
+
     def waits(self) -> bool:
         """True while something that was claimed ahead has neither started nor come back."""
         return any(self._ahead.waiting())

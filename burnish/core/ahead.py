@@ -34,9 +34,16 @@ class Ahead:
         self._state = state
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._running: dict[AttemptId, float] = {}  # since when
+        self._behind: dict[AttemptId, str] = {}  # what was claimed ahead and has not started -> whom it comes after
 
     def learn(self, fact: Fact, now: float) -> None:
         """A fact was committed."""
+        if isinstance(fact, events.AttemptClaimed):
+            if fact.after and fact.by == self._me:
+                self._behind[fact.attempt] = fact.after
+            return
+        if isinstance(fact, events.AttemptStarted | events.AttemptExited | events.AttemptLost | events.AttemptVoided):
+            self._behind.pop(fact.attempt, None)
         if isinstance(fact, events.AttemptStarted):
             self._running[fact.attempt] = now
         elif isinstance(fact, events.AttemptExited | events.AttemptLost):
@@ -66,6 +73,10 @@ class Ahead:
     def is_long(self, leader: Attempt, now: float, limit: float) -> bool:
         """True if an attempt lasts too long already to wait behind it."""
         return now - self._running.get(leader.id, float("-inf")) >= limit
+
+    def is_followed(self, name: str) -> bool:
+        """True if something that we claimed ahead comes after the attempt of this name, and is not known to have started."""
+        return name in self._behind.values()
 
     def waiting(self) -> Iterator[tuple[Attempt, Attempt]]:
         """What we have claimed ahead and is not known to have started, each with the attempt that it waits for."""

@@ -121,25 +121,35 @@ class State:
         return dict(zip(self.columns, job.cells, strict=True))
 
     def check(self) -> None:
-        """Raise InternalError unless the invariants hold: run after every test and every simulated step."""
+        """Raise InternalError unless the invariants hold: run before every commit, after every test and simulated step."""
         opened = {}
         for job in self.jobs.values():
-            numbers = [attempt.id.number for attempt in job.attempts]
-            _require(numbers == sorted(set(numbers)), f"attempts of job {job.id} are not in order: {numbers}")
-            _require(
-                not any(a.open for a in job.attempts[:-1]), f"job {job.id} has an open attempt that is not its newest"
-            )
-            _require(len(job.cells) == len(self.columns), f"job {job.id} has {len(job.cells)} cells")
-            _require(job.id < self.next_id, f"job {job.id} is not below the next id")
+            for broken in self._broken(job):
+                raise InternalError(broken)
             if (attempt := job.open_attempt) is not None:
                 opened[attempt.id] = attempt
-                expected = Word.NOT_RUNNING if attempt.started_at is None else Word.RUNNING
-                _require(job.word is expected, f"job {job.id} is {job.word} with {attempt.id} open")
-            else:
-                _require(job.word is not Word.RUNNING, f"job {job.id} is RUNNING without an attempt")
-            for attempt in job.attempts:
-                _require(not (attempt.voided and attempt.verdict), f"{attempt.id} is void and has a verdict")
-        _require(opened == self.open, "the index of open attempts is wrong")
+        if opened != self.open:
+            raise InternalError("the index of open attempts is wrong")
+
+    def _broken(self, job: Job) -> Iterator[str]:
+        """What is said of a job that breaks an invariant."""
+        numbers = [attempt.id.number for attempt in job.attempts]
+        if numbers != sorted(set(numbers)):
+            yield f"attempts of job {job.id} are not in order: {numbers}"
+        if any(a.open for a in job.attempts[:-1]):
+            yield f"job {job.id} has an open attempt that is not its newest"
+        if len(job.cells) != len(self.columns):
+            yield f"job {job.id} has {len(job.cells)} cells"
+        if job.id >= self.next_id:
+            yield f"job {job.id} is not below the next id"
+        attempt = job.open_attempt
+        if attempt is None and job.word is Word.RUNNING:
+            yield f"job {job.id} is RUNNING without an attempt"
+        if attempt is not None and job.word is not (Word.NOT_RUNNING if attempt.started_at is None else Word.RUNNING):
+            yield f"job {job.id} is {job.word} with {attempt.id} open"
+        for attempt in job.attempts:
+            if attempt.voided and attempt.verdict:
+                yield f"{attempt.id} is void and has a verdict"
 
     def admits(self, fact: Fact) -> bool:
         """True if a fact of `TRANSITIONS` could follow now: what a proposal is checked with before a commit."""
@@ -407,11 +417,6 @@ def job_of(fact: Fact) -> JobId | None:
     """The one job that a fact is about, itself or by its attempt; None for a fact about the table, a host or many jobs."""
     attempt = getattr(fact, "attempt", None)
     return getattr(fact, "job", None) if attempt is None else JobId(attempt.job)
-
-
-def _require(condition: bool, what: str) -> None:
-    if not condition:
-        raise InternalError(what)
 
 
 _APPLY: dict[type[Any], Callable[[State, Any], None]] = {

@@ -7,12 +7,16 @@ facts lets them happen first to a copy of the jobs that they are about; the stat
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
 
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.jobs import Job, JobId
+from burnish.core.jobs import Attempt, Job, JobId
 from burnish.core.state import State, job_of
+
+# Of each kind, what its constructor takes: `dataclasses.replace` is ten times as slow, and this is done for each fact.
+_VALUES = {kind: attrgetter(*(field.name for field in fields(kind))) for kind in (Job, Attempt)}
 
 
 def try_out(state: State, facts: Sequence[Fact]) -> None:
@@ -47,4 +51,6 @@ def _jobs_of(fact: Fact, state: State) -> Iterator[JobId]:
 
 def _copy(job: Job) -> Job:
     """A job that may change on its own. Only its newest attempt ever does."""
-    return replace(job, attempts=[*job.attempts[:-1], *(replace(newest) for newest in job.attempts[-1:])])
+    copied = Job(*_VALUES[Job](job))
+    copied.attempts = [*job.attempts[:-1], *(Attempt(*_VALUES[Attempt](newest)) for newest in job.attempts[-1:])]
+    return copied

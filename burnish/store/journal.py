@@ -20,6 +20,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import shlex
 from collections.abc import Callable, Sequence
@@ -142,7 +143,8 @@ class Journal:
 
     def _newest(self, folder: str) -> int:
         try:
-            return max((number for name in self._names(folder) if (number := _number(name)) is not None), default=0)
+            # Of equal length, names are in the order of their numbers.
+            return _number(max(filter(_IS_COMMIT, self._names(folder)), default="")) or 0
         except FileNotFoundError:
             return 0
         except OSError as error:
@@ -346,9 +348,11 @@ def _commit_name(number: int) -> str:
     return f"{_folder_name(number)}/{number:08d}.jsonl"
 
 
+_IS_COMMIT = re.compile(r"[0-9]{8}\.jsonl").fullmatch
+
+
 def _number(name: str) -> int | None:
-    stem, _, suffix = name.partition(".")
-    return int(stem) if suffix == "jsonl" and len(stem) == 8 and stem.isascii() and stem.isdigit() else None
+    return int(name[:8]) if _IS_COMMIT(name) else None
 
 
 def _open_folder(path: Path | str, within: int | None = None) -> int:

@@ -69,13 +69,17 @@ class Paths:
 
     def log(self, stem: str, stream: str) -> Path:
         """The log file of an attempt: stream is `out` (.log) or `err` (.err)."""
-        return self.log_dir / f"{stem}{'.log' if stream == 'out' else '.err'}"
+        return Path(self.log_name(stem, stream))
+
+    def log_name(self, stem: str, stream: str) -> str:
+        """The same as a text."""
+        return f"{self.log_dir}/{stem}{'.log' if stream == 'out' else '.err'}"
 
     def free_log_stem(self, job: int, at: float, taken: set[str]) -> str:
         """A stem that no attempt and no file has yet: the time of `at`, a second later while it is taken."""
         while True:
             stem = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}_job_{job}"
-            if stem not in taken and not os.path.lexists(self.log(stem, "out")):
+            if stem not in taken and not os.path.lexists(self.log_name(stem, "out")):
                 return stem
             at += 1
 

@@ -145,6 +145,30 @@ def test_what_has_started_waits_no_more() -> None:
     assert list(table.ahead.waiting()) == []
 
 
+def test_is_followed_while_what_comes_after_it_is_not_known_to_have_started_or_to_be_over() -> None:
+    over = [
+        lambda after: events.AttemptStarted(after.id, 4711, 1.0),
+        lambda after: facts.exit_of(after.id, duration=0.1),
+        lambda after: events.AttemptVoided(after.id, "held"),
+        lambda after: events.AttemptLost(after.id, "host rebooted", 1.0),
+    ]
+    for fact in over:
+        table = one_seen()
+        leader = table.start(table.claim(1))
+        assert not table.ahead.is_followed(leader.name)
+        after = table.claim(2, after=leader.name)
+        assert table.ahead.is_followed(leader.name)
+        table.happen(fact(after))
+        assert not table.ahead.is_followed(leader.name)
+
+
+def test_a_job_is_not_followed_by_what_another_run_claimed() -> None:
+    table = one_seen()
+    leader = table.start(table.claim(1))
+    table.claim(2, after=leader.name, by="other")
+    assert not table.ahead.is_followed(leader.name)
+
+
 def test_a_successor_takes_no_slot_of_its_own() -> None:
     table = one_seen()
     leader = table.start(table.claim(1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,8 +29,7 @@ class Queue:
 
     def __init__(self) -> None:
         self.state: State = tables.opened(("--n",), [("1",)])
-        self.answers: SimpleQueue[Any] = SimpleQueue()
-        self.preparation = Preparation(TemplateSource("true {--n}"), self.answers.put)
+        self.preparation = Preparation(TemplateSource("true {--n}"), pytest.fail)
         stand_in: Callable[..., Any] = SimpleNamespace
         paths = Paths(Path("burnish.db"), "burnish.db", Path(".burnish"), Path("log"))
         self.placing = Placing(
@@ -61,7 +59,7 @@ def test_edit_of_a_job_that_is_being_prepared_does_not_prepare_it_a_second_time(
     queue.placing.update(queue.state.take_touched())
     assert len(queue.placing) == 0
 
-    answer = queue.answers.get_nowait()
+    (answer,) = queue.preparation.answered()
     assert isinstance(answer, CommandPrepared)
     queue.preparation.take(answer)
     assert not list(queue.preparation.ready(lambda job: queue.state.jobs[job].cells)), "it was made of the old cells"
