@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.gated import Gated
 from tests.support.hosts import Bench, RemoteHost
+from tests.support.records import paths
 from tests.support.relay import DOWN, UP, Relay, way_to
 from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
@@ -74,8 +75,9 @@ def test_host_from_which_nothing_arrives_keeps_its_jobs(table: Gated, relay: Rel
         relay.hold(*directions)
         wait_for(lambda silent=silent: table.said().count("far does not answer") > silent, table.said, deadline=30)
         table.open(job)
-        record = f"attempts/*/{job}.1-*/final.json"
-        wait_for(lambda record=record: list(host.home.rglob(record)), lambda: list(host.home.rglob("attempts/*/*")))
+        wait_for(
+            lambda name=f"{job}.1-": paths(host.home, "final.json", name), lambda: list(host.home.rglob("attempts/*/*"))
+        )
         assert table.running_jobs() == running, "what cannot be seen is not concluded"
         assert job == 2 or table.ran(job + 2) == []
         relay.flow()

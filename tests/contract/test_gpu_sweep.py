@@ -21,6 +21,7 @@ import pytest
 
 from tests.support import gpus
 from tests.support.hosts import Bench
+from tests.support.records import contents
 from tests.support.sweeps import kill_if_alive
 
 JOB = """\
@@ -93,8 +94,8 @@ class Lab:
             if run.poll() is None:
                 run.kill()
                 run.wait()
-        for path in (self.folder / "home").rglob("start.json"):
-            if "go" in (record := json.loads(path.read_text())):
+        for record in contents(self.folder / "home", "start.json"):
+            if "go" in record:
                 kill_if_alive(record["go"]["supervisor"])
 
 

@@ -23,6 +23,7 @@ from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import Transport
 from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, make_spec, new_attempt
 from tests.support.one_host import TABLE, OneHost, job_pid, one_host, supervisor_pid
+from tests.support.records import forge
 from tests.support.waiting import wait_for
 
 
@@ -441,7 +442,7 @@ def test_verdict_that_somebody_made_first_is_the_one_that_is_told(
     attempt = link.start(*sh(f"until [ -e {tmp_path}/go ]; do sleep 0.01; done"))
     link.wait_status(attempt, "running")
     lost = {"lost": {"why": "somebody thought so", "ended": 1.0}}
-    (host.folder_of(attempt) / "final.json").write_text(json.dumps(lost))
+    forge(host.folder_of(attempt) / "final.json", json.dumps(lost))
     (tmp_path / "go").touch()
     assert link.wait_status(attempt, "ended")["final"] == lost
 
@@ -568,7 +569,7 @@ def test_records_of_another_incarnation_are_lost_whoever_has_the_pid_now(link: A
         assert process is not None
         supervisor = {"pid": innocent.pid, "starttime": process.started}
         go = {"started": 1.0, "supervisor": supervisor, "incarnation": "another.1.2", "host": "x", "argv0": "sleep"}
-        (host.folder_of(attempt) / "start.json").write_text(json.dumps({"go": go}))
+        forge(host.folder_of(attempt) / "start.json", json.dumps({"go": go}))
         status = link.status(attempt)
         assert status["status"] == "ended" and status["final"]["lost"]["why"] == "its host rebooted"
         assert innocent.poll() is None
@@ -580,7 +581,7 @@ def test_records_of_another_incarnation_are_lost_whoever_has_the_pid_now(link: A
 @pytest.mark.parametrize("left", [b"", b'{"exit":{"co', b"\0" * 300, b"[]"])
 def test_verdict_that_a_power_loss_tore_is_lost_and_never_read(link: AgentClient, host: OneHost, left: bytes) -> None:
     attempt = link.run("true")["attempt"]
-    (host.folder_of(attempt) / "final.json").write_bytes(left)
+    forge(host.folder_of(attempt) / "final.json", left)
     for found in (link.status(attempt), host.connect().statuses()[attempt]):
         assert found["status"] == "ended" and found["final"]["lost"]["why"] == "its verdict was damaged"
     assert host.record(attempt, "final.json") == found["final"]
@@ -599,7 +600,7 @@ def test_cancel_never_signals_a_process_that_only_has_the_pid(
     try:
         start = host.record(attempt, "start.json")
         start["go"]["supervisor"] = {"pid": innocent.pid, "starttime": 1}
-        (host.folder_of(attempt) / "start.json").write_text(json.dumps(start))
+        forge(host.folder_of(attempt) / "start.json", json.dumps(start))
         if supervised:
             link.ask("cancel", "status", attempt=attempt, grace=1, by="alice")
         else:

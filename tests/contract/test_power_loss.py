@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hosts import Bench, RemoteHost
+from tests.support.records import forge
 from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
 
@@ -30,7 +31,7 @@ def no_start_record(attempt: Path) -> None:
 
 
 def empty_start_record(attempt: Path) -> None:
-    (attempt / "start.json").write_bytes(b"")
+    forge(attempt / "start.json", b"")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -394,4 +393,4 @@ def test_start_that_waits_for_the_gpus_is_voided_or_cancelled_meanwhile(host: On
     (smi / "hang").unlink()
     link.wait_status(attempts[2], "ended")
     assert host.runs() == 1
-    assert json.loads((host.folder_of(attempts[1]) / "start.json").read_text())["void"]["why"].startswith("cancelled")
+    assert host.record(attempts[1], "start.json")["void"]["why"].startswith("cancelled")

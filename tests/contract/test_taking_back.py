@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.gated import Gated
 from tests.support.hosts import Bench, RemoteHost
+from tests.support.records import paths
 from tests.support.waiting import wait_for
 
 RUN = ("run", "--hosts", "lab.yaml", "--command", "python3 job.py")
@@ -54,7 +55,7 @@ def finish(table: Gated, jobs: int = 4) -> None:
 
 
 def final_record(host: RemoteHost, job: int) -> list[Path]:
-    return list(host.home.rglob(f"attempts/*/{job}.1-*/final.json"))
+    return paths(host.home, "final.json", f"{job}.1-")
 
 
 def test_end_that_nobody_heard_of_survives_a_reboot(table: Gated, host: RemoteHost) -> None:

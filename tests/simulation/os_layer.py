@@ -23,6 +23,7 @@ UID = 1000
 _FILE, _FOLDER, _LINK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK
 _TYPES = {"file": _FILE, "folder": _FOLDER, "link": _LINK}
 LOST_ANSWER = (errno.EIO, errno.EEXIST)
+SHORT_TARGET = 59  # bytes of a link's target that need no block on ext4
 
 
 class Status:
@@ -331,9 +332,12 @@ class Os:
         disk, folder, name = self.locate(path)
         if name in folder.entries:
             raise refuse(errno.EEXIST, _text(path))
+        if disk.full and len(target) > SHORT_TARGET:
+            disk.refuse_full()
         inode = disk.make("link", 0o777)
         inode.target = target
         disk.change((folder, name, inode))
+        self._lose_answer(disk, path)
 
     def readlink(self, path: Any) -> str:
         self.world.effect("readlink", path, reads=True)

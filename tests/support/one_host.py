@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 from burnish.remote.agent.place import IDLE, Place, host_folder_name
 from burnish.remote.agent.processes import read_process
+from burnish.remote.agent.records import read_record
 from burnish.remote.transport import LocalTransport, Transport
 from tests.support.agent_client import AgentClient, Frame
 from tests.support.waiting import wait_for
@@ -60,7 +60,9 @@ class OneHost:
 
     def record(self, attempt: str, name: str) -> dict[str, Any]:
         """A record of an attempt, such as start.json."""
-        return json.loads((self.folder_of(attempt) / name).read_text())
+        record = read_record(str(self.folder_of(attempt) / name))
+        assert record is not None, f"{attempt} has no {name}"
+        return record
 
     def ledger_job(self, then: str = "") -> list[str]:
         """An argv that notes in the ledger that it was run, and goes on with the shell lines `then`."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.leaving import leave
+from tests.support.records import contents
 from tests.support.waiting import wait_for
 
 LEDGER_JOB = """\
@@ -142,15 +143,7 @@ class Sweep:
 
     def starts(self) -> list[dict[str, Any]]:
         """Every start.json with a `go` that its host still keeps."""
-        found = []
-        for path in (self.folder / "home" / ".burnish").rglob("start.json"):
-            try:
-                record = json.loads(path.read_text())
-            except (OSError, ValueError):
-                continue
-            if "go" in record:
-                found.append(record)
-        return found
+        return [record for record in contents(self.folder / "home" / ".burnish", "start.json") if "go" in record]
 
     def log(self, job: dict[str, Any], suffix: str = ".log") -> bytes:
         """The newest log of a job."""

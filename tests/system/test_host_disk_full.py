@@ -48,7 +48,7 @@ def test_nothing_is_started_and_the_reason_is_told(host: OneHost) -> None:
     filling = fill(host)
     status = link.run(*host.ledger_job())
     assert status["status"] == "void"
-    assert status["start"]["void"] == {"why": "the disk is full", "trouble": True}
+    assert status["start"]["void"] == {"why": "No space left on device", "trouble": True}
     assert host.connect().status(status["attempt"])["status"] == "void"
     assert host.runs() == 0 and host.processes() == []
     filling.unlink()

@@ -64,9 +64,10 @@ def test_disk_that_promises_nothing_changes_no_verdict(host: OneHost, calls: str
 
 
 def test_verdict_that_the_disk_refuses_is_written_when_it_does_not(host: OneHost) -> None:
-    """The link that makes a record is refused, by an I/O error."""
+    """Both ways to make a record are refused, by an I/O error: the one always, the other for a while."""
+    injections = "-e inject=symlink,symlinkat:error=EIO -e inject=link,linkat:error=EIO:when=2..3"
     link = host.connect(
-        python_under(host, "strace -f -qq -o /dev/null -e trace=link,linkat -e inject=link,linkat:error=EIO:when=2..3")
+        python_under(host, f"strace -f -qq -o /dev/null -e trace=link,linkat,symlink,symlinkat {injections}")
     )
     status = link.run(*host.ledger_job("exit 7"))
     assert status["final"]["exit"]["code"] == 7

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.records import paths
 from tests.support.sweeps import Sweep, children, kill_if_alive, wait_until_gone
 from tests.support.waiting import wait_for
 
@@ -134,7 +135,7 @@ def test_a_job_that_ended_by_itself_is_not_said_to_be_stopped(tmp_path: Path) ->
         wait_for(lambda: started(sweep) == 1 and sweep.status()[0]["state"] == "RUNNING", sweep.status)
         run.kill()
         run.wait()
-        wait_for(lambda: sweep.ledger(0)[-1:] == ["1 end"] and list(tmp_path.rglob("final.json")))
+        wait_for(lambda: sweep.ledger(0)[-1:] == ["1 end"] and paths(tmp_path, "final.json"))
         said = sweep.burnish("cancel", "--all").stderr
         assert "stopped" not in said and "Job 0 had ended before that: COMPLETE (exit 0)." in said
     finally:

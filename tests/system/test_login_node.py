@@ -86,7 +86,7 @@ def test_a_cancel_is_left_in_the_folder_for_the_supervisor(node: Conversation, t
     go = {"started": 1.0, "supervisor": {"pid": os.getpid(), "starttime": 1}}
     (folder / "start.json").write_text(json.dumps({"go": go}))
     assert ask(node, "cancel", grace=1.0, by="ann")["status"] == "running"
-    assert re.search('"by": ?"ann"', (folder / "cancel.json").read_text())
+    assert re.search('"by": ?"ann"', os.readlink(folder / "cancel.json"))
 
 
 def test_a_command_is_run_without_a_shell(node: Conversation) -> None:

@@ -132,8 +132,10 @@ def empty(folder: str, keep: Sequence[str] = ()) -> None:
     """Remove what is in `folder`, a job's own folders in it too, but for the files `keep`."""
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.name in keep:
+                continue
             if entry.is_dir(follow_symlinks=False):
                 empty(entry.path)
                 os.rmdir(entry.path)
-            elif entry.name not in keep:
+            else:
                 unlink(entry.path)

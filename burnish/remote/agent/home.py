@@ -6,10 +6,11 @@ import errno
 import os
 import time
 
+from .compact_json import encode_json
 from .files import identity, make_private_folder, sync_folder, unlink, write_file
 from .locks import remove_idle_locks
 from .place import ATTEMPT_NAME, Place, host_folder_name, lock_folder, source_path
-from .records import read_record, write_once
+from .records import read_record, write_file_once
 from .refusals import Refusal
 from .standing import BATCH
 
@@ -56,7 +57,9 @@ class Home:
         make_private_folder(self.folder)
         path = self._state_path()
         try:
-            if not os.path.exists(path) and write_once(path, {"state_id": os.urandom(16).hex()}, sync=True):
+            if not os.path.exists(path) and write_file_once(
+                path, encode_json({"state_id": os.urandom(16).hex()}), sync=True
+            ):
                 for folder in (self.folder, state_dir, os.path.dirname(state_dir)):  # the names that lead to it, too
                     sync_folder(folder)
         except OSError as error:

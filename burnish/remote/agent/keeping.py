@@ -34,7 +34,7 @@ class Keeping:
     def list(self, request: Header) -> None:
         """Send the status of each attempt that was not put away."""
         for place in self._home.places():
-            if not os.path.lexists(place.file("acked")):
+            if not os.path.exists(place.file("acked")):
                 self._watches.answer(place)
         self._outbox.send("listed")
 
@@ -44,7 +44,7 @@ class Keeping:
         offset, size = int(request["offset"]), min(int(request["size"]), BODY_LIMIT)
         if stream not in ("out", "err") or offset < 0 or size < 0:
             raise Refusal("stream must be out or err, offset and size not negative")
-        if os.path.lexists(place.file("acked")):
+        if os.path.exists(place.file("acked")):
             raise Refusal("its logs were removed when everything had been stored")
         try:
             path = log_path(place, read_start(place), stream)
@@ -62,7 +62,7 @@ class Keeping:
     def ack(self, request: Header) -> None:
         """Put an attempt away that has ended and is stored elsewhere: a tombstone stays. Raises Refusal, OSError."""
         place = self._watches.place(request)
-        ended = os.path.exists(place.file("final.json"))
+        ended = os.path.lexists(place.file("final.json"))
         status = ENDED if ended else settle(place, self._home.incarnation).status
         if status in (ENDED, VOID):
             _mark_as_acked(place)
@@ -96,12 +96,9 @@ class Keeping:
 
 
 def _mark_as_acked(place: Place) -> None:
-    """Another name for a record that is there: it needs no file of its own, and so no room on the disk."""
-    for record in ("final.json", "start.json"):
-        try:
-            os.link(place.file(record), place.file("acked"))
+    """Make `acked`, of the file that the supervisor had in reserve if that is there: so none is freed, and none made."""
+    for name in os.listdir(place.folder):
+        if name.startswith("final.") and name.endswith(".tmp"):
+            os.rename(place.file(name), place.file("acked"))
             return
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            pass
+    os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))

@@ -19,7 +19,7 @@ from .needs import find_program, need_of, require, search_path
 from .notices import CHANGED, FREED
 from .oom import count_oom_kills, offer_to_oom_killer
 from .processes import GRACE, all_processes, become_subreaper, read_process, send_signal, with_descendants
-from .records import FULL, link_once, read_record, write_once
+from .records import FULL, link_once, point_once, read_record, write_once
 from .refusals import Lacking, SlotTaken, Unstartable, clause, printable
 from .result import read_result
 from .standing import void
@@ -262,17 +262,23 @@ class Supervisor:
                     time.sleep(1)
 
     def _write_final(self, record: Record) -> bool:
+        """False if somebody else made it. Raises OSError."""
         temporary, folder = self._temporary, self._place.folder
         for log in (self._out, self._err):
             if os.fstat(log).st_size:
                 sync_file(log)  # or a power loss would leave a verdict without what led to it
-        data = encode_json(record).encode("ascii")
-        os.lseek(self._final, 0, os.SEEK_SET)
-        write_all(self._final, data)
-        os.ftruncate(self._final, len(data))
-        sync_file(self._final)
-        made = link_once(temporary, self._place.file("final.json"))
-        unlink(temporary)
+        text, path = encode_json(record), self._place.file("final.json")
+        made = point_once(text, path)
+        if made is None:
+            data = text.encode("ascii")
+            os.lseek(self._final, 0, os.SEEK_SET)
+            write_all(self._final, data)
+            os.ftruncate(self._final, len(data))
+            sync_file(self._final)
+            made = link_once(temporary, path)
+            unlink(temporary)
+        else:
+            os.ftruncate(self._final, 0)  # its room is not needed; the file itself becomes the mark of the ack
         sync_folder(folder)
         return made
 
