@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from burnish.cli import later, options
+from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
 from burnish.cli.parameters import State, Whole
 from burnish.core.jobs import JobId, Word
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from burnish.session import Session
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.option("--all", "every", is_flag=True, help="Every job, also of a long table.")
 @click.option(
     "--state",
@@ -82,7 +83,7 @@ def _asking(inventory: str, opened: Session) -> Callable[[], Sequence[Standing]]
     return lambda: whereabouts.standings(hosts, opened.state)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("job", required=False, type=Whole())
 @click.option("--job_id", "job_id", type=Whole(), metavar="N", help="Whose log; the same as JOB.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until the job ends.")
@@ -113,7 +114,7 @@ def view(context: Context, job: int | None, job_id: int | None, errors: bool, **
     viewing.view(opened, context.out, wanted.pop(), **how)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("job", required=False, type=Whole())
 @click.option("--job_id", "job_id", type=Whole(), metavar="N", help="Which job; the same as JOB.")
 @options.common
@@ -136,7 +137,7 @@ def explain(context: Context, job: int | None, job_id: int | None) -> None:
     context.out.lines(explaining.explain(opened.state, asked, around))
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets.")
 @later.option("--metric")
@@ -163,7 +164,7 @@ def results(context: Context, as_json: bool, as_csv: bool) -> None:
         context.out.show(shown)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @options.job_ids()
 @click.option("--where", multiple=True, metavar="--KEY=VALUE", help="Only jobs with this cell; may be repeated.")
 @options.common

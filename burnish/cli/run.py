@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from burnish.cli import options
+from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
 from burnish.cli.parameters import DURATION, SHARE, Whole
 from burnish.errors import UsageError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @options.from_environment("BURNISH_RUN")
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.option("--hosts", metavar="FILE", help="Run on the hosts of this inventory [default: this machine].")
 @click.option("--limit", metavar="HOST_OR_GROUP", help="Only these hosts of the inventory.")
 @click.option("--func", metavar="M.F", help="Call runner(runner_args, job_dict) for each job's command.")
