@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
 from burnish.core.lacking import Lacking
-from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, priority, why_nowhere
-from burnish.core.requirements import misnamed, requirements, why_blocked
+from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, why_nowhere
+from burnish.core.requirements import misnamed, priority, requirements, why_blocked
 from burnish.core.state import Phase, State, phase
 from burnish.fleet import Fleet, Member
 from burnish.plan import Outcome, Plan

@@ -49,6 +49,7 @@ RANKS = {
     "session": 10,
     "cleaning": 11,
     "creation": 11,
+    "dry_run": 11,
     "editing": 11,
     "steering": 11,
     "viewing": 11,

@@ -51,7 +51,6 @@ def status(
     """
     from burnish import session
     from burnish.views import snapshot
-    from burnish.views import watch as watching
     from burnish.views.status import StatusView
 
     opened = session.look(context.paths, context.out.say)
@@ -70,6 +69,8 @@ def status(
         return shown()
 
     if watch:
+        from burnish.views import watch as watching
+
         watching.watch(again, context.out)
     else:
         context.out.show(shown())

@@ -13,30 +13,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from burnish.core.hosts import Host, matches
 from burnish.core.jobs import Attempt, HostName, Job, JobId, Slot
-from burnish.core.requirements import requirements, unmet
+from burnish.core.requirements import priority, requirements, unmet
 from burnish.core.state import Phase, State, phase
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The jobs that a run takes up: all, or those with one of `ids` and with every `where` cell as given."""
-
-    ids: frozenset[JobId] | None = None
-    where: Mapping[str, str] = field(default_factory=dict)
-
-    def admits(self, job: Job, state: State) -> bool:
-        """True if the run may take up this job."""
-        if job.removed or (self.ids is not None and job.id not in self.ids):
-            return False
-        if not self.where:
-            return True
-        values = state.values(job)
-        return all(values.get(column, "") == value for column, value in self.where.items())
 
 
 class Kind(NamedTuple):
@@ -246,15 +229,6 @@ def _awaited(kind: Kind, sites: Sequence[Site], free: Mapping[HostName, Sequence
     """The host that has the least left to free for such a job; None if none ever fits."""
     able = [site.host.name for site in sites if names(kind, site.host) and _choose(kind, site.slots, site.any_slot)]
     return max(able, key=lambda name: len({slot.gpu for slot in free.get(name, ()) if slot.gpu}), default=None)
-
-
-def priority(job: Job, state: State) -> float:
-    """The PRIORITY cell; 0 when there is none or it is no number (which `core.table` names to the user)."""
-    try:
-        value = float(job.cells[state.columns.index("PRIORITY")] or 0)
-    except ValueError:
-        return 0.0
-    return value if value == value else 0.0  # nan has no place in an order
 
 
 def free_slots(slots: Sequence[Slot], mine: Iterable[Attempt], reserved: Iterable[Slot]) -> list[Slot]:

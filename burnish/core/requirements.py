@@ -48,6 +48,15 @@ def requirements(job: Job, state: State) -> Requirements:
     )
 
 
+def priority(job: Job, state: State) -> float:
+    """The PRIORITY cell; 0 when there is none or it is no number (which `core.table` names to the user)."""
+    try:
+        value = float(job.cells[state.columns.index("PRIORITY")] or 0)
+    except ValueError:
+        return 0.0
+    return value if value == value else 0.0  # nan has no place in an order
+
+
 def unmet(after: tuple[range, ...], state: State) -> JobId | None:
     """The first of these jobs that is not COMPLETE, or that the table never had; None if there is none."""
     for ids in after:
@@ -98,7 +107,7 @@ def circle(job_id: JobId, state: State) -> tuple[JobId, ...]:
 
 @lru_cache(maxsize=8)
 def _places(columns: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
-    """The control columns of a table, and where their cells are. PRIORITY is the queue's own."""
+    """The control columns of a table, and where their cells are. PRIORITY, which says when and not where, is read by itself."""
     return tuple((name, columns.index(name)) for name in CONTROL_COLUMNS if name in columns and name != "PRIORITY")
 
 

@@ -14,7 +14,6 @@ import csv
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
@@ -310,6 +309,8 @@ def _ragged(fields: list[str], header: tuple[str, ...]) -> str:
 
 
 def _unknown_word(typed: str) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(typed.strip().upper(), WORDS, n=1, cutoff=0.6)
     guess = f" Did you mean {near[0]}?" if near else ""
     return f'"{printable(typed, 60)}" is not a {STATE_COLUMN}.{guess} Expected one of {", ".join(WORDS)}.'

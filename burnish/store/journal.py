@@ -21,7 +21,6 @@ import errno
 import json
 import os
 import secrets
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -324,6 +323,8 @@ class Journal:
             os.close(descriptor)
 
     def _damaged(self, number: int, why: str) -> StoreError:
+        import shlex
+
         return StoreError(
             f"{self.root / _commit_name(number)} is damaged ({why}). Nothing is written to this table any more.",
             hint=f"put the file back from a backup; or go on with the states that {self.shown} shows, without reasons, logs and "

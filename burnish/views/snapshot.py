@@ -14,7 +14,7 @@ from types import MappingProxyType
 from burnish.core.ahead import leader_of
 from burnish.core.columns import CONTROL_COLUMNS
 from burnish.core.jobs import BY_HAND, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Word
-from burnish.core.placement import priority
+from burnish.core.requirements import priority
 from burnish.core.state import State
 
 

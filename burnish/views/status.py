@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from burnish.core.ids import name_ids, name_run, process_of
 from burnish.core.jobs import CoordinatorId, JobId, Word
-from burnish.core.standing import Standing
 from burnish.errors import counted, printable
 from burnish.views import durations, tables
-from burnish.views.hosts import HostsView
 from burnish.views.snapshot import JobRow, Snapshot
 from burnish.views.tables import Column, Table
+
+if TYPE_CHECKING:
+    from burnish.core.standing import Standing
+    from burnish.views.hosts import HostsView
 
 SCHEMA = 1
 LONGEST_REASON = 72  # columns; `explain`, `view` and --json have the whole of it
@@ -54,7 +57,7 @@ class StatusView:
 
     def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
         if self.hosts is not None:
-            yield from HostsView(self.hosts).text(width, colour)
+            yield from _hosts_view(self.hosts).text(width, colour)
             yield ""
         yield summary(self.snapshot.counts)
         for host, reason in self.snapshot.drained.items():
@@ -92,7 +95,7 @@ class StatusView:
             "unattended": list(snapshot.unattended),
             "runs": [_run_json(run, says) for run, says in snapshot.runs.items()],
             "jobs": [job_json(snapshot, row) for row in self._selected()],
-            **({} if self.hosts is None else {"hosts": HostsView(self.hosts).json()}),
+            **({} if self.hosts is None else {"hosts": _hosts_view(self.hosts).json()}),
         }
 
     def _selected(self) -> Sequence[JobRow]:
@@ -106,6 +109,12 @@ class StatusView:
 
     def _complete(self, selected: Sequence[JobRow]) -> bool:
         return self.every or self.words is not None or self.ids is not None or len(selected) <= LONG
+
+
+def _hosts_view(standings: Sequence[Standing]) -> HostsView:
+    from burnish.views.hosts import HostsView
+
+    return HostsView(standings)
 
 
 def summary(counts: Mapping[Word, int]) -> str:

@@ -47,3 +47,12 @@ def test_help_imports_no_command(tmp_path: Path) -> None:
         "burnish.errors",
     }
     assert not modules & (LIBRARIES | {"json", "pathlib", "subprocess", "socket", "hashlib"})
+
+
+def test_a_look_imports_nothing_that_runs_jobs(tmp_path: Path) -> None:
+    (tmp_path / "burnish.db").write_text("JOB_ID,STATE,--lr\n0,,1e-4\n")
+    imported_by(tmp_path, "status")  # which writes the ids that the table gives, and has more to import for that
+    modules = imported_by(tmp_path, "status")
+    assert modules & (LIBRARIES | {"subprocess", "ctypes", "difflib", "shlex"}) == set()
+    for package in ("remote", "slurm", "runners", "coordinator", "plan", "roster", "core.hosts", "core.placement"):
+        assert not [module for module in modules if f"{module}.".startswith(f"burnish.{package}.")]
