@@ -51,18 +51,20 @@ def status(
     """
     from burnish import session
     from burnish.views import snapshot
-    from burnish.views.status import StatusView
+    from burnish.views.status import StatusView, picked
 
     opened = session.look(context.paths, context.out.say)
-    opened.jobs(ids, nothing="")
+    if ids is not None:
+        opened.jobs(ids, nothing="")  # or who mistyped an id would see nothing, and not why
     chosen = frozenset(words) or None
     ask = None if inventory is None else _asking(inventory, opened)
 
     def shown() -> StatusView:
         standings = None if ask is None else ask()
         presence = opened.presence
-        taken = snapshot.take(opened.state, time.time(), runs=presence.others(), say=presence.runs())
-        return StatusView(taken, every, chosen, ids, standings)
+        jobs, partly = picked(opened.state, every or as_json, chosen, ids)
+        taken = snapshot.take(opened.state, time.time(), runs=presence.others(), say=presence.runs(), jobs=jobs)
+        return StatusView(taken, partly, standings)
 
     def again() -> StatusView:
         opened.sync(wait=False)

@@ -32,6 +32,8 @@ class Word(str, Enum):
     COMPLETE = "COMPLETE"
     ERROR = "ERROR"
 
+    __hash__ = str.__hash__  # as Enum's, which is a function in Python: jobs are counted by their words a lot
+
     def __str__(self) -> str:
         return self.value
 

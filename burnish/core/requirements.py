@@ -50,6 +50,8 @@ def requirements(job: Job, state: State) -> Requirements:
 
 def priority(job: Job, state: State) -> float:
     """The PRIORITY cell; 0 when there is none or it is no number (which `core.table` names to the user)."""
+    if "PRIORITY" not in state.columns:
+        return 0.0
     try:
         value = float(job.cells[state.columns.index("PRIORITY")] or 0)
     except ValueError:
