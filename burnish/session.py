@@ -23,6 +23,7 @@ from burnish.core.state import Phase, State, phase
 from burnish.core.typed_over import state_of
 from burnish.core.verbs import Wish
 from burnish.errors import Interrupted, TableClosed, UsageError, counted
+from burnish.garbage import unsought
 from burnish.projection import Projection
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
@@ -60,6 +61,7 @@ class Session:
     # -- opening ---------------------------------------------------------------------------------------------------
 
     @classmethod
+    @unsought()
     def open(cls, paths: Paths, say: Say, *, closed_too: bool = False) -> Session:
         """Open the table with its journal, or take over a table without one. Takes in the user's edits.
 
@@ -341,6 +343,7 @@ def look(paths: Paths, say: Say) -> Session:
     return Session.open(paths, say) if mine else _look_at_csv(paths, say)
 
 
+@unsought()
 def _look_at_csv(paths: Paths, say: Say) -> Session:
     session = Session.bare(paths, say)
     found = session.projection.read_alone()

@@ -34,6 +34,7 @@ RANKS = {
     "silence": 5,
     "detaching": 5,
     "completing": 5,
+    "garbage": 5,
     "hook": 5,
     "fetching": 5,
     "adoption": 6,

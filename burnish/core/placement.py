@@ -14,6 +14,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from burnish.core.hosts import Host, matches
@@ -34,10 +35,23 @@ class Kind(NamedTuple):
     lacking: frozenset[HostName] = frozenset()
 
 
+@lru_cache(maxsize=1000)
+def _kind(
+    gpus: int | None,
+    hosts: tuple[str, ...],
+    failed_on: tuple[HostName, ...],
+    outgrew: tuple[HostName, ...],
+    lacking: frozenset[HostName],
+) -> Kind:
+    """The same object for all jobs of a kind: of 100 000 jobs there are a few kinds."""
+    return Kind(gpus, hosts, frozenset(failed_on), frozenset(outgrew), lacking)
+
+
 class _Entry(NamedTuple):
     before: float  # the negative of PRIORITY
     rank: int
     job: JobId
+    kind: Kind
 
 
 class WaitingQueue:
@@ -56,7 +70,7 @@ class WaitingQueue:
         self._barred = barred
         self._rank = rank
         self._heaps: dict[Kind, list[_Entry]] = {}
-        self._queued: dict[JobId, tuple[Kind, _Entry]] = {}
+        self._queued: dict[JobId, _Entry] = {}
         self._watchers: dict[JobId, set[JobId]] = {}
         self.blocked: dict[JobId, JobId] = {}  # a job that waits for others -> the one of them it watches
 
@@ -87,28 +101,28 @@ class WaitingQueue:
             self._watchers.setdefault(watched, set()).add(job.id)
             return
         self.blocked.pop(job.id, None)
-        kind = Kind(asked.gpus, asked.hosts, frozenset(job.failed_on), frozenset(job.outgrew), self._barred(job.id))
-        queued = kind, _Entry(-priority(job, state), self._rank(job.id), job.id)
-        if self._queued.get(job.id) != queued:
-            self._queued[job.id] = queued
-            heapq.heappush(self._heaps.setdefault(kind, []), queued[1])
+        kind = _kind(asked.gpus, asked.hosts, job.failed_on, job.outgrew, self._barred(job.id))
+        entry = _Entry(-priority(job, state), self._rank(job.id), job.id, kind)
+        if self._queued.get(job.id) != entry:
+            self._queued[job.id] = entry
+            heapq.heappush(self._heaps.setdefault(kind, []), entry)
 
     def heads(self) -> list[tuple[JobId, Kind]]:
         """The first job of each kind, in the order in which they are to start."""
         found = []
         for kind in list(self._heaps):
             heap = self._heaps[kind]
-            while heap and self._queued.get(heap[0].job) != (kind, heap[0]):
+            while heap and self._queued.get(heap[0].job) != heap[0]:
                 heapq.heappop(heap)
             if heap:
-                found.append((heap[0], kind))
+                found.append(heap[0])
             else:
                 del self._heaps[kind]
-        return [(entry.job, kind) for entry, kind in sorted(found, key=lambda head: head[0])]
+        return [(entry.job, entry.kind) for entry in sorted(found)]
 
     def waiting(self) -> Iterator[tuple[JobId, Kind]]:
         """All that wait for a slot, in no order."""
-        return ((job_id, kind) for job_id, (kind, _) in self._queued.items())
+        return ((entry.job, entry.kind) for entry in self._queued.values())
 
     def take(self, job_id: JobId) -> None:
         """This job does not wait any more: it gets a slot."""

@@ -36,7 +36,14 @@ NOTHING = Requirements()
 def requirements(job: Job, state: State) -> Requirements:
     """What the control cells of `job` ask for."""
     places = _places(state.columns)
-    texts = {name: text for name, place in places if (text := job.cells[place].strip()) and fault(name, text) is None}
+    return _read(places, tuple([job.cells[place] for _, place in places])) if places else NOTHING
+
+
+@lru_cache(maxsize=1000)
+def _read(places: tuple[tuple[str, int], ...], cells: tuple[str, ...]) -> Requirements:
+    """What control cells ask for: many jobs have the same, so that they are seldom read anew, and shared."""
+    named = zip((name for name, _ in places), cells, strict=True)
+    texts = {name: text for name, cell in named if (text := cell.strip()) and fault(name, text) is None}
     if not texts:
         return NOTHING
     return Requirements(
