@@ -56,3 +56,11 @@ def test_a_look_imports_nothing_that_runs_jobs(tmp_path: Path) -> None:
     assert modules & (LIBRARIES | {"subprocess", "ctypes", "difflib", "shlex"}) == set()
     for package in ("remote", "slurm", "runners", "coordinator", "plan", "roster", "core.hosts", "core.placement"):
         assert not [module for module in modules if f"{module}.".startswith(f"burnish.{package}.")]
+
+
+def test_a_run_on_this_machine_imports_nothing_of_other_machines(tmp_path: Path) -> None:
+    (tmp_path / "burnish.db").write_text("JOB_ID,STATE,--lr\n0,,1e-4\n")
+    modules = imported_by(tmp_path, "run --quiet --command true")
+    assert modules & (LIBRARIES - {"filelock"}) == set()
+    for package in ("remote.ssh", "remote.known_hosts", "slurm", "roster", "dry_run", "views.status", "views.hosts"):
+        assert not [module for module in modules if f"{module}.".startswith(f"burnish.{package}.")]
