@@ -22,5 +22,9 @@ class Selection:
             return False
         if not self.where:
             return True
-        values = state.values(job)
-        return all(values.get(column, "") == value for column, value in self.where.items())
+        return all(_cell(job, column, state.columns) == value for column, value in self.where.items())
+
+
+def _cell(job: Job, column: str, columns: tuple[str, ...]) -> str:
+    """Empty for a column that the table has not."""
+    return job.cells[columns.index(column)] if column in columns else ""
