@@ -169,7 +169,7 @@ class Journal:
                 if attempt == 3 or error.errno not in (errno.ESTALE, errno.ENOENT):
                     raise self._refused(name, error) from None
         try:
-            lines = unseal(content)
+            lines = list(unseal(content))
             head = json.loads(lines[0])
             facts = [events.from_json(line) for line in lines[1:]]
             if self.state.table and head["table"] != self.state.table:
