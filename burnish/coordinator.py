@@ -190,7 +190,7 @@ class Coordinator:
     def _begin(self) -> None:
         state = self._journal.state
         self._journal.take_news()
-        self._take_up(job.id for job in state.listed() if phase(job) in (Phase.WAITING, Phase.CLAIMED, Phase.RUNNING))
+        self._take_up(job.id for job in state.listed() if job.word in (Word.NOT_RUNNING, Word.RUNNING))
         self._placing.update(state.jobs)
         state.take_touched()
         for host in self._plan.hosts:

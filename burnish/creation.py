@@ -15,6 +15,7 @@ from burnish.core.events import Fact
 from burnish.core.state import State
 from burnish.core.sweep import Grid
 from burnish.errors import StoreError, UsageError, counted, printable
+from burnish.garbage import unsought
 from burnish.session import Say, Session, jobs
 from burnish.store import refusals
 from burnish.store.journal import Journal
@@ -23,6 +24,7 @@ from burnish.store.paths import Paths
 SHOWN_ROWS = 20
 
 
+@unsought()
 def read(kind: str, source: str, max_jobs: int) -> tuple[Grid, list[str]]:
     """The jobs that a file or function asks for, and what is worth saying about them. Raises InputError or UsageError."""
     if kind == "yaml":
@@ -54,6 +56,7 @@ def rows(grid: Grid) -> Iterator[str]:
     yield f"{counted(len(grid.rows), 'job')}. Nothing was written (--dry_run)."
 
 
+@unsought()
 def create(paths: Paths, say: Say, grid: Grid, *, append: bool, force: bool) -> list[str]:
     """Write the table and its journal; what was made, as lines. Raises UsageError if that would lose something."""
     if append:

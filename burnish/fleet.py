@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burnish.core import actions
 from burnish.core.hosts import Host
@@ -19,9 +19,11 @@ from burnish.core.reports import Report, Welcome
 from burnish.core.slots import environment, order
 from burnish.remote.link import Link
 from burnish.remote.logs import LogPull
-from burnish.slurm.engine import SlurmLink
 
-Connect = Callable[[Host, Callable[[Report], None]], Link | SlurmLink]
+if TYPE_CHECKING:
+    from burnish.slurm.engine import SlurmLink
+
+Connect = Callable[[Host, Callable[[Report], None]], "Link | SlurmLink"]
 
 
 @dataclass(slots=True)

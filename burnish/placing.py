@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
 from burnish.core.lacking import Lacking
-from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, priority, why_nowhere
-from burnish.core.requirements import misnamed, requirements, why_blocked
+from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, why_nowhere
+from burnish.core.requirements import misnamed, priority, requirements, why_blocked
 from burnish.core.state import Phase, State, phase
 from burnish.fleet import Fleet, Member
 from burnish.plan import Outcome, Plan
@@ -66,9 +66,11 @@ class Placing:
         self._queue.update(ids, self._state)
         for job_id in ids:
             why = misnamed(self._state, job_id) if job_id in self._queue.blocked else ""
-            if why and self._misnamed.get(job_id) != why:
+            if not why:
+                self._misnamed.pop(job_id, None)
+            elif self._misnamed.get(job_id) != why:
+                self._misnamed[job_id] = why
                 self._say(f"{self._paths.shown}: job {job_id} is not started: {why}.")
-            self._misnamed[job_id] = why
 
     def look(self) -> None:
         """Rows may have become readable, or ceased to be; hosts may have got what they lacked."""

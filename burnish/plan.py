@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from burnish.core.hosts import Host
-from burnish.core.jobs import AttemptId, JobId
-from burnish.core.placement import Selection
+from burnish.core.jobs import AttemptId, HostName, JobId
+from burnish.core.selection import Selection
 from burnish.core.share import Share
 from burnish.core.state import State
 
@@ -55,3 +56,8 @@ class Outcome:
     stopped_by: int | None = None
     no_host: bool = False
     stuck: dict[JobId, str] = field(default_factory=dict)
+
+
+def this_machine() -> Host:
+    """The host of a run without an inventory: plain workers, no machine-wide lock, the run's own environment."""
+    return Host(HostName("localhost"), connection="local", workdir=os.getcwd(), gpus=())

@@ -8,45 +8,35 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from burnish.core import events, merge, verbs
 from burnish.core.columns import did_you_mean
-from burnish.core.command import as_shown
 from burnish.core.events import Fact
-from burnish.core.hosts import Host
 from burnish.core.ids import name_ids, new_run, typed_ids
-from burnish.core.jobs import CANCELLED, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
-from burnish.core.placement import Selection, Site, WaitingQueue, assign
-from burnish.core.reports import Report
-from burnish.core.requirements import requirements
-from burnish.core.slots import slots_of
-from burnish.core.spec import GRACE
+from burnish.core.jobs import CANCELLED, GRACE, AttemptId, CoordinatorId, Job, JobId, Word
+from burnish.core.selection import Selection
 from burnish.core.state import Phase, State, phase
 from burnish.core.typed_over import state_of
 from burnish.core.verbs import Wish
-from burnish.errors import Interrupted, TableClosed, UsageError, counted, printable
-from burnish.plan import Outcome, Plan
+from burnish.errors import Interrupted, TableClosed, UsageError, counted
+from burnish.garbage import unsought
 from burnish.projection import Projection
-from burnish.runners.refusal import RunnerRefused
-from burnish.slurm.script import shown
-from burnish.slurm.text import Demand
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
 
 if TYPE_CHECKING:
     from burnish.coordinator import Coordinator
+    from burnish.core.hosts import Host
+    from burnish.core.reports import Report
+    from burnish.plan import Outcome, Plan
     from burnish.remote.link import Link
-    from burnish.runners.sources import CommandSource
     from burnish.slurm.engine import SlurmLink
 
-LOCAL = HostName("localhost")
-SHOWN_COMMANDS = 5
 CANCEL_LIMIT = 20.0  # s beyond the grace in which a host has to say that a job is gone
 
 Say = Callable[[str], None]
@@ -71,6 +61,7 @@ class Session:
     # -- opening ---------------------------------------------------------------------------------------------------
 
     @classmethod
+    @unsought()
     def open(cls, paths: Paths, say: Say, *, closed_too: bool = False) -> Session:
         """Open the table with its journal, or take over a table without one. Takes in the user's edits.
 
@@ -185,6 +176,8 @@ class Session:
 
         Raises Interrupted on Ctrl-C: what was asked stays asked.
         """
+        from burnish.plan import Plan
+
         wish = self._wish(lambda state: verbs.cancel(state, self.jobs(ids), self.me, grace))
         if wish.done:
             self.say(f"{jobs(wish.done)} on HOLD now instead of waiting. {_to_release(wish.done)}")
@@ -220,6 +213,7 @@ class Session:
 
     def waiter(self, selection: Selection) -> Coordinator:
         """A coordinator that looks on until no selected job runs or waits."""
+        from burnish.plan import Plan
 
         def at_rest(state: State) -> bool:
             return not any(_going(job) for job in state.listed() if selection.admits(job, state))
@@ -291,54 +285,6 @@ class Session:
             self._noted.add(sentence)
             self.say(sentence)
 
-    def dry_run(self, plan: Plan) -> Iterator[str]:
-        """What the first jobs would run: host, slot, what is added to the environment, command."""
-        assert plan.source is not None
-        skipped = self.projection.skipped
-        queue = WaitingQueue(lambda job, state: job.id not in skipped and plan.selection.admits(job, state))
-        queue.update(self.state.jobs, self.state)
-        waiting = len(queue) + len(queue.blocked)
-        sites = [
-            Site(host, slots, slots, bool(plan.workers)) for host in plan.hosts if (slots := _slots(host, plan.workers))
-        ]
-        places = sum(len(site.slots) for site in sites)
-        submitted: dict[HostName, dict[JobId, Demand]] = {}
-        for job_id, given in assign(queue, sites, SHOWN_COMMANDS):
-            job = self.state.jobs[job_id]
-            yield from self._shown_command(plan.source, job, given)
-            asked = requirements(job, self.state)
-            limit = plan.time_limit if asked.time_limit is None else asked.time_limit
-            submitted.setdefault(given[0].host, {})[job_id] = Demand(asked.gpus, limit)
-        for host in plan.hosts:
-            if host.engine == "slurm" and host.name in submitted:
-                yield from shown(host, self.state.table, submitted[host.name])
-        yield f"{counted(waiting, 'job')} would run, {plan.most or places} at a time. Nothing was started (--dry_run)."
-
-    def _shown_command(self, source: CommandSource, job: Job, slots: tuple[Slot, ...]) -> Iterator[str]:
-        values = {"JOB_ID": str(job.id), "STATE": job.word.value, **self.state.values(job)}
-        logs = self.paths.log_dir
-        host, gpus = slots[0].host, ",".join(slot.gpu for slot in slots if slot.gpu is not None)
-        try:
-            made = source.prepare(
-                values, {"log_dir": str(logs.parent), "prefix": logs.name, "host": host, "gpus": gpus}
-            )
-        except RunnerRefused as refusal:
-            yield f"{job.id}: {refusal}"
-            return
-        gpu = {"CUDA_VISIBLE_DEVICES": gpus} if gpus else {}
-        extra = "".join(f"{name}={shlex.quote(value)} " for name, value in {**gpu, **(made.env or {})}.items())
-        numbers = ",".join(str(slot.index) for slot in slots)
-        yield printable(f"{job.id} on {host}, slot {numbers}: {extra}{as_shown(made.argv)}", 4000)
-
-
-def _slots(host: Host, workers: int | None) -> tuple[Slot, ...]:
-    return slots_of(host) if workers is None else tuple(Slot(host.name, number) for number in range(workers))
-
-
-def this_machine() -> Host:
-    """The host of a run without an inventory: plain workers, no machine-wide lock, the run's own environment."""
-    return Host(LOCAL, connection="local", workdir=os.getcwd(), gpus=())
-
 
 def selection(session: Session, ids: frozenset[JobId] | None, where: Sequence[str]) -> Selection:
     """The jobs a command is narrowed to. Raises UsageError for unknown ids and columns."""
@@ -397,6 +343,7 @@ def look(paths: Paths, say: Say) -> Session:
     return Session.open(paths, say) if mine else _look_at_csv(paths, say)
 
 
+@unsought()
 def _look_at_csv(paths: Paths, say: Say) -> Session:
     session = Session.bare(paths, say)
     found = session.projection.read_alone()

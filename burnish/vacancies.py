@@ -13,7 +13,8 @@ from burnish.core.ahead import Ahead, patience
 from burnish.core.events import Fact
 from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
-from burnish.core.placement import Site, free_slots, in_place, priority
+from burnish.core.placement import Site, free_slots, in_place
+from burnish.core.requirements import priority
 from burnish.core.state import State
 from burnish.fleet import Fleet
 from burnish.inspection import Inspection

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from burnish.cli.commands import LISTED
 from burnish.cli.main import cli
 
 TARGET = Path(__file__).with_name("reference.md")
@@ -37,12 +38,7 @@ Options are written with underscores and accept dashes too: `--job_id`, `--job-i
 
 def page() -> str:
     """The whole text of docs/reference.md."""
-    return "\n".join([OPENING, *(line for name in shown() for line in section(name, cli.commands[name]))])
-
-
-def shown() -> list[str]:
-    """The commands that --help shows."""
-    return cli.list_commands(click.Context(cli))
+    return "\n".join([OPENING, *(line for name in LISTED for line in section(name, cli.named(name)))])
 
 
 def section(name: str, command: click.Command) -> Iterator[str]:

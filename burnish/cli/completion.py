@@ -11,10 +11,10 @@ from typing import NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from burnish.cli.parameters import Ids
+from burnish.cli.commands import LISTED, Commands
+from burnish.cli.parameters import Ids, State
 from burnish.core.jobs import Word
 
-ASKED = "_BURNISH_COMPLETE"  # the variable that the shells' functions set
 # The states of jobs about which a command can do something; of others, all.
 STATES = {
     "cancel": (Word.NOT_RUNNING, Word.RUNNING),
@@ -26,24 +26,27 @@ STATES = {
 Complete = Callable[[click.Context, str], list[CompletionItem]]
 
 
-def attach(group: click.Group) -> None:
-    """Let each parameter of each command be completed by what it is."""
-    for command in group.commands.values():
-        for parameter in command.params:
-            if (complete := _of(parameter)) is not None:
-                parameter.shell_complete = complete  # type: ignore[method-assign, assignment]
-
-
-def answer(group: click.Group) -> NoReturn:
+def answer(group: Commands) -> NoReturn:
     """Answer the shell, and end. Nothing else belongs on the terminal of somebody who is in the middle of typing."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
+        _attach(group)
         group.main(prog_name="burnish")
     except Exception:
         sys.exit(1)
 
 
+def _attach(group: Commands) -> None:
+    """Let each parameter of each command be completed by what it is."""
+    for command in map(group.named, LISTED):
+        for parameter in command.params:
+            if (complete := _of(parameter)) is not None:
+                parameter.shell_complete = complete  # type: ignore[method-assign, assignment]
+
+
 def _of(parameter: click.Parameter) -> Complete | None:
+    if isinstance(parameter.type, State):
+        return _words
     metavar = (parameter.make_metavar(click.Context(click.Command(""))) or "").strip("[]")
     if isinstance(parameter.type, Ids) or parameter.name in ("job", "job_id"):
         return _ids
@@ -59,6 +62,10 @@ def _ids(context: click.Context, typed: str) -> list[CompletionItem]:
     from burnish import completing
 
     return _items(completing.ids(_table(context), typed, STATES.get(context.info_name or "", tuple(Word))))
+
+
+def _words(context: click.Context, typed: str) -> list[CompletionItem]:
+    return [CompletionItem(word.value) for word in Word if word.value.startswith(typed.upper())]
 
 
 def _hosts(context: click.Context, typed: str) -> list[CompletionItem]:

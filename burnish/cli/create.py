@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from burnish.cli import options
+from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
 from burnish.cli.parameters import Whole
 from burnish.errors import UsageError
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.option("--yaml", metavar="FILE", help="A grid in YAML.")
 @click.option("--csv", metavar="FILE", help="A row per job.")
 @click.option("--func", metavar="M.F", help="A Python function that returns the jobs.")

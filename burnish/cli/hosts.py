@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from burnish.cli import options
+from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
 from burnish.errors import UsageError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from burnish.views.hosts import FleetView
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("inventory", required=False, metavar="[FILE]")
 @click.option("--list", "listed", is_flag=True, help="What the inventory says, defaults filled in; asks nobody.")
 @click.option("--free", "only_free", is_flag=True, help="Only where a job could start now.")
@@ -70,7 +71,7 @@ def hosts(
     return 0 if any(standing.seen is not None for standing in view.standings) else 3
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("inventory", required=False, metavar="[FILE]")
 @click.option("--limit", metavar="HOST_OR_GROUP", help="Only these hosts of the inventory.")
 @click.option("--yaml", "sweep", metavar="FILE", help="A sweep to look over as well.")
@@ -99,7 +100,7 @@ def check(context: Context, inventory: str | None, limit: str | None, sweep: str
     return 2 if any(worst(found) is Grade.UNUSABLE for _, found in files) else 0
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("host")
 @click.option("--reason", default="", metavar="TEXT", help="Shown in status.")
 @click.option(
@@ -119,7 +120,7 @@ def drain(context: Context, host: str, reason: str, inventory: str | None) -> No
     steering.drain(session.Session.open(context.paths, context.out.say), host, reason, inventory)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("host")
 @options.common
 def undrain(context: Context, host: str) -> None:
@@ -133,7 +134,7 @@ def undrain(context: Context, host: str) -> None:
     steering.undrain(session.Session.open(context.paths, context.out.say), host)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("host")
 @options.yes
 @options.common

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from burnish.cli import options
+from burnish.cli.commands import SETTINGS
 from burnish.errors import UsageError
 
 
@@ -23,7 +24,7 @@ def option(name: str, **settings: Any) -> Callable[[options.F], options.F]:
 
 def command(name: str) -> click.Command:
     """A command that --help does not show yet."""
-    settings = {**options.SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
+    settings = {**SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
     return click.Command(
         name, settings, callback=lambda: _refuse(f"burnish {name}"), add_help_option=False, hidden=True
     )

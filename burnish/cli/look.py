@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from burnish.cli import later, options
+from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
 from burnish.cli.parameters import State, Whole
 from burnish.core.jobs import JobId, Word
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from burnish.session import Session
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.option("--all", "every", is_flag=True, help="Every job, also of a long table.")
 @click.option(
     "--state",
@@ -50,25 +51,28 @@ def status(
     """
     from burnish import session
     from burnish.views import snapshot
-    from burnish.views import watch as watching
-    from burnish.views.status import StatusView
+    from burnish.views.status import StatusView, picked
 
     opened = session.look(context.paths, context.out.say)
-    opened.jobs(ids, nothing="")
+    if ids is not None:
+        opened.jobs(ids, nothing="")  # or who mistyped an id would see nothing, and not why
     chosen = frozenset(words) or None
     ask = None if inventory is None else _asking(inventory, opened)
 
     def shown() -> StatusView:
         standings = None if ask is None else ask()
         presence = opened.presence
-        taken = snapshot.take(opened.state, time.time(), runs=presence.others(), say=presence.runs())
-        return StatusView(taken, every, chosen, ids, standings)
+        jobs, partly = picked(opened.state, every or as_json, chosen, ids)
+        taken = snapshot.take(opened.state, time.time(), runs=presence.others(), say=presence.runs(), jobs=jobs)
+        return StatusView(taken, partly, standings)
 
     def again() -> StatusView:
         opened.sync(wait=False)
         return shown()
 
     if watch:
+        from burnish.views import watch as watching
+
         watching.watch(again, context.out)
     else:
         context.out.show(shown())
@@ -82,7 +86,7 @@ def _asking(inventory: str, opened: Session) -> Callable[[], Sequence[Standing]]
     return lambda: whereabouts.standings(hosts, opened.state)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("job", required=False, type=Whole())
 @click.option("--job_id", "job_id", type=Whole(), metavar="N", help="Whose log; the same as JOB.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until the job ends.")
@@ -113,7 +117,7 @@ def view(context: Context, job: int | None, job_id: int | None, errors: bool, **
     viewing.view(opened, context.out, wanted.pop(), **how)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("job", required=False, type=Whole())
 @click.option("--job_id", "job_id", type=Whole(), metavar="N", help="Which job; the same as JOB.")
 @options.common
@@ -136,7 +140,7 @@ def explain(context: Context, job: int | None, job_id: int | None) -> None:
     context.out.lines(explaining.explain(opened.state, asked, around))
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets.")
 @later.option("--metric")
@@ -163,7 +167,7 @@ def results(context: Context, as_json: bool, as_csv: bool) -> None:
         context.out.show(shown)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @options.job_ids()
 @click.option("--where", multiple=True, metavar="--KEY=VALUE", help="Only jobs with this cell; may be repeated.")
 @options.common

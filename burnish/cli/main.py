@@ -1,4 +1,4 @@
-"""The `burnish` command: its commands, and what happens to errors.
+"""The `burnish` command: what happens to what is typed, to errors, and which exit code it ends with.
 
 Nothing heavy is imported here, so that `burnish --help` is quick: each command imports what it needs when it runs.
 """
@@ -6,48 +6,19 @@ Nothing heavy is imported here, so that `burnish --help` is quick: each command 
 from __future__ import annotations
 
 import os
-import shlex
 import sys
-import traceback
-from typing import Any
+from typing import TextIO
 
 import click
 
 import burnish
-from burnish.cli import completion, create, hosts, later, look, mistakes, options, run, steer
-from burnish.errors import BurnishError, InternalError, Interrupted, UsageError, concluded, printable
-from burnish.views.output import silence
+from burnish.cli.commands import NAMES, SETTINGS, Commands
+from burnish.errors import BurnishError, InternalError, Interrupted, concluded, printable
+
+COMPLETES = "_BURNISH_COMPLETE"  # the variable that the shells' functions set
 
 
-class Commands(click.Group):
-    """The group of all commands, listed in the order a person meets them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name, command in self.commands.items() if not command.hidden]
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        typed = list(args)
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            place = next((place for place, word in enumerate(typed) if word in self.commands), None)
-            if place is None or not any(
-                error.option_name in option.opts for option in self.commands[typed[place]].params
-            ):
-                raise
-            moved = shlex.join(["burnish", typed[place], *typed[:place], *typed[place + 1 :]])
-            raise UsageError(
-                f"{error.option_name} stands before the command; options come after it.", hint=moved
-            ) from None
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        name = args[0].replace("-", "_")
-        if self.get_command(ctx, name) is None and not name.startswith("_") and not ctx.resilient_parsing:
-            raise click.UsageError(mistakes.unknown_command(args[0], self.list_commands(ctx)), ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=Commands, context_settings=options.SETTINGS, invoke_without_command=True)
+@click.group(cls=Commands, context_settings=SETTINGS, invoke_without_command=True)
 @click.version_option(burnish.__version__, message="burnish %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -62,41 +33,17 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (
-    create.create,
-    run.run,
-    look.status,
-    look.view,
-    look.explain,
-    look.results,
-    steer.edit,
-    steer.reset,
-    steer.cancel,
-    steer.hold,
-    steer.release,
-    look.wait,
-    hosts.hosts,
-    hosts.check,
-    hosts.drain,
-    hosts.undrain,
-    hosts.forget,
-    steer.clean,
-    later.command("report"),
-    later.command("top"),
-):
-    cli.add_command(_command)
-completion.attach(cli)
-
-
 def main() -> None:
     """Entry point: run a command and exit with the code that docs and errors.py promise."""
-    if completion.ASKED in os.environ:
+    if COMPLETES in os.environ:
+        from burnish.cli import completion
+
         completion.answer(cli)
     code = outcome(sys.argv[1:])
     try:
         sys.stderr.flush()
     except OSError:
-        silence(sys.stderr)  # or Python would end with a code of its own
+        _silence(sys.stderr)  # or Python would end with a code of its own
     sys.exit(code)
 
 
@@ -112,22 +59,27 @@ def outcome(arguments: list[str]) -> int:
         say(str(interrupted))
         return interrupted.exit_code
     except BurnishError as error:
-        say(f"error: {mistakes.told(error, arguments, list(cli.commands))}")
+        from burnish.cli import mistakes
+
+        say(f"error: {mistakes.told(error, arguments, NAMES)}")
         if error.hint:
             say(f"hint: {error.hint}")
         return error.exit_code
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
-        sentence, hint = mistakes.told_of_typing(error, arguments, list(cli.commands))
+        from burnish.cli import mistakes
+
+        sentence, hint = mistakes.told_of_typing(error, arguments, NAMES)
         say(f"error: {sentence}")
         if hint:
             say(f"hint: {hint}")
         return error.exit_code
     except PermissionError as error:
-        say(
-            f"error: {concluded(f'{error.filename}: you have no permission.', mistakes.undone(arguments, list(cli.commands)))}"
-        )
+        from burnish.cli import mistakes
+
+        undone = mistakes.undone(arguments, NAMES)
+        say(f"error: {concluded(f'{error.filename}: you have no permission.', undone)}")
         return 2
     except KeyboardInterrupt:
         return 130
@@ -146,7 +98,7 @@ def _stdout_refuses() -> str | None:
     try:
         os.write(sys.stdout.fileno(), b"\n")
     except OSError as error:
-        silence(sys.stdout)
+        _silence(sys.stdout)
         return error.strerror
     return None
 
@@ -157,7 +109,13 @@ def say(text: str) -> None:
         for line in text.split("\n"):
             print(printable(line, 2000), file=sys.stderr)  # noqa: T201
     except OSError:
-        silence(sys.stderr)
+        _silence(sys.stderr)
+
+
+def _silence(stream: TextIO) -> None:
+    from burnish.views.output import silence
+
+    silence(stream)
 
 
 def _broke(error: Exception, what: str) -> int:
@@ -168,6 +126,7 @@ def _broke(error: Exception, what: str) -> int:
 
 def _keep(error: BaseException) -> str:
     import tempfile
+    import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="burnish-", suffix=".txt", delete=False) as file:
         traceback.print_exception(error, file=file)

@@ -22,12 +22,6 @@ from burnish.views import output
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SETTINGS: dict[str, Any] = {
-    "help_option_names": ["-h", "--help"],
-    "token_normalize_func": lambda name: name.replace("-", "_"),
-    "max_content_width": 100,
-}
-
 
 @dataclass(frozen=True)
 class Context:

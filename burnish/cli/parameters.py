@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
-from click.shell_completion import CompletionItem
 
 from burnish.core import durations, ids, share
 from burnish.core.jobs import Word
@@ -90,6 +89,3 @@ class State(click.ParamType[Any]):
         if word not in Word.__members__:
             refuse(param, ctx, value, f"one of {', '.join(Word.__members__)} (for several, give it several times)")
         return Word(word)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(word.value) for word in Word if word.value.startswith(incomplete.upper())]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from burnish.cli import options
+from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
 from burnish.cli.parameters import DURATION, SHARE, Whole
 from burnish.errors import UsageError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @options.from_environment("BURNISH_RUN")
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.option("--hosts", metavar="FILE", help="Run on the hosts of this inventory [default: this machine].")
 @click.option("--limit", metavar="HOST_OR_GROUP", help="Only these hosts of the inventory.")
 @click.option("--func", metavar="M.F", help="Call runner(runner_args, job_dict) for each job's command.")
@@ -99,7 +100,9 @@ def run(context: Context, **asked: Any) -> int:
     )
     source.check((ID_COLUMN, STATE_COLUMN, *opened.state.columns))
     if asked["dry_run"]:
-        context.out.lines(opened.dry_run(plan))
+        from burnish.dry_run import dry_run
+
+        context.out.lines(dry_run(opened, plan))
         source.close()
         return 0
     if os.geteuid() == 0 and not asked["quiet"]:
@@ -207,13 +210,14 @@ def _foot(context: Context, opened: Session, coordinator: Coordinator, voice: Vo
 
 def _where(hosts: str | None, limit: str | None, num_workers: int | None, say: Callable[[str], None]) -> dict[str, Any]:
     """The hosts of a run and how much of them it may use: fields of a `Plan`. Raises InputError or UsageError."""
-    from burnish import session
-    from burnish.roster import Roster, strangers_may_write
-
     if hosts is None:
+        from burnish.plan import this_machine
+
         if limit is not None:
             raise UsageError("--limit goes with --hosts only. Nothing was started.")
-        return {"hosts": (session.this_machine(),), "workers": num_workers or 1}
+        return {"hosts": (this_machine(),), "workers": num_workers or 1}
+    from burnish.roster import Roster, strangers_may_write
+
     roster = Roster(hosts, limit)
     if warning := strangers_may_write(hosts):
         say(warning)

@@ -9,12 +9,13 @@ import click
 from click.core import ParameterSource
 
 from burnish.cli import options
+from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
 from burnish.cli.parameters import DURATION
 from burnish.errors import UsageError
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @options.common
 def edit(context: Context) -> None:
     """Edit the table in $VISUAL or $EDITOR, also while jobs run.
@@ -35,7 +36,7 @@ def edit(context: Context) -> None:
     editing.edit(session.Session.open(context.paths, context.out.say), ask if context.interactive else None)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @options.job_ids()
 @click.option("--errors", "errors_only", is_flag=True, help="Only jobs in ERROR.")
 @click.option("--kill", is_flag=True, help="Stop running jobs first.")
@@ -63,7 +64,7 @@ def reset(context: Context, ids: Any, errors_only: bool, kill: bool, yes: bool) 
     return 0
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @options.job_ids()
 @click.option("--all", "everything", is_flag=True, help="Every job that runs or waits.")
 @click.option("--grace", type=DURATION, default="10s", show_default=True, metavar="TIME", help="Between TERM and KILL.")
@@ -86,7 +87,7 @@ def cancel(context: Context, ids: Any, everything: bool, grace: float) -> int:
     return 3 if opened.cancel(None if everything else ids, grace) else 0
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @options.job_ids(required=True, help="Which jobs: 3, or 3,5-8, or all.")
 @options.common
 def hold(context: Context, ids: Any) -> None:
@@ -100,7 +101,7 @@ def hold(context: Context, ids: Any) -> None:
     session.Session.open(context.paths, context.out.say).hold(ids)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @options.job_ids(required=True, help="Which jobs: 3, or 3,5-8, or all.")
 @options.common
 def release(context: Context, ids: Any) -> None:
@@ -114,7 +115,7 @@ def release(context: Context, ids: Any) -> None:
     session.Session.open(context.paths, context.out.say).release(ids)
 
 
-@click.command(context_settings=options.SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.option("--keep_db", is_flag=True, help="Keep the table; remove logs and journal.")
 @click.option("--older_than", type=DURATION, metavar="AGE", help="Only logs of jobs that ended longer ago.")
 @click.option("--force", is_flag=True, help="Cancel what runs first.")

@@ -76,6 +76,11 @@ class Base:
         """Its rows."""
         return parse(self.read())
 
+    @property
+    def in_memory(self) -> bool:
+        """True if nothing has to be read to know its rows."""
+        return "table" in self.__dict__
+
     def forget(self) -> None:
         """Drop the rows from memory; they are read again when needed."""
         self.__dict__.pop("table", None)
@@ -101,15 +106,17 @@ class Base:
     def step_from(self, newer: Base) -> tuple[frozenset[str], frozenset[str]]:
         """(lines that `newer` has and this text has not, the reverse). Remembered: two texts in a row differ little."""
         if self._step is None or self._step[0] != newer.sha256:
-            here, there = _lines(self), _lines(newer)
-            if len(here) == len(
-                there
-            ):  # rows stay in place, as a rule: only where they differ is there something to compare
-                differing = [number for number, line in enumerate(here) if line != there[number]]
-                here, there = [here[number] for number in differing], [there[number] for number in differing]
-            before, after = frozenset(here), frozenset(there)
+            before, after = _differing(self, newer)
             self._step = newer.sha256, after - before, before - after
         return self._step[1:]
+
+    def step_over(self, newer: Base) -> None:
+        """`newer`, the text after this one, is no longer kept: two steps that are remembered become one."""
+        if self._step is None or newer._step is None or self._step[0] != newer.sha256:
+            return
+        _, gained, lost = self._step
+        following, gained_then, lost_then = newer._step
+        self._step = following, ((gained - lost_then) | gained_then) - lost, (lost - gained_then) | (lost_then - gained)
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,13 @@ class Choice:
 
 def choose(bases: Sequence[Base], theirs: Table) -> Choice:
     """The base of the save `theirs`. `bases`: oldest first, at least one; the last is the text that the save replaced."""
+    try:
+        return _choose(bases, theirs)
+    finally:
+        _lines.cache_clear()
+
+
+def _choose(bases: Sequence[Base], theirs: Table) -> Choice:
     mine = frozenset(lines_of(theirs.data))
     distances = _distances(bases, mine)
     least = min(distances)
@@ -148,12 +162,28 @@ def lines_of(data: bytes) -> list[str]:
     text = data.decode("utf-8").removeprefix("\ufeff")
     if "\r" in text:
         text = text.replace("\r\n", "\n")
-    return [line for line in text.split("\n") if line]
+    return list(filter(None, text.split("\n")))
 
 
 @lru_cache(maxsize=3)
 def _lines(base: Base) -> list[str]:
     return lines_of(base.read())
+
+
+def _differing(one: Base, other: Base) -> tuple[frozenset[str], frozenset[str]]:
+    """The lines of either text where they differ. Rows stay in place, as a rule: then only equal places are compared."""
+    if one.in_memory and other.in_memory and one.table.head == other.table.head:
+        here, there = _unlike(one.table.records, other.table.records)
+        return frozenset(lines_of("".join(here).encode())), frozenset(lines_of("".join(there).encode()))
+    here, there = _unlike(_lines(one), _lines(other))
+    return frozenset(here), frozenset(there)
+
+
+def _unlike(here: list[str], there: list[str]) -> tuple[Sequence[str], Sequence[str]]:
+    if len(here) != len(there):
+        return here, there
+    pairs = [pair for pair in zip(here, there, strict=True) if pair[0] != pair[1]]
+    return [one for one, _ in pairs], [other for _, other in pairs]
 
 
 def _distances(bases: Sequence[Base], mine: frozenset[str]) -> list[int]:

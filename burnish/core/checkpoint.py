@@ -16,6 +16,9 @@ from burnish.core.state import State
 VERSION = 5
 JOBS_PER_LINE = 1000
 
+_WORDS = {word.value: word for word in Word}
+_NO_POLICY: dict[str, str] = {}  # of nearly all attempts, and never changed
+
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
@@ -91,7 +94,7 @@ def _job(row: list[Any], places: list[list[Any]]) -> Job:
     return Job(
         job_id,
         tuple(cells),
-        Word(word),
+        _WORDS[word],
         reason,
         [_attempt(job_id, attempt, places) for attempt in attempts],
         lost,
@@ -128,7 +131,7 @@ def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
     number, nonce, place, slots, gpus, argv, log, claimed_at, *lived, after, retries, on_failure = row
     pid, started_at, cancelled_by, grace, voided, v = lived
     by, host, state_id, incarnation, entry = places[place]
-    verdict = None if v is None else Verdict(Word(v[0]), *v[1:])
+    verdict = None if v is None else Verdict(_WORDS[v[0]], *v[1:])
     return Attempt(
         AttemptId(job, number),
         nonce,
@@ -143,7 +146,7 @@ def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
         log,
         claimed_at,
         retries,
-        on_failure,
+        on_failure or _NO_POLICY,
         pid,
         started_at,
         cancelled_by,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Union, get_type_hints
+from typing import Any, ClassVar, Union
 
 from burnish.core.jobs import AttemptId
 from burnish.errors import StoreError
@@ -317,9 +317,8 @@ class _Codec:
 
     @classmethod
     def register(cls, kind: type[Any]) -> None:
-        hints = get_type_hints(kind)
-        attempts = tuple(f.name for f in fields(kind) if hints[f.name] is AttemptId)
-        tuples = tuple(f.name for f in fields(kind) if getattr(hints[f.name], "__origin__", None) is tuple)
+        attempts = tuple(f.name for f in fields(kind) if f.type == "AttemptId")
+        tuples = tuple(f.name for f in fields(kind) if str(f.type).startswith("tuple["))
         cls.kinds[kind.__name__] = (kind, attempts, tuples)
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from burnish.core.ahead import leader_of
 from burnish.core.ids import name_run
 from burnish.core.jobs import FOUND_RUNNING, Attempt, CoordinatorId, Job, JobId
-from burnish.core.placement import Selection, WaitingQueue, priority
-from burnish.core.requirements import requirements, why_blocked
+from burnish.core.placement import WaitingQueue
+from burnish.core.requirements import priority, requirements, why_blocked
+from burnish.core.selection import Selection
 from burnish.core.state import MAX_LOST, Phase, State, phase
 from burnish.errors import Problem, counted, printable
 

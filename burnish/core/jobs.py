@@ -19,6 +19,7 @@ FROM_FILE = "from the file"  # the reason of a result that the table had before 
 FOUND_RUNNING = "found as RUNNING"  # … of a job that stood there as RUNNING then, and is held
 BY_HAND = "by hand"  # … of a result that a person typed
 FAILED = "failed: "  # begins the reason of a job that is on HOLD since it failed
+GRACE = 10.0  # s between TERM and KILL, unless asked otherwise
 CANCELLED = "CANCELLED"  # the reason of a job that a person stopped, or kept from starting
 
 
@@ -30,6 +31,8 @@ class Word(str, Enum):
     RUNNING = "RUNNING"
     COMPLETE = "COMPLETE"
     ERROR = "ERROR"
+
+    __hash__ = str.__hash__  # as Enum's, which is a function in Python: jobs are counted by their words a lot
 
     def __str__(self) -> str:
         return self.value
@@ -110,7 +113,7 @@ class Attempt:
     pid: int | None = None
     started_at: float | None = None
     cancelled_by: str | None = None
-    grace: float = 10.0
+    grace: float = GRACE
     voided: str | None = None
     verdict: Verdict | None = None
     after: str = ""  # the name of the attempt that had the slot when this one was claimed for it: core.ahead

@@ -19,6 +19,8 @@ from burnish.core.jobs import HostName, JobId
 JOBS = 3  # different ones, in a row: what so many need, the next one needs as well
 PATIENCE = 600.0  # s in which a host that had what was needed is waited for: it may mount it late after a reboot
 
+NOWHERE: frozenset[HostName] = frozenset()
+
 Need = Mapping[str, Any]  # what an agent was looking for, in its own words (docs/protocol.md)
 
 
@@ -106,7 +108,8 @@ class Lacking:
 
     def barred(self, job: JobId) -> frozenset[HostName]:
         """The hosts on which this job is not tried."""
-        return frozenset(self._barred.get(job, ()))
+        barred = self._barred.get(job)
+        return frozenset(barred) if barred else NOWHERE
 
     def take_freed(self) -> set[JobId]:
         """The jobs that may be tried where they were barred, since the last call."""

@@ -43,13 +43,12 @@ from burnish.core.events import (
     ResetRequested,
 )
 from burnish.core.ids import name_ids, typed_ids
-from burnish.core.jobs import BY_HAND, CANCELLED, FOUND_RUNNING, FROM_FILE, Job, JobId, Word
+from burnish.core.jobs import BY_HAND, CANCELLED, FOUND_RUNNING, FROM_FILE, GRACE, Job, JobId, Word
 from burnish.core.notices import Notices
 from burnish.core.table import CANCEL, Row, Table
 from burnish.core.typed_over import TYPED_OVER, Answer, kept, left_alone, state_of
 from burnish.errors import counted, printable
 
-GRACE = 10.0  # s between TERM and KILL for a CANCEL that was typed
 BY_TABLE = "table"
 
 

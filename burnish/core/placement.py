@@ -13,30 +13,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from burnish.core.hosts import Host, matches
 from burnish.core.jobs import Attempt, HostName, Job, JobId, Slot
-from burnish.core.requirements import requirements, unmet
+from burnish.core.requirements import priority, requirements, unmet
 from burnish.core.state import Phase, State, phase
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The jobs that a run takes up: all, or those with one of `ids` and with every `where` cell as given."""
-
-    ids: frozenset[JobId] | None = None
-    where: Mapping[str, str] = field(default_factory=dict)
-
-    def admits(self, job: Job, state: State) -> bool:
-        """True if the run may take up this job."""
-        if job.removed or (self.ids is not None and job.id not in self.ids):
-            return False
-        if not self.where:
-            return True
-        values = state.values(job)
-        return all(values.get(column, "") == value for column, value in self.where.items())
 
 
 class Kind(NamedTuple):
@@ -51,10 +35,23 @@ class Kind(NamedTuple):
     lacking: frozenset[HostName] = frozenset()
 
 
+@lru_cache(maxsize=1000)
+def _kind(
+    gpus: int | None,
+    hosts: tuple[str, ...],
+    failed_on: tuple[HostName, ...],
+    outgrew: tuple[HostName, ...],
+    lacking: frozenset[HostName],
+) -> Kind:
+    """The same object for all jobs of a kind: of 100 000 jobs there are a few kinds."""
+    return Kind(gpus, hosts, frozenset(failed_on), frozenset(outgrew), lacking)
+
+
 class _Entry(NamedTuple):
     before: float  # the negative of PRIORITY
     rank: int
     job: JobId
+    kind: Kind
 
 
 class WaitingQueue:
@@ -73,7 +70,7 @@ class WaitingQueue:
         self._barred = barred
         self._rank = rank
         self._heaps: dict[Kind, list[_Entry]] = {}
-        self._queued: dict[JobId, tuple[Kind, _Entry]] = {}
+        self._queued: dict[JobId, _Entry] = {}
         self._watchers: dict[JobId, set[JobId]] = {}
         self.blocked: dict[JobId, JobId] = {}  # a job that waits for others -> the one of them it watches
 
@@ -104,28 +101,28 @@ class WaitingQueue:
             self._watchers.setdefault(watched, set()).add(job.id)
             return
         self.blocked.pop(job.id, None)
-        kind = Kind(asked.gpus, asked.hosts, frozenset(job.failed_on), frozenset(job.outgrew), self._barred(job.id))
-        queued = kind, _Entry(-priority(job, state), self._rank(job.id), job.id)
-        if self._queued.get(job.id) != queued:
-            self._queued[job.id] = queued
-            heapq.heappush(self._heaps.setdefault(kind, []), queued[1])
+        kind = _kind(asked.gpus, asked.hosts, job.failed_on, job.outgrew, self._barred(job.id))
+        entry = _Entry(-priority(job, state), self._rank(job.id), job.id, kind)
+        if self._queued.get(job.id) != entry:
+            self._queued[job.id] = entry
+            heapq.heappush(self._heaps.setdefault(kind, []), entry)
 
     def heads(self) -> list[tuple[JobId, Kind]]:
         """The first job of each kind, in the order in which they are to start."""
         found = []
         for kind in list(self._heaps):
             heap = self._heaps[kind]
-            while heap and self._queued.get(heap[0].job) != (kind, heap[0]):
+            while heap and self._queued.get(heap[0].job) != heap[0]:
                 heapq.heappop(heap)
             if heap:
-                found.append((heap[0], kind))
+                found.append(heap[0])
             else:
                 del self._heaps[kind]
-        return [(entry.job, kind) for entry, kind in sorted(found, key=lambda head: head[0])]
+        return [(entry.job, entry.kind) for entry in sorted(found)]
 
     def waiting(self) -> Iterator[tuple[JobId, Kind]]:
         """All that wait for a slot, in no order."""
-        return ((job_id, kind) for job_id, (kind, _) in self._queued.items())
+        return ((entry.job, entry.kind) for entry in self._queued.values())
 
     def take(self, job_id: JobId) -> None:
         """This job does not wait any more: it gets a slot."""
@@ -246,15 +243,6 @@ def _awaited(kind: Kind, sites: Sequence[Site], free: Mapping[HostName, Sequence
     """The host that has the least left to free for such a job; None if none ever fits."""
     able = [site.host.name for site in sites if names(kind, site.host) and _choose(kind, site.slots, site.any_slot)]
     return max(able, key=lambda name: len({slot.gpu for slot in free.get(name, ()) if slot.gpu}), default=None)
-
-
-def priority(job: Job, state: State) -> float:
-    """The PRIORITY cell; 0 when there is none or it is no number (which `core.table` names to the user)."""
-    try:
-        value = float(job.cells[state.columns.index("PRIORITY")] or 0)
-    except ValueError:
-        return 0.0
-    return value if value == value else 0.0  # nan has no place in an order
 
 
 def free_slots(slots: Sequence[Slot], mine: Iterable[Attempt], reserved: Iterable[Slot]) -> list[Slot]:

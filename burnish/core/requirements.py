@@ -36,7 +36,14 @@ NOTHING = Requirements()
 def requirements(job: Job, state: State) -> Requirements:
     """What the control cells of `job` ask for."""
     places = _places(state.columns)
-    texts = {name: text for name, place in places if (text := job.cells[place].strip()) and fault(name, text) is None}
+    return _read(places, tuple([job.cells[place] for _, place in places])) if places else NOTHING
+
+
+@lru_cache(maxsize=1000)
+def _read(places: tuple[tuple[str, int], ...], cells: tuple[str, ...]) -> Requirements:
+    """What control cells ask for: many jobs have the same, so that they are seldom read anew, and shared."""
+    named = zip((name for name, _ in places), cells, strict=True)
+    texts = {name: text for name, cell in named if (text := cell.strip()) and fault(name, text) is None}
     if not texts:
         return NOTHING
     return Requirements(
@@ -46,6 +53,17 @@ def requirements(job: Job, state: State) -> Requirements:
         retries=int(texts["RETRIES"]) if "RETRIES" in texts else None,
         after=tuple(_ranges(texts.get("AFTER", ""))),
     )
+
+
+def priority(job: Job, state: State) -> float:
+    """The PRIORITY cell; 0 when there is none or it is no number (which `core.table` names to the user)."""
+    if "PRIORITY" not in state.columns:
+        return 0.0
+    try:
+        value = float(job.cells[state.columns.index("PRIORITY")] or 0)
+    except ValueError:
+        return 0.0
+    return value if value == value else 0.0  # nan has no place in an order
 
 
 def unmet(after: tuple[range, ...], state: State) -> JobId | None:
@@ -98,7 +116,7 @@ def circle(job_id: JobId, state: State) -> tuple[JobId, ...]:
 
 @lru_cache(maxsize=8)
 def _places(columns: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
-    """The control columns of a table, and where their cells are. PRIORITY is the queue's own."""
+    """The control columns of a table, and where their cells are. PRIORITY, which says when and not where, is read by itself."""
     return tuple((name, columns.index(name)) for name in CONTROL_COLUMNS if name in columns and name != "PRIORITY")
 
 

@@ -10,10 +10,9 @@ from burnish.core.command import Command, sought
 from burnish.core.events import Fact
 from burnish.core.failures import note_of
 from burnish.core.hosts import Host
-from burnish.core.jobs import Attempt, AttemptId
+from burnish.core.jobs import GRACE, Attempt, AttemptId
 
 LONGEST_WHY = 500  # characters of a sentence from a host
-GRACE = 10.0  # s between TERM and KILL when a job is cancelled
 LATEST = 1e12  # s: no time or duration is as large
 
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
@@ -121,17 +120,16 @@ class Table:
         return f"{self.name}:{row.line}"
 
 
-def parse(data: bytes, name: str = "burnish.db") -> Table:
-    """Read a table. `name` is the file as the user knows it, for messages.
+def parse(data: bytes, name: str = "burnish.db", like: Table | None = None) -> Table:
+    """Read a table. `name` is the file as the user knows it, for messages. `like`: a text that differs little, if one is at hand.
 
     A file without a header has no jobs. Raises InputError for what is wrong with the file as a whole.
     """
     text = table_faults.decoded(data, name)
     bom = text.startswith(BOM)
-    lines = [piece + "\n" for piece in text[bom:].split("\n")]
-    lines[-1] = lines[-1][:-1]
-    if not lines[-1]:
-        lines.pop()
+    if like is not None and (table := _edited(like, text)) is not None:
+        return table
+    lines = _lines(text[bom:])
     records = _records(lines, name)
     head, header = _header(records, name)
     reader = _RowReader(name, header or (ID_COLUMN, STATE_COLUMN))
@@ -148,6 +146,44 @@ def parse(data: bytes, name: str = "burnish.db") -> Table:
         index=reader.index,
         problems=reader.problems(),
     )
+
+
+def _edited(before: Table, text: str) -> Table | None:
+    """`text`, if it is `before` with some rows that read otherwise, each in its place: the other rows are not read again.
+
+    None for all that is not as simple. Where each line is a whole record by itself, no quote is open at the end of any.
+    """
+    start = (BOM if before.bom else "") + before.head
+    lines = _lines(text.removeprefix(start))
+    if before.problems or before.empty or not text.startswith(start) or len(lines) != len(before.records):
+        return None
+    records, rows = before.records.copy(), before.rows.copy()
+    reader = _RowReader(before.name, before.header)
+    try:
+        for at in [at for at, line in enumerate(lines) if line != records[at]]:
+            if records[at].count("\n") != lines[at].count("\n"):
+                return None
+            records[at] = lines[at]
+            [fields] = csv.reader([lines[at]], strict=True)
+            reader.read(0, lines[at], fields)
+            row = reader.rows.pop()
+            number = before.index[row.id]  # type: ignore[index]
+            if rows[number].at != at or reader.faults:
+                return None
+            rows[number] = row._replace(line=rows[number].line, at=at)
+            reader.index.clear()
+    except (csv.Error, LookupError, ValueError):
+        return None
+    return replace(before, records=records, rows=rows)
+
+
+def _lines(text: str) -> list[str]:
+    """With their ends, which are newlines and nothing else."""
+    lines = [piece + "\n" for piece in text.split("\n")]
+    lines[-1] = lines[-1][:-1]
+    if not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def _records(lines: list[str], name: str) -> Iterator[tuple[int, str, list[str]]]:
@@ -310,6 +346,8 @@ def _ragged(fields: list[str], header: tuple[str, ...]) -> str:
 
 
 def _unknown_word(typed: str) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(typed.strip().upper(), WORDS, n=1, cutoff=0.6)
     guess = f" Did you mean {near[0]}?" if near else ""
     return f'"{printable(typed, 60)}" is not a {STATE_COLUMN}.{guess} Expected one of {", ".join(WORDS)}.'

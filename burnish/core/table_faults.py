@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from burnish.errors import InputError, Problem, printable
 
@@ -81,13 +80,19 @@ def _other_delimiter(raw: str, required: tuple[str, ...]) -> str | None:
     return None
 
 
+def _near(column: str, names: list[str]) -> list[str]:
+    from difflib import get_close_matches
+
+    return get_close_matches(column, names, n=1, cutoff=0.7)
+
+
 def _missing(fields: list[str], required: tuple[str, ...]) -> list[str]:
     names = [field.strip() for field in fields]
     sentences = []
     for column in required:
         if column in names:
             continue
-        near = get_close_matches(column, [name.upper() for name in names if name not in required], n=1, cutoff=0.7)
+        near = _near(column, [name.upper() for name in names if name not in required])
         meant = [name for name in names if near and name.upper() == near[0]]
         guess = (
             f' Is "{printable(meant[0], 60)}" meant? Write {column}.'

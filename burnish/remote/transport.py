@@ -81,7 +81,7 @@ def remote_command(python: str) -> str:
 def _upload() -> tuple[bytes, str, bytes]:
     """The agent's compressed source, the hash of the source, and the source."""
     source = bundle()
-    return zlib.compress(source, 9), hashlib.sha256(source).hexdigest(), source
+    return zlib.compress(source), hashlib.sha256(source).hexdigest(), source
 
 
 def bootstrap(channel: Channel, nonce: str | None = None) -> bytes:

@@ -52,10 +52,13 @@ class BaseTexts:
         try:
             temp.write_bytes(json.dumps(head).encode() + b"\n" + zlib.compress(table.data, 1))
             os.replace(temp, target)
-            for _, base in self._known.values():
-                base.forget()
             base = Base.of(table, at, ids, follows, saved)
             base.read = lambda: _text(target)
+            _, before = self._known.get(f"{follows}.z", (0, base))
+            if before.in_memory:
+                before.step_from(base)  # which a save will ask for, and which costs little now
+            for _, other in self._known.values():
+                other.forget()
             self._known[target.name] = target.stat().st_mtime_ns, base
             self._thin_out(at)
         except OSError as error:
@@ -112,6 +115,8 @@ class BaseTexts:
             keep = kept([base.at for base in mine], now)
             for number, base in enumerate(mine):
                 if number not in keep:
+                    for older in bases:
+                        older.step_over(base)
                     (self.folder / f"{base.sha256}.z").unlink(missing_ok=True)
                     self._known.pop(f"{base.sha256}.z", None)
 

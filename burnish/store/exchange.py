@@ -6,7 +6,6 @@ the other name. NFS answers EINVAL; then the caller falls back on `link` and `re
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
@@ -17,6 +16,8 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 def exchange(one: str, other: str) -> bool:
     """Swap two names. False where that cannot be done; raises OSError for everything else (ENOENT: one of them is missing)."""
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     try:
         renameat2 = libc.renameat2

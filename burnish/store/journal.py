@@ -22,7 +22,6 @@ import json
 import os
 import re
 import secrets
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -172,7 +171,7 @@ class Journal:
                 if attempt == 3 or error.errno not in (errno.ESTALE, errno.ENOENT):
                     raise self._refused(name, error) from None
         try:
-            lines = unseal(content)
+            lines = list(unseal(content))
             head = json.loads(lines[0])
             facts = [events.from_json(line) for line in lines[1:]]
             if self.state.table and head["table"] != self.state.table:
@@ -326,6 +325,8 @@ class Journal:
             os.close(descriptor)
 
     def _damaged(self, number: int, why: str) -> StoreError:
+        import shlex
+
         return StoreError(
             f"{self.root / _commit_name(number)} is damaged ({why}). Nothing is written to this table any more.",
             hint=f"put the file back from a backup; or go on with the states that {self.shown} shows, without reasons, logs and "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from io import BytesIO
 
 _KEY = b'{"crc32":"'
 MARK = len(_KEY) + 8 + len('",')  # where what is summed begins
@@ -14,10 +16,10 @@ def seal(text: str) -> bytes:
     return b'%s%08x",%s' % (_KEY, zlib.crc32(summed), summed)
 
 
-def unseal(data: bytes) -> list[str]:
-    """The lines of a sealed file. Raises ValueError when it is not what was written."""
+def unseal(data: bytes) -> Iterator[str]:
+    """The lines of a sealed file, one after the other: one may have many MiB. Raises ValueError for what is not sealed."""
     if not data:
         raise ValueError("it is empty")
-    if data[:MARK] != b'%s%08x",' % (_KEY, zlib.crc32(data[MARK:])):
+    if data[:MARK] != b'%s%08x",' % (_KEY, zlib.crc32(memoryview(data)[MARK:])):
         raise ValueError("its checksum is not that of its content")
-    return data.decode("ascii").splitlines()
+    return (line.decode("ascii").removesuffix("\n") for line in BytesIO(data))

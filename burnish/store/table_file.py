@@ -104,7 +104,7 @@ class TableFile:
             return None
         self._known, self._pending = identity, None
         try:
-            self.seen, self.bad = Seen(parse(data, self.shown), identity), None
+            self.seen, self.bad = Seen(parse(data, self.shown, self.seen.table if self.seen else None), identity), None
         except InputError as error:
             self.bad = error
             raise

@@ -7,14 +7,14 @@ given in `away`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from burnish.core.ahead import leader_of
 from burnish.core.columns import CONTROL_COLUMNS
 from burnish.core.jobs import BY_HAND, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Word
-from burnish.core.placement import priority
 from burnish.core.state import State
 
 
@@ -24,7 +24,7 @@ class JobRow:
 
     `host`, `gpus` and the times belong to the newest attempt, and are empty or None unless that attempt is what put the job
     in its state. Times are seconds since 1970 on the host's clock, `run_time` is in s, `max_rss` in KiB. `attempts` counts
-    all there were. Of waiting jobs the one with the larger `priority` starts first.
+    all there were.
     """
 
     id: JobId
@@ -42,12 +42,11 @@ class JobRow:
     run_time: float | None = None
     max_rss: int | None = None
     result: Mapping[str, object] | None = None
-    priority: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A table at time `now`: all rows in table order, the number of jobs in each state, and the hosts kept out (and why).
+    """A table at time `now`: the rows to show, the number of jobs in each state, and the hosts kept out (and why).
 
     `unattended`: jobs that were started and have not ended as far as is known, and whose run is gone. `halted`: why nothing
     is started; "" if things are. `runs`: those that are going, and the file in which each says what it has to say, "" for a
@@ -81,17 +80,18 @@ def take(
     away: Mapping[HostName, str] | None = None,
     runs: Collection[CoordinatorId] | None = None,
     say: Mapping[CoordinatorId, str] = MappingProxyType({}),
+    jobs: Iterable[Job] | None = None,
 ) -> Snapshot:
     """The snapshot of `state` at `now` (s since 1970).
 
     `away`: host -> why it is not seen, as `unreachable since 10:41`. `runs`: those that are going; None if that is not known.
     `say`: those that start jobs -> the file in which each says what it has to say, "" for a terminal.
+    `jobs`: those that get a row, in this order; None for all of the table. All are counted.
     """
     away = away or {}
-    rows = tuple(_row(job, state, now, away) for job in state.listed())
+    rows = tuple(_row(job, state, now, away) for job in (state.listed() if jobs is None else jobs))
     counts = dict.fromkeys(Word, 0)
-    for row in rows:
-        counts[row.word] += 1
+    counts.update(Counter(job.word for job in state.listed()))
     gone = () if runs is None else (attempt.id.job for attempt in state.open.values() if attempt.by not in runs)
     return Snapshot(
         now,
@@ -109,11 +109,9 @@ def take(
 def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> JobRow:
     attempt = job.attempt
     if attempt is None:
-        return JobRow(job.id, job.word, job.reason, job.cells, priority=priority(job, state))
-    if not _explains(attempt, job):
-        return JobRow(
-            job.id, job.word, job.reason, job.cells, attempt.id, len(job.attempts), priority=priority(job, state)
-        )
+        return JobRow(job.id, job.word, job.reason, job.cells)
+    if not explains(attempt, job):
+        return JobRow(job.id, job.word, job.reason, job.cells, attempt.id, len(job.attempts))
     verdict = attempt.verdict
     started = attempt.started_at if verdict is None else verdict.started
     ended = verdict.ended if verdict else None
@@ -136,11 +134,10 @@ def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> Jo
         run_time=run_time,
         max_rss=verdict.max_rss if verdict else None,
         result=verdict.result if verdict else None,
-        priority=priority(job, state),
     )
 
 
-def _explains(attempt: Attempt, job: Job) -> bool:
+def explains(attempt: Attempt, job: Job) -> bool:
     """True when the newest attempt is why the job is in its state; false once it was reset, held or marked since."""
     if attempt.verdict is not None:
         return job.word.final and attempt.verdict.word is job.word and job.reason != BY_HAND

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest, nsmallest
+from typing import TYPE_CHECKING
 
 from burnish.core.ids import name_ids, name_run, process_of
-from burnish.core.jobs import CoordinatorId, JobId, Word
-from burnish.core.standing import Standing
+from burnish.core.jobs import CoordinatorId, Job, JobId, Word
+from burnish.core.requirements import priority
+from burnish.core.state import State
 from burnish.errors import counted, printable
 from burnish.views import durations, tables
-from burnish.views.hosts import HostsView
-from burnish.views.snapshot import JobRow, Snapshot
+from burnish.views.snapshot import JobRow, Snapshot, explains
 from burnish.views.tables import Column, Table
+
+if TYPE_CHECKING:
+    from burnish.core.standing import Standing
+    from burnish.views.hosts import HostsView
 
 SCHEMA = 1
 LONGEST_REASON = 72  # columns; `explain`, `view` and --json have the whole of it
@@ -42,19 +49,17 @@ _FIXED = (
 class StatusView:
     """What `burnish status` shows of a snapshot.
 
-    `words` and `ids` narrow it (None: all); whoever narrows, or sets `every`, sees all rows that remain. Counts are of the whole
-    table always. `hosts`: how the hosts stand that were asked, shown above the table.
+    Its rows are those of `picked` jobs; `partly` if that left some out which are not shown for want of room. Counts are of the
+    whole table always. `hosts`: how the hosts stand that were asked, shown above the table.
     """
 
     snapshot: Snapshot
-    every: bool = False
-    words: Collection[Word] | None = None
-    ids: Collection[JobId] | None = None
+    partly: bool = False
     hosts: Sequence[Standing] | None = None
 
     def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
         if self.hosts is not None:
-            yield from HostsView(self.hosts).text(width, colour)
+            yield from _hosts_view(self.hosts).text(width, colour)
             yield ""
         yield summary(self.snapshot.counts)
         for host, reason in self.snapshot.drained.items():
@@ -68,15 +73,12 @@ class StatusView:
             yield line if width is None else tables.cut(line, width)
         for line in (*running(self.snapshot.runs), *unattended(self.snapshot.unattended)):
             yield line if width is None else tables.cut(line, width)
-        selected = self._selected()
-        shown = selected if self._complete(selected) else what_matters(selected)
-        if shown:
+        if self.snapshot.rows:
             yield ""
-            yield from tables.lines(_table(self.snapshot, shown), width, colour)
-        if len(shown) < len(selected):
-            hidden = {word: -sum(row.word is word for row in shown) for word in Word}
-            for row in selected:
-                hidden[row.word] += 1
+            yield from tables.lines(_table(self.snapshot), width, colour)
+        if self.partly:
+            hidden = Counter(self.snapshot.counts)
+            hidden.subtract(row.word for row in self.snapshot.rows)
             yield f"Not shown: {_by_state(hidden)} (--all shows every job)"
 
     def json(self) -> object:
@@ -91,21 +93,28 @@ class StatusView:
             "halted": snapshot.halted or None,
             "unattended": list(snapshot.unattended),
             "runs": [_run_json(run, says) for run, says in snapshot.runs.items()],
-            "jobs": [job_json(snapshot, row) for row in self._selected()],
-            **({} if self.hosts is None else {"hosts": HostsView(self.hosts).json()}),
+            "jobs": [job_json(snapshot, row) for row in snapshot.rows],
+            **({} if self.hosts is None else {"hosts": _hosts_view(self.hosts).json()}),
         }
 
-    def _selected(self) -> Sequence[JobRow]:
-        if self.words is None and self.ids is None:
-            return self.snapshot.rows
-        return [
-            row
-            for row in self.snapshot.rows
-            if (self.words is None or row.word in self.words) and (self.ids is None or row.id in self.ids)
-        ]
 
-    def _complete(self, selected: Sequence[JobRow]) -> bool:
-        return self.every or self.words is not None or self.ids is not None or len(selected) <= LONG
+def picked(
+    state: State, every: bool = False, words: Collection[Word] | None = None, ids: Collection[JobId] | None = None
+) -> tuple[list[Job], bool]:
+    """The jobs to show, and whether others are left out for want of room.
+
+    `words` and `ids` narrow them (None: all); whoever narrows, or sets `every`, sees all that remain.
+    """
+    jobs = [job for job in state.listed() if (words is None or job.word in words) and (ids is None or job.id in ids)]
+    if every or words is not None or ids is not None or len(jobs) <= LONG:
+        return jobs, False
+    return what_matters(jobs, state), True
+
+
+def _hosts_view(standings: Sequence[Standing]) -> HostsView:
+    from burnish.views.hosts import HostsView
+
+    return HostsView(standings)
 
 
 def summary(counts: Mapping[Word, int]) -> str:
@@ -137,15 +146,27 @@ def unattended(jobs: Sequence[JobId]) -> Iterator[str]:
         yield "burnish run takes them back either way."
 
 
-def what_matters(rows: Sequence[JobRow]) -> list[JobRow]:
-    """At most `LONG` rows: running, failed last, starting next, completed last; in this order."""
-    by_word: dict[Word, list[JobRow]] = {word: [] for word in Word}
-    for row in rows:
-        by_word[row.word].append(row)
+def what_matters(jobs: Iterable[Job], state: State) -> list[Job]:
+    """At most `LONG` of them: running, failed last, starting next, completed last; in this order."""
+    by_word: dict[Word, list[Job]] = {word: [] for word in Word}
+    for job in jobs:
+        by_word[job.word].append(job)
     for word in (Word.ERROR, Word.COMPLETE):
-        by_word[word].sort(key=lambda row: row.ended or 0.0, reverse=True)
-    by_word[Word.NOT_RUNNING].sort(key=lambda row: (not row.host, -row.priority))  # one with a host is on its way
-    return [row for word, share in SHARES.items() for row in by_word[word][:share]]
+        by_word[word] = nlargest(SHARES[word], by_word[word], key=_ended)
+    by_word[Word.NOT_RUNNING] = nsmallest(
+        SHARES[Word.NOT_RUNNING],
+        by_word[Word.NOT_RUNNING],
+        key=lambda job: (job.open_attempt is None, -priority(job, state)),  # one with an attempt is on its way
+    )
+    return [job for word, share in SHARES.items() for job in by_word[word][:share]]
+
+
+def _ended(job: Job) -> float:
+    """When the attempt ended that put it in its state; 0 if none did."""
+    attempt = job.attempt
+    if attempt is None or attempt.verdict is None or not explains(attempt, job):
+        return 0.0
+    return attempt.verdict.ended or 0.0
 
 
 def job_json(snapshot: Snapshot, row: JobRow) -> dict[str, object]:
@@ -173,7 +194,7 @@ def _by_state(counts: Mapping[Word, int]) -> str:
     return ", ".join(f"{counts[word]:,} {word}" for word in ORDER if counts[word])
 
 
-def _table(snapshot: Snapshot, rows: Sequence[JobRow]) -> Table:
+def _table(snapshot: Snapshot) -> Table:
     ordered = (*snapshot.arguments, *snapshot.controls)
     columns = [*_FIXED, *(Column(snapshot.columns[index], least=6, optional=True) for index in ordered)]
     cells = [
@@ -187,7 +208,7 @@ def _table(snapshot: Snapshot, rows: Sequence[JobRow]) -> Table:
             durations.short(row.run_time),
             *(row.cells[index] for index in ordered),
         ]
-        for row in rows
+        for row in snapshot.rows
     ]
     return Table(columns, cells, {"STATE": _paint_of})
 

@@ -211,6 +211,10 @@ class NoGc:
 
     def freeze(self) -> None: ...
 
+    def disable(self) -> None: ...
+
+    def enable(self) -> None: ...
+
 
 class SimpleQueue:
     """`queue.SimpleQueue`."""

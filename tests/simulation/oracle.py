@@ -68,7 +68,7 @@ class Oracle:
     def _take(self, data: bytes) -> None:
         self.commits.append(data)
         try:
-            for line in unseal(data)[1:]:
+            for line in list(unseal(data))[1:]:
                 fact = events.from_json(line)
                 self.world.note(f"COMMIT {len(self.commits)} {line[:300]}")
                 self._judge(fact)

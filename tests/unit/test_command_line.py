@@ -13,6 +13,7 @@ import pytest
 from click.core import ParameterSource
 
 from burnish.cli import options
+from burnish.cli.commands import NAMES
 from burnish.cli.main import cli, outcome
 from burnish.cli.run import run
 from burnish.core import events, verbs
@@ -111,7 +112,7 @@ def test_every_option_of_run_is_read_from_the_environment(
 
 
 def test_no_other_command_reads_options_from_the_environment() -> None:
-    others = [command for name, command in cli.commands.items() if name != "run"]
+    others = [cli.named(name) for name in NAMES if name != "run"]
     assert [option.envvar for command in others for option in command.params if option.envvar] == []
     assert not any(command.context_settings.get("auto_envvar_prefix") for command in others)
 

@@ -9,15 +9,15 @@ from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
 from burnish.core.placement import (
     Kind,
-    Selection,
     Site,
     WaitingQueue,
     assign,
     fits_nowhere,
     free_slots,
-    priority,
     why_nowhere,
 )
+from burnish.core.requirements import priority
+from burnish.core.selection import Selection
 from burnish.core.state import State
 
 HOST = HostName("gpu01")

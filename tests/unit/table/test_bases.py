@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from random import Random
+
 import pytest
 from support.desk import Desk
 
@@ -182,3 +185,31 @@ def test_texts_are_kept_by_age() -> None:
     assert max(ages) < day
     assert kept([], now) == set()
     assert kept([now - 5 * day], now) == {0}
+
+
+def base(lines: list[str], *, read: bool) -> Base:
+    """A text of these rows, in memory or still to be read."""
+    table = parse(("JOB_ID,STATE,x\n" + "".join(f"{line}\n" for line in lines)).encode())
+    made = Base.of(table, 0.0)
+    if read:
+        made.forget()
+    return made
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_what_differs_is_the_same_in_memory_and_read_and_over_texts_no_longer_kept(read: bool) -> None:
+    draw = Random(7)
+    for _ in range(50):
+        rows = [f"{job},,{job % 3}" for job in range(8)]
+        texts = [rows]
+        for _ in range(3):
+            rows = [f"{row.partition(',')[0]},,{draw.randrange(3)}" if draw.random() < 0.4 else row for row in rows]
+            texts.append([*rows, f"{len(rows)},,0"] if draw.random() < 0.3 else rows)
+        first, *between, last = (base(text, read=read) for text in texts)
+        for one, other in pairwise([first, *between, last]):
+            one.step_from(other)
+        for passed in between:
+            first.step_over(passed)
+        remembered = first.step_from(last)
+        assert remembered == base(texts[0], read=True).step_from(last)
+        assert remembered == (frozenset(texts[-1]) - frozenset(texts[0]), frozenset(texts[0]) - frozenset(texts[-1]))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from burnish.core.jobs import Job, JobId, Word
 from burnish.core.render import render
 from burnish.core.table import Table, parse
+from burnish.errors import InputError
 
 HEAD = "JOB_ID,STATE,--cmd,--lr\n"
 OLD = Path(__file__).parents[2] / "data" / "0.1" / "burnish.db"
@@ -161,3 +162,52 @@ def test_cells_survive_the_file_exactly(first: list[tuple[str, str]], then: list
     again = parse(drawn.data)
     assert again == drawn
     assert {row.id: row.cells for row in again.rows} == {job.id: job.cells for job in jobs.values()}
+
+
+USUAL = ["1,HOLD,a,b", "1,hold,a,", "2,,x,y", "2,COMPLETE,x,y", "3,,z,", ",,new,", "4,,w,w"]
+UNUSUAL = [
+    "",
+    ",,,",
+    "03,,z,",
+    "3,NO,z,",
+    "3,,z",
+    '1,,"a,b",c',
+    '2,,"two',
+    'lines",y',
+    '3,,"z,',
+    "2,,\rx,y",
+    "2,,x,y\r",
+    "<<<<<<< mine",
+]
+LINES = st.sampled_from([*USUAL, *UNUSUAL, HEAD.strip()])
+
+
+@given(
+    before=st.lists(LINES, max_size=5), after=st.lists(LINES, max_size=5), place=st.integers(0, 4), ends=st.booleans()
+)
+def test_text_is_the_same_whether_or_not_one_like_it_is_at_hand(
+    before: list[str], after: list[str], place: int, ends: bool
+) -> None:
+    shared = ["1,,a,b", "2,,x,y", "3,,z,"]
+    texts = [HEAD + "\n".join([*shared[:place], *lines, *shared[place:]]) + "\n" * ends for lines in (before, after)]
+    try:
+        like = parse(texts[0].encode())
+    except InputError:
+        return
+    assert outcome(texts[1], like) == outcome(texts[1], None)
+
+
+def outcome(text: str, like: Table | None) -> Table | str:
+    try:
+        return parse(text.encode(), like=like)
+    except InputError as error:
+        return str(error)
+
+
+def test_rows_that_a_save_left_alone_are_not_read_again() -> None:
+    rows = [f"{job},,v{job},\n" for job in range(5)]
+    like = parse((HEAD + "".join(rows)).encode())
+    saved = parse((HEAD + "".join(rows).replace("v3", "typed")).encode(), like=like)
+    assert [new is old for new, old in zip(saved.rows, like.rows, strict=True)] == [True, True, True, False, True]
+    assert saved.rows[3].cells == ("typed", "")
+    assert saved.sha256 != like.sha256

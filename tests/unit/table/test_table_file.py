@@ -18,7 +18,7 @@ from support import wait_for
 from burnish.core.jobs import JobId
 from burnish.core.table import Table, parse
 from burnish.errors import InputError, StoreError
-from burnish.store import exchange, table_file
+from burnish.store import base_texts, exchange, table_file
 from burnish.store.base_texts import BaseTexts
 from burnish.store.table_file import TableFile, TableMissing
 from burnish.store.version import Seen
@@ -499,6 +499,23 @@ def test_renderings_are_thinned_out_and_saves_do_not_go_with_them(tmp_path: Path
     kept = texts.bases()
     assert kept[0].sha256 == save.sha256
     assert len(kept) == 21
+
+
+def test_what_a_process_kept_itself_it_does_not_read_again_for_a_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = BaseTexts(tmp_path)
+    read: list[str] = []
+    real = base_texts._text
+    monkeypatch.setattr(base_texts, "_text", lambda path: read.append(path.stem) or real(path))  # type: ignore[func-returns-value]
+    follows = None
+    for number in range(60):  # of which twenty are kept
+        text = parse(TEXT.replace("a", f"a{number}").encode())
+        texts.keep(text, float(number), follows=follows, saved=False)
+        follows = text.sha256
+    choice = texts.choose(parse(TEXT.replace("a", "a59").replace("b", "typed").encode()))
+    assert choice is not None and choice.base.sha256 == follows
+    assert set(read) <= {follows}
 
 
 def test_damaged_base_is_left_out(tmp_path: Path) -> None:

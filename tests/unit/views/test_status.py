@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from support.tables import BEGAN, claim, finish, opened, start
 
 from burnish.core import events
 from burnish.core.jobs import AttemptId, CoordinatorId, JobId, Word
-from burnish.views.snapshot import Snapshot, take
-from burnish.views.status import LONG, StatusView
+from burnish.core.state import State
+from burnish.views.snapshot import take
+from burnish.views.status import LONG, StatusView, picked
 from burnish.views.tables import width_of
 
 
-def small() -> Snapshot:
+def page(state: State, now: float = BEGAN, **how: Any) -> StatusView:
+    """What `burnish status` shows, with its options as `picked` takes them."""
+    jobs, partly = picked(state, **how)
+    return StatusView(take(state, now, jobs=jobs), partly)
+
+
+def small() -> State:
     state = opened(("--lr", "PRIORITY"), [("0.1", "5"), ("0.2", ""), ("0.3", ""), ("0.4", "")])
     finish(state, start(state, 0, "gpu01", ("0",)), result={"acc": 0.9})
     finish(state, start(state, 1, "gpu02", ("1",)), code=1, ended=BEGAN + 3700)
     start(state, 2, "gpu02", ("1",))
     state.apply(events.HostDrained("gpu09", "fan", "me"))
-    return take(state, BEGAN + 75)
+    return state
 
 
-def large() -> Snapshot:
+def large() -> State:
     state = opened(("--lr",), [(str(n),) for n in range(1000)])
     for job in range(500):
         finish(state, start(state, job), code=int(job % 10 == 0), ended=BEGAN + job)
     for job in range(500, 530):
         start(state, job)
-    return take(state, BEGAN)
+    return state
 
 
 def test_small_table_is_shown_whole() -> None:
-    assert list(StatusView(small()).text()) == [
+    assert list(page(small(), BEGAN + 75).text()) == [
         "4 jobs: 1 RUNNING, 1 ERROR, 1 NOT_RUNNING, 1 COMPLETE",
         "Drained: gpu09 (fan)",
         "",
@@ -64,13 +72,13 @@ def test_jobs_whose_run_is_gone_are_named_above_the_table_and_in_json() -> None:
 
 
 def test_state_stands_in_words_where_it_is_coloured() -> None:
-    coloured = "\n".join(StatusView(small()).text(colour=True))
+    coloured = "\n".join(page(small(), BEGAN + 75).text(colour=True))
     assert "\x1b[31mERROR\x1b[0m" in coloured
-    assert "\x1b" not in "\n".join(StatusView(small()).text(colour=False))
+    assert "\x1b" not in "\n".join(page(small(), BEGAN + 75).text(colour=False))
 
 
 def test_long_table_shows_what_matters_and_counts_the_rest() -> None:
-    shown = list(StatusView(large()).text())
+    shown = list(page(large()).text())
     assert shown[0] == "1,000 jobs: 30 RUNNING, 50 ERROR, 470 NOT_RUNNING, 450 COMPLETE"
     body = shown[3:-1]
     assert len(body) == LONG
@@ -86,33 +94,33 @@ def test_next_is_what_starts_next() -> None:
     rows = [("1", "3"), ("2", ""), ("3", "9"), *[(str(n), "-1") for n in range(LONG)]]
     state = opened(("--lr", "PRIORITY"), rows)
     claim(state, 20)
-    shown = list(StatusView(take(state, BEGAN)).text())
+    shown = list(page(state).text())
     assert [line.split()[0] for line in shown[3:-1]] == ["20", "2", "0", "1", "3"]
 
 
 def test_all_shows_all() -> None:
-    assert len(list(StatusView(large(), every=True).text())) == 3 + 1000
+    assert len(list(page(large(), every=True).text())) == 3 + 1000
 
 
 def test_narrowing_shows_all_that_remain_and_counts_the_whole_table() -> None:
-    shown = list(StatusView(large(), words={Word.ERROR}).text())
+    shown = list(page(large(), words={Word.ERROR}).text())
     assert shown[0].startswith("1,000 jobs")
     assert len(shown) == 3 + 50
-    one = list(StatusView(large(), ids={JobId(7)}).text())
+    one = list(page(large(), ids={JobId(7)}).text())
     assert [line.split()[0] for line in one[3:]] == ["7"]
 
 
 def test_every_line_fits_the_terminal() -> None:
     for width in (60, 80, 120):
-        assert all(width_of(line) <= width for line in StatusView(small()).text(width))
+        assert all(width_of(line) <= width for line in page(small(), BEGAN + 75).text(width))
 
 
 def test_table_without_jobs() -> None:
-    assert list(StatusView(take(opened(("--lr",), []), BEGAN)).text()) == ["No jobs"]
+    assert list(page(opened(("--lr",), [])).text()) == ["No jobs"]
 
 
 def test_json_holds_what_the_page_says() -> None:
-    document = json.loads(json.dumps(StatusView(small()).json()))
+    document = json.loads(json.dumps(page(small(), BEGAN + 75).json()))
     assert document["schema"] == 1
     assert document["counts"] == {"NOT_RUNNING": 1, "HOLD": 0, "RUNNING": 1, "COMPLETE": 1, "ERROR": 1}
     assert document["drained"] == {"gpu09": "fan"}

@@ -1,0 +1,30 @@
+"""Which jobs a run takes up: those of some ids, those with some cells. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from burnish.core.jobs import Job, JobId
+from burnish.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The jobs that a run takes up: all, or those with one of `ids` and with every `where` cell as given."""
+
+    ids: frozenset[JobId] | None = None
+    where: Mapping[str, str] = field(default_factory=dict)
+
+    def admits(self, job: Job, state: State) -> bool:
+        """True if the run may take up this job."""
+        if job.removed or (self.ids is not None and job.id not in self.ids):
+            return False
+        if not self.where:
+            return True
+        return all(_cell(job, column, state.columns) == value for column, value in self.where.items())
+
+
+def _cell(job: Job, column: str, columns: tuple[str, ...]) -> str:
+    """Empty for a column that the table has not."""
+    return job.cells[columns.index(column)] if column in columns else ""

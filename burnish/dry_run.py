@@ -1,0 +1,65 @@
+"""What a run would start first, and with which command: `burnish run --dry_run`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from burnish.core.command import as_shown
+from burnish.core.hosts import Host
+from burnish.core.jobs import HostName, Job, JobId, Slot
+from burnish.core.placement import Site, WaitingQueue, assign
+from burnish.core.requirements import requirements
+from burnish.core.slots import slots_of
+from burnish.errors import counted, printable
+from burnish.plan import Plan
+from burnish.runners.refusal import RunnerRefused
+from burnish.runners.sources import CommandSource
+from burnish.session import Session
+from burnish.slurm.script import shown
+from burnish.slurm.text import Demand
+
+SHOWN_COMMANDS = 5
+
+
+def dry_run(session: Session, plan: Plan) -> Iterator[str]:
+    """What the first jobs would run: host, slot, what is added to the environment, command."""
+    assert plan.source is not None
+    skipped = session.projection.skipped
+    queue = WaitingQueue(lambda job, state: job.id not in skipped and plan.selection.admits(job, state))
+    queue.update(session.state.jobs, session.state)
+    waiting = len(queue) + len(queue.blocked)
+    sites = [
+        Site(host, slots, slots, bool(plan.workers)) for host in plan.hosts if (slots := _slots(host, plan.workers))
+    ]
+    places = sum(len(site.slots) for site in sites)
+    submitted: dict[HostName, dict[JobId, Demand]] = {}
+    for job_id, given in assign(queue, sites, SHOWN_COMMANDS):
+        job = session.state.jobs[job_id]
+        yield from _shown_command(session, plan.source, job, given)
+        asked = requirements(job, session.state)
+        limit = plan.time_limit if asked.time_limit is None else asked.time_limit
+        submitted.setdefault(given[0].host, {})[job_id] = Demand(asked.gpus, limit)
+    for host in plan.hosts:
+        if host.engine == "slurm" and host.name in submitted:
+            yield from shown(host, session.state.table, submitted[host.name])
+    yield f"{counted(waiting, 'job')} would run, {plan.most or places} at a time. Nothing was started (--dry_run)."
+
+
+def _shown_command(session: Session, source: CommandSource, job: Job, slots: tuple[Slot, ...]) -> Iterator[str]:
+    values = {"JOB_ID": str(job.id), "STATE": job.word.value, **session.state.values(job)}
+    logs = session.paths.log_dir
+    host, gpus = slots[0].host, ",".join(slot.gpu for slot in slots if slot.gpu is not None)
+    try:
+        made = source.prepare(values, {"log_dir": str(logs.parent), "prefix": logs.name, "host": host, "gpus": gpus})
+    except RunnerRefused as refusal:
+        yield f"{job.id}: {refusal}"
+        return
+    gpu = {"CUDA_VISIBLE_DEVICES": gpus} if gpus else {}
+    extra = "".join(f"{name}={shlex.quote(value)} " for name, value in {**gpu, **(made.env or {})}.items())
+    numbers = ",".join(str(slot.index) for slot in slots)
+    yield printable(f"{job.id} on {host}, slot {numbers}: {extra}{as_shown(made.argv)}", 4000)
+
+
+def _slots(host: Host, workers: int | None) -> tuple[Slot, ...]:
+    return slots_of(host) if workers is None else tuple(Slot(host.name, number) for number in range(workers))
