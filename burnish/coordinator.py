@@ -12,21 +12,18 @@ State has one owner, this thread. Links and the runner have threads of their own
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from burnish.adoption import Adoption
 from burnish.brakes import Brakes
+from burnish.claiming import Claiming
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
-from burnish.core.failures import policies
 from burnish.core.hosts import without_name
-from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Slot, Word
+from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot, Word
 from burnish.core.reports import Report
-from burnish.core.requirements import requirements
-from burnish.core.spec import spec
 from burnish.core.state import Phase, State, phase
 from burnish.errors import StoreError, TableClosed
 from burnish.fleet import Connect, Fleet, Member
@@ -35,7 +32,7 @@ from burnish.inbox import Inbox
 from burnish.inspection import Inspection
 from burnish.placing import Placing
 from burnish.plan import Outcome, Plan
-from burnish.preparation import Preparation, Ready
+from burnish.preparation import Preparation
 from burnish.projection import Projection
 from burnish.silence import Silence
 from burnish.store.journal import Decide, Journal
@@ -47,7 +44,6 @@ from burnish.watchdog import Watchdog
 TURN = 0.25  # s between two looks at the journal, the table and the clock when nothing is heard
 TROUBLE = 10.0  # s without new starts on a host that could start nothing, or until an order it refused is repeated
 ORDERS = ("start", "void", "cancel")
-ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptVoided)
 FAREWELL = 2.0  # s in which a run that is stopped waits for what it claimed ahead to come back
 
 
@@ -82,8 +78,6 @@ class Coordinator:
         self._fleet = Fleet(connect, self._inbox.put)
         self._preparation = Preparation(plan.source, self._inbox.put)
         self._proposals: dict[AttemptId, Fact] = {}
-        self._specs: dict[str, dict[str, Any]] = {}
-        self._hearing = Hearing(journal.state, self._fleet, paths, self._propose, self._specs, say, clock)
         self._inspection = Inspection(me, journal.state, self._fleet, say)
         self._vacancies = Vacancies(
             me,
@@ -106,8 +100,19 @@ class Coordinator:
             lacking=self._inspection.lacking,
             say=say,
         )
+        self._claiming = Claiming(
+            me,
+            journal.state,
+            plan,
+            self.outcome,
+            self._fleet,
+            preparation=self._preparation,
+            paths=paths,
+            elsewhere=self._placing.elsewhere,
+            clock=clock,
+        )
+        self._hearing = Hearing(journal.state, self._fleet, paths, self._propose, self._claiming.specs, say, clock)
         self._brakes = Brakes(me, journal.state, plan, self.outcome)
-        self._claims: set[AttemptId] = set()  # made by this run, and open
         self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
         self._silence = Silence(say)
         self._again: dict[HostName, float] = {}  # hosts that refused an order, and when it is repeated
@@ -298,14 +303,14 @@ class Coordinator:
         self._again.pop(host, None)
         for attempt in self._mine():
             if attempt.host == host and self._fleet.holds(attempt):
-                for action in actions.resume(attempt, holds_spec=attempt.name in self._specs):
+                for action in actions.resume(attempt, holds_spec=attempt.name in self._claiming.specs):
                     self._send(action)
 
     def _refuse(self, job_id: JobId, why: str, detail: str) -> None:
         """The runner made no command: write what it said where the job's errors are read, and let that be its verdict."""
         self._preparation.drop(job_id)
         job = self._journal.state.jobs[job_id]
-        stem = self._stem(job)
+        stem = self._claiming.stem(job)
         path = self._paths.log(stem, "err")
         try:
             path.write_text(f"{why}\n{detail}", encoding="utf-8", errors="backslashreplace")
@@ -327,7 +332,9 @@ class Coordinator:
         """
         skipped, stopping = self._projection.skipped, self._stopping or bool(self._journal.state.halted)
         for attempt, why in self._vacancies.unwanted(skipped, self._placing.highest, stopping):
-            if self._specs.pop(attempt.name, None):  # without it, a host that has not heard of it is told to void it
+            if self._claiming.specs.pop(
+                attempt.name, None
+            ):  # without it, a host that has not heard of it is told to void it
                 self._send(actions.void(attempt, why))
 
     # -- committing ------------------------------------------------------------------------------------------------
@@ -342,36 +349,8 @@ class Coordinator:
             usable = self._fleet.welcome(host) is not None and self._fleet.takes_jobs(host, state.drained)
             usable = usable and set(ready.slots) <= set(self._fleet.members[host].slots)
             if usable and phase(job) is Phase.WAITING and not job.removed and not self._stopping and not state.halted:
-                facts.append(self._claim(job, ready, leader(ready.slots)))
+                facts.append(self._claiming.claim(job, ready, leader(ready.slots)))
         return facts
-
-    def _claim(self, job: Job, ready: Ready, after: str) -> events.AttemptClaimed:
-        host = ready.slots[0].host
-        welcome = self._fleet.welcome(host)
-        assert welcome is not None
-        asked = requirements(job, self._journal.state).retries
-        return events.AttemptClaimed(
-            attempt=AttemptId(job.id, job.attempts[-1].id.number + 1 if job.attempts else 1),
-            nonce=secrets.token_hex(4),
-            by=self.me,
-            host=host,
-            state_id=welcome.state_id,
-            incarnation=welcome.incarnation,
-            entry=self._fleet.entry(host),
-            slots=tuple(slot.index for slot in ready.slots),
-            gpus=tuple(slot.gpu for slot in ready.slots if slot.gpu is not None),
-            argv=tuple(ready.command.argv),
-            log=self._stem(job),
-            at=self._clock(),
-            after=after,
-            retries=self._plan.retries if asked is None else asked,
-            on_failure=policies(
-                dict(self._fleet.members[host].host.on_failure), elsewhere=self._placing.elsewhere(job, host)
-            ),
-        )
-
-    def _stem(self, job: Job) -> str:
-        return self._paths.free_log_stem(job.id, self._clock(), {attempt.log for attempt in job.attempts})
 
     # -- acting ----------------------------------------------------------------------------------------------------
 
@@ -385,14 +364,7 @@ class Coordinator:
             self._inspection.learn(fact)
             self._vacancies.learn(fact)
             self._brakes.learn(fact)
-            if isinstance(fact, events.AttemptClaimed) and fact.by == self.me:
-                self._keep_spec(fact)
-                self._claims.add(fact.attempt)
-                self.outcome.claimed += 1
-            elif isinstance(fact, ENDS) and fact.attempt in self._claims:
-                self._claims.remove(fact.attempt)
-                # What never ran does not count, unless it cannot be run at all.
-                self.outcome.claimed -= isinstance(fact, events.AttemptVoided) and not fact.refused
+            self._claiming.learn(fact)
             if isinstance(fact, events.AttemptVoided) and fact.trouble:
                 self._pause(state.jobs[fact.attempt.job].attempts[-1].host, fact.why)
             for action in actions.follow(fact, state, self.me):
@@ -404,23 +376,6 @@ class Coordinator:
         if news:
             self._on_news(news, state)
 
-    def _keep_spec(self, claim: events.AttemptClaimed) -> None:
-        attempt = self._journal.state.jobs[claim.attempt.job].attempts[-1]
-        member = self._fleet.members[attempt.host]
-        asked = requirements(self._journal.state.jobs[attempt.id.job], self._journal.state)
-        in_place = {stream: self._paths.log_name(attempt.log, stream) for stream in ("out", "err")}
-        self._specs[attempt.name] = spec(
-            attempt,
-            self._preparation.command(attempt.id.job),
-            member.host,
-            table=str(self._paths.db),
-            log_dir=str(self._paths.log_dir),
-            logs=in_place if member.here else {},
-            time_limit=self._plan.time_limit if asked.time_limit is None else asked.time_limit,
-            gpus=asked.gpus,
-            **self._fleet.on_slots(attempt),
-        )
-
     def _pause(self, host: HostName, why: str) -> None:
         """A host could start nothing: leave it alone for a while, so that a full disk is not tried a thousand times."""
         member: Member = self._fleet.members[host]
@@ -429,9 +384,9 @@ class Coordinator:
         member.paused_until = time.monotonic() + TROUBLE
 
     def _send(self, action: actions.Action) -> None:
-        self._fleet.send(action, self._specs)
+        self._fleet.send(action, self._claiming.specs)
         if isinstance(action, actions.AckAttempt):
-            self._specs.pop(action.name, None)
+            self._claiming.specs.pop(action.name, None)
 
     # -- whose attempts --------------------------------------------------------------------------------------------
 

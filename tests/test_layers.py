@@ -45,6 +45,7 @@ RANKS = {
     "vacancies": 7,
     "roster": 6,
     "plan": 7,
+    "claiming": 8,
     "brakes": 8,
     "placing": 8,
     "coordinator": 9,
