@@ -47,7 +47,7 @@ def test_hosts_shows_every_gpu_and_who_is_on_it(bench: Bench, table: Gated, tmp_
     table.inventory("gpu2", gpus="auto", slots=0)
     host = shown(table, "lab.yaml")["gpu2"]
     assert [(gpu["index"], gpu["memory_total"], gpu["util"]) for gpu in host["gpus"]] == [
-        (0, 40000, 0), (1, 40000, 97), (2, 40000, 0),
+        (0, gpus.MEMORY, 0), (1, gpus.MEMORY, 97), (2, gpus.MEMORY, 0),
     ]  # fmt: skip
     assert [gpu["jobs"] for gpu in host["gpus"]] == [[0], [], []]
     assert [gpu["free"] for gpu in host["gpus"]] == [False, False, True]
@@ -55,7 +55,7 @@ def test_hosts_shows_every_gpu_and_who_is_on_it(bench: Bench, table: Gated, tmp_
     assert [line.split()[:2] for line in free.splitlines() if line.startswith("gpu2")] == [["gpu2", "2"]]
     text = table.burnish("hosts", "lab.yaml").stdout
     assert text.splitlines()[0] == "1 host: 3 GPUs, 1 free"
-    assert "29.3/39 GiB" in text and "Invented GPU" in text
+    assert "29.3/47 GiB" in text and gpus.NAME in text
     table.open(0)
 
 
