@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.gpus import RECORDINGS, failures, recorded
 
-from burnish.remote.agent.nvidia_smi import parse_gpus, parse_migs, parse_processes, parse_rows
+from burnish.core import sighting
+from burnish.core.gpus import broken, unusable
+from burnish.remote.agent.nvidia_smi import parse_gpus, parse_migs, parse_processes, parse_rows, what_failed
 from burnish.remote.agent.refusals import SlotTaken
 from burnish.remote.agent.slots import gpu_environment, resolve_gpu
 
@@ -82,6 +84,45 @@ def test_mig_devices_belong_to_the_gpu_above_them() -> None:
         ]
     }
     assert parse_migs(recorded("rtx-8000-x8.list")) == {}
+
+
+@pytest.mark.parametrize(
+    ("failure", "drained", "nothing_works", "told"),
+    [
+        ("no driver", 0, True, "the NVIDIA driver is not loaded (exit 9: NVIDIA-SMI has failed because it couldn't"),
+        (
+            "driver and library differ",
+            0,
+            True,
+            "the driver that is loaded is not the one that is installed (exit 18: Failed",
+        ),
+        ("no devices", 0, True, "it found no GPU (exit 6: No devices were found)"),
+        (
+            "handle of a card",
+            1,
+            False,
+            "it failed (exit 255: Unable to determine the device handle for GPU 0000:0B:00.0",
+        ),
+        (
+            "corrupt infoROM",
+            1,
+            False,
+            "the infoROM of a GPU is corrupted (exit 14: WARNING: infoROM is corrupted at gpu",
+        ),
+    ],
+)
+def test_what_a_failure_means_for_the_gpus(failure: str, drained: int, nothing_works: bool, told: str) -> None:
+    code, text = FAILURES[failure]["exit"], FAILURES[failure]["said"]
+    error = what_failed(code, text)
+    assert error.startswith("nvidia-smi: " + told), error
+    cards = [
+        {"index": 0, "uuid": "GPU-a", "pci": "00000000:0A:00.0"},
+        {"index": 1, "uuid": "GPU-b", "pci": "00000000:0B:00.0"},
+    ]
+    known = sighting.read({}, {"gpus": cards}).gpus or ()
+    seen = sighting.read({}, {"gpu_exit": code, "gpu_error": error})
+    assert [gpu.uuid for gpu in broken(seen, known)] == ["GPU-b"] * drained
+    assert bool(unusable(seen, known=True)) is nothing_works
 
 
 @given(st.text() | st.text(alphabet=st.sampled_from("uid,gp [N/A]\n:G-0P U")))
