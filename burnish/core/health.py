@@ -90,7 +90,12 @@ def _identity(host: Host, visit: Visit) -> Iterator[Finding]:
 
 def _workdir(host: Host, seen: Sighting) -> Iterator[Finding]:
     folder = printable(host.workdir or "")
-    if seen.workdir_exists is False:
+    if seen.workdir_silent:
+        remedy = (
+            f"its file server may be gone: `timeout 5 ls -ld {folder}` on {host.name}. Jobs there hang until it is back"
+        )
+        yield Finding(f"its work folder {folder} does not answer", Grade.UNUSABLE, remedy)
+    elif seen.workdir_exists is False:
         remedy = f"make or mount it on {host.name}, or name another with `workdir:` in the inventory"
         yield Finding(f"its work folder {folder} does not exist", Grade.UNUSABLE, remedy)
     elif seen.workdir_writable is False:

@@ -22,8 +22,8 @@ def host(tmp_path: Path) -> Iterator[OneHost]:
     """Its state folder is a disk of 256 KiB; its locks and the ledger lie elsewhere."""
     disk = tmp_path / "state"
     disk.mkdir()
-    # A mount needs root, which the hosts of the contract tests need too.
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", str(disk)], check=True)
+    # A mount needs root, which the hosts of the contract tests need too. More than half of it is the agent's own text.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=288k,mode=0700", "tmpfs", str(disk)], check=True)
     try:
         with one_host(tmp_path) as host:
             yield host

@@ -97,6 +97,12 @@ def test_what_never_started_is_told_with_the_hosts_reason() -> None:
     assert "no job starts there: no space left" in "; ".join(grades(host(), visit))
 
 
+def test_work_folder_that_does_not_answer_is_named() -> None:
+    silent = seen(workdir={"path": "/data", "exists": None, "writable": None, "silent": True})
+    assert "work folder /data does not answer" in told(host(), Visit(silent, LIVES), Grade.UNUSABLE)
+    assert Standing(host(), silent).lacks == "/data does not answer"
+
+
 # -- frames that are not whole -------------------------------------------------------------------------------------
 
 ANYTHING = st.recursive(
