@@ -112,7 +112,9 @@ def _gpus(host: Host, seen: Sighting) -> Iterator[Finding]:
     there = seen.gpus or ()
     if listed and not there:
         yield Finding(
-            f"its {len(listed)} listed GPUs are taken at their word",
+            "its listed GPU is taken at its word"
+            if len(listed) == 1
+            else f"its {len(listed)} listed GPUs are taken at their word",
             Grade.ODD,
             f"no nvidia-smi answers on {host.name}; without one, nobody else's jobs on the GPUs are noticed",
         )

@@ -28,8 +28,8 @@ class Ending:
     begun: bool
 
 
-def ending_error(host: str, python: str, ending: Ending) -> BurnishError | None:
-    """The error that `ending` means for `host`; None when the agent ended as it should."""
+def ending_error(host: str, python: str, ending: Ending, login: str = "") -> BurnishError | None:
+    """The error that `ending` means for `host`; None when the agent ended as it should. `login`: how to log in there by hand."""
     if ending.begun:
         return None if ending.status == 0 else HostUnreachable(f"{host}: the agent there ended ({_how(ending)}).")
     if ending.status is None or ending.status > 128:
@@ -54,8 +54,8 @@ def ending_error(host: str, python: str, ending: Ending) -> BurnishError | None:
     return HostRefused(
         f"{host}: something else than burnish's agent ran there and ended ({_how(ending)}). Expected a login shell that runs "
         f"commands. This host is left out.",
-        hint=f"look at what `ssh {host} echo hello` prints: a ForceCommand, an account without a shell, or a shell that "
-        "exits when it starts stands in the way.",
+        hint=f"look at what `{login or f'ssh {host}'} echo hello` prints: a ForceCommand, an account without a shell, or a shell "
+        "that exits when it starts stands in the way.",
     )
 
 
@@ -70,9 +70,11 @@ def _how(ending: Ending) -> str:
 
 
 def _said(ending: Ending) -> str:
-    """The last line of stderr, or else of stdout."""
+    """The last line of stderr, or else of stdout. Below its own, fish repeats the command and underlines what is wrong in it."""
     for stream in (ending.stderr, b"" if ending.begun else ending.stdout):
         lines = [line.strip() for line in stream.decode("utf-8", "replace").splitlines() if line.strip()]
+        if lines and not re.search(r"\w", lines[-1]):
+            lines = [line for line in lines if line.startswith("fish: ")] or lines
         if lines:
             return lines[-1]
     return ""

@@ -70,7 +70,8 @@ def test_healthy_host_is_fine_throughout() -> None:
         ({}, Visit(seen(), LIVES, twin="box"), Grade.UNUSABLE, "the same host as box"),
         ({"gpus": ("0", "7")}, Visit(seen(gpu(0), gpu(1)), LIVES), Grade.ODD, "GPU 7 is not there; it has 0, 1"),
         ({"gpus": ("7",)}, Visit(seen(gpu(0)), LIVES), Grade.UNUSABLE, "GPU 7 is not there; it has 0"),
-        ({"gpus": 2}, Visit(seen(), LIVES), Grade.ODD, "taken at their word"),
+        ({"gpus": 2}, Visit(seen(), LIVES), Grade.ODD, "its 2 listed GPUs are taken at their word"),
+        ({"gpus": 1}, Visit(seen(), LIVES), Grade.ODD, "its listed GPU is taken at its word"),
         (
             {},
             Visit(seen(gpu_error="nvidia-smi has not answered for 20 s"), LIVES),
