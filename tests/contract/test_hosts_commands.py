@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -304,6 +305,21 @@ def test_cancel_reaches_the_host_when_the_run_is_gone(bench: Bench, table: Gated
     assert after[1]["state"] == "RUNNING"
     assert sum("job.py" in _command_line(pid) for pid in pids if alive(pid)) == 1
     table.open(1)
+
+
+def test_cancel_tells_how_long_it_took_whoever_else_is_silent(bench: Bench, table: Gated) -> None:
+    bench.add("gpu2")
+    table.inventory("gpu1", "gpu2", slots=1)
+    table.orphan(2)
+    (there,) = [job for job, host in table.running_jobs().items() if host == "gpu2"]
+    bench.hosts["gpu2"].stop()
+    impatient = "from burnish import session; session.CANCEL_LIMIT = 0; from burnish.cli.main import main; main()"
+    cancel = table.start("cancel", "--all", into="cancel.txt", program=impatient)
+    assert cancel.wait(60) == 3, "the grace of 10 s was waited for"
+    said = table.said("cancel.txt")
+    (took,) = re.findall(r"^Job \d is stopped after ([\d.]+) s; no process is left", said, re.MULTILINE)
+    assert float(took) < 8, said
+    assert f"Job {there} is not seen to end: no word from gpu2." in said
 
 
 def test_wait_collects_from_hosts_without_an_inventory(table: Gated) -> None:
