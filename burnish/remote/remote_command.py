@@ -35,12 +35,16 @@ def ending_error(host: str, python: str, ending: Ending, login: str = "") -> Bur
     if ending.status is None or ending.status > 128:
         return HostUnreachable(f"{host}: python was ended before burnish's agent began ({_how(ending)}).")
     said = _said(ending)
-    if ending.status == 127 or (ending.status != 0 and NOT_FOUND.search(said) and _program(python) in said):
+    broken = (
+        ending.status == 126 or "error while loading shared libraries" in said
+    )  # with status 127, by the dynamic linker
+    absent = ending.status == 127 or (ending.status != 0 and NOT_FOUND.search(said) and _program(python) in said)
+    if absent and not broken:
         return HostRefused(
             f"{host}: there is no {python} there ({_how(ending)}). This host is left out.",
             hint=f"write the path of a python 3.8 or newer for {host} in the inventory: `python: /usr/bin/python3.11`.",
         )
-    if ending.status == 126:
+    if broken:
         return HostRefused(
             f"{host}: {python} there cannot be run ({_how(ending)}). This host is left out.",
             hint=f"write the path of a python 3.8 or newer for {host} in the inventory.",

@@ -18,6 +18,12 @@ from burnish.remote.remote_command import Ending, ending_error
             b"oops from a start file\nfish: Unknown command: python3\nfish: \nexec python3 -I\n     ^~~~~~^\n",
             "(exit 127: fish: Unknown command: python3)",
         ),
+        (
+            127,
+            b"python3: error while loading shared libraries: libpython3.7m.so.1.0: cannot open shared object file: No such "
+            b"file or directory\n",
+            "python3 there cannot be run (exit 127: python3: error while loading",
+        ),
         (126, b"dash: 1: exec: python3: Permission denied\n", "python3 there cannot be run"),
         (1, b"unknown option -I\nusage: python3\n", "cannot run burnish's agent"),
         (2, b"Unknown option: -I\nTry `python -h' for more information.\n", "it needs python 3.8 or newer"),
