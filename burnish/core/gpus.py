@@ -11,7 +11,8 @@ from burnish.errors import printable
 # Exit statuses of nvidia-smi, by the section on return values of its manual page.
 BROKEN = (8, 10, 14, 15)  # a card: power cables, interrupts, infoROM, fallen off the bus. A person must look at it
 # No GPU, no driver, no library, or a library that does not fit the driver: nothing can use a GPU until that changes.
-ABSENT = (6, 9, 12, 18)
+MISMATCH = 18
+ABSENT = (6, 9, 12, MISMATCH)
 LOST = "unable to determine the device handle"  # of the card that is named then, whatever the exit status
 
 

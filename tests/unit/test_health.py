@@ -78,6 +78,24 @@ def test_healthy_host_is_fine_throughout() -> None:
             Grade.ODD,
             "nvidia-smi has not answered",
         ),
+        (
+            {},
+            Visit(seen(gpus=None, gpu_error="nvidia-smi: the driver (exit 18)", gpu_exit=18), LIVES),
+            Grade.UNUSABLE,
+            "nvidia-smi: the driver (exit 18)",
+        ),
+        (
+            {"slots": 2},
+            Visit(seen(gpus=None, gpu_error="nvidia-smi: it found no GPU (exit 6)", gpu_exit=6), LIVES),
+            Grade.ODD,
+            "it found no GPU",
+        ),
+        (
+            {},
+            Visit(seen(gpu(0, migs=[{"uuid": "MIG-a"}, {"uuid": "MIG-b"}]), gpu(1)), LIVES),
+            Grade.ODD,
+            "GPU 0 is cut into MIG devices, and with `gpus: auto` it is used as one",
+        ),
         ({}, Visit(seen(gpu(0), mask=""), LIVES), Grade.ODD, "CUDA_VISIBLE_DEVICES=: no GPU is used"),
         ({"gpus": (), "slots": 0}, Visit(seen(), LIVES), Grade.UNUSABLE, "it offers no slot"),
     ],
@@ -85,6 +103,12 @@ def test_healthy_host_is_fine_throughout() -> None:
 def test_fault_is_graded_and_has_a_remedy(entry: dict[str, Any], visit: Visit, grade: Grade, text: str) -> None:
     assert text in told(host(**entry), visit, grade)
     assert health.worst(health.findings(host(**entry), visit)) is grade
+
+
+def test_gpus_that_cannot_work_are_not_taken_at_their_word() -> None:
+    broken = seen(gpus=None, gpu_error="nvidia-smi: the NVIDIA driver is not loaded (exit 9)", gpu_exit=9)
+    found = grades(host(gpus=2), Visit(broken, LIVES))
+    assert not any("at their word" in text for text in found), found
 
 
 def test_mask_that_leaves_some_gpus_is_told() -> None:
