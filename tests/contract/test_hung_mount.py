@@ -68,3 +68,21 @@ def test_hung_work_folder_delays_no_ping_no_start_and_no_other_look(
     assert seen["workdir"] == {"path": str(work), "exists": True, "writable": True}
     assert seen["needs"] == [[need, f"{work}/train.py does not exist"]]
     assert os.path.isdir(work)
+
+
+def test_folder_on_the_path_that_comes_to_hang_delays_no_look(
+    host: OneHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may stand before the folder of nvidia-smi, as a conda on NFS does."""
+    (tmp_path / "conda").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path}/conda:{os.environ['PATH']}")
+    link = host.connect()
+    assert link.ask("look", "seen")["gpu_error"] is None
+    mount = HungMount(tmp_path / "conda")
+    try:
+        began = time.monotonic()
+        assert link.ask("look", "seen")["gpu_error"] is None
+        assert link.run("/bin/true", cwd="/")["status"] == "ended"
+        assert time.monotonic() - began < 5, "the agent waited for the folder"
+    finally:
+        mount.end()

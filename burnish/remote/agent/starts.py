@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .common_locks import Wanted
-from .nvidia_smi import find_nvidia_smi
 from .refusals import Refusal, SlotTaken, clause
 from .slots import cpu_lock, gpu_locks, resolve_gpu
 from .spec import problem_of_spec
@@ -101,7 +100,7 @@ class Starts:
         """`spec`, and what its slots are on this host: `devices`, and the `locks` to hold. Raises SlotTaken."""
         slots = spec.get("slots") or {}
         wanted = slots.get("gpus") or ()
-        seen = self._looks.gpus.gpus if wanted and find_nvidia_smi() else None
+        seen = self._looks.gpus.gpus if wanted and self._looks.gpus.program else None
         devices = [resolve_gpu(gpu, seen) for gpu in wanted]
         locks = [lock for device in devices for lock in gpu_locks(device)]
         locks += [
