@@ -59,7 +59,7 @@ def ending_error(host: str, python: str, ending: Ending, login: str = "") -> Bur
         f"{host}: something else than burnish's agent ran there and ended ({_how(ending)}). Expected a login shell that runs "
         f"commands. This host is left out.",
         hint=f"look at what `{login or f'ssh {host}'} echo hello` prints: a ForceCommand, an account without a shell, or a shell "
-        "that exits when it starts stands in the way.",
+        "that exits, or reads its input, when it starts stands in the way.",
     )
 
 

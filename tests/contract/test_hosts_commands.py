@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,12 @@ def test_check_names_what_is_wrong_and_the_remedy(bench: Bench, table: Gated) ->
     assert "python3" in texts(found["old"]) and found["old"]["findings"][0]["remedy"]
     assert "host key is not known" in texts(found["stranger"])
     assert "same host as twin" in texts(found["alias"])
+    home = bench.hosts["twin"].home
+    shutil.rmtree(home / ".burnish")
+    os.chown(home, 0, 0)
+    found = checked(table, "lab.yaml", "--limit", "twin", code=3)
+    assert texts(found["twin"]) == f"its agent cannot work there: /home/{ACCOUNT}/.burnish: Permission denied."
+    assert "`state_dir:`" in found["twin"]["findings"][0]["remedy"]
     table.folder.joinpath("lab.yaml").write_text(
         f"defaults: {{ssh_config: {bench.config}, gpus: none, workdir: /nowhere/at/all}}\nhosts: [gpu1]\n"
     )
