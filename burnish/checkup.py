@@ -169,7 +169,7 @@ def to_visit(
     state = State() if session is None else session.state
     if inventory is None and alone and not hosts_of(state):
         return ()
-    return asked_for(inventory, limit, state, shown)
+    return asked_for(inventory, limit, state, shown, "check")
 
 
 def look_over(

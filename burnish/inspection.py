@@ -73,14 +73,17 @@ class Inspection:
         self._judge(member)
         why = printable(seen.gpu_error, 300)
         if why:
-            self._say_once(f"{report.host}: {why}. What was known of its GPUs stays.")
+            known = "What was known of its GPUs stays" if member.offer.saw_gpus else "Its GPUs are not known"
+            self._say_once(
+                f"{report.host}: {why}. {'Nothing is started on its GPUs' if member.offer.unusable else known}."
+            )
         if member.host.gpus == "auto" and seen.gpus and seen.mask is not None:
             used = ", ".join(found_by_auto(seen.gpus, seen.mask)) or "none"
             mask = printable(seen.mask, 100)
             self._say_once(f"{report.host}: logins there have CUDA_VISIBLE_DEVICES={mask}. Of its GPUs, used: {used}.")
         self._drains.update((name, why) for name in member.offer.broken(seen) if name not in self._state.drained)
         for slot in member.slots:
-            if fault := member.offer.fault(slot):
+            if (fault := member.offer.fault(slot)) and not member.offer.unusable:
                 self._say_once(f"{report.host}: {printable(fault, 1000)}. Nothing is started on GPU {slot.gpu}.")
 
     # -- choosing --------------------------------------------------------------------------------------------------
@@ -119,6 +122,8 @@ class Inspection:
                 continue
             for slot in member.slots:
                 what = f"slot {slot.index}" if slot.gpu is None else f"GPU {slot.gpu}"
+                if member.offer.unusable and slot.gpu is not None:
+                    what = "its GPUs"
                 yield f"  {host}, {what}: {printable(self._why_not(slot) or 'it is in use', 300)}"
 
     def _why_not_host(self, member: Member) -> str:

@@ -187,9 +187,16 @@ class Session:
             if not wish.done and ids is None:
                 self.say("Nothing is running or waiting.")
             return []
-        began = time.monotonic()
+        began, took, last = time.monotonic(), 0.0, len(wish.attempts)
+
+        def note(facts: Sequence[Fact], state: State) -> None:
+            nonlocal took, last
+            still = sum(attempt in state.open for attempt in wish.attempts)
+            if still < last:
+                took, last = time.monotonic() - began, still  # the others may be waited for in vain
+
         try:
-            self.coordinator(Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)).run()
+            self.coordinator(Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT), note).run()
         except KeyboardInterrupt:
             asked = [attempt.job for attempt in wish.attempts if attempt in self.state.open]
             raise Interrupted(
@@ -200,7 +207,7 @@ class Session:
         left = [attempt for attempt in wish.attempts if attempt in self.state.open]
         ended = [self.state.jobs[attempt.job] for attempt in wish.attempts if attempt not in self.state.open]
         if gone := [job.id for job in ended if job.reason == CANCELLED]:
-            self.say(f"{jobs(gone)} stopped after {time.monotonic() - began:.1f} s; no process is left.")
+            self.say(f"{jobs(gone)} stopped after {took:.1f} s; no process is left.")
         if others := [job for job in ended if job.reason != CANCELLED]:
             words = ", ".join(dict.fromkeys(state_of(job) for job in others))
             self.say(f"{jobs([job.id for job in others], 'had', 'had')} ended before that: {words}.")

@@ -1,4 +1,4 @@
-"""Hosts that do not answer: who, why, since when, and what is said of them."""
+"""Hosts that do not answer, or answer and start nothing: who, why, since when, and what is said of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from burnish.core.hosts import without_name
 from burnish.core.ids import name_ids
-from burnish.core.jobs import Attempt, HostName
+from burnish.core.jobs import Attempt, AttemptId, HostName
 
 AGAIN = 60.0  # s between two sentences about the same host
 DOWN = 10.0  # s of silence, until a host counts as down: many come back at once
@@ -28,6 +28,7 @@ class Silence:
         self._say = say
         self._clock = clock
         self._hosts: dict[HostName, _Silent] = {}
+        self._unstarted: dict[AttemptId, float] = {}  # since when it is waited for, or was named last
 
     def dropped(self, host: HostName, why: str) -> None:
         """The link to a host broke, or it could not be made."""
@@ -45,8 +46,9 @@ class Silence:
         return {host: silent.why for host, silent in self._hosts.items() if self._clock() - silent.since >= DOWN}
 
     def name(self, attempts: Iterable[Attempt]) -> None:
-        """Say each minute which hosts do not answer while `attempts` may live there."""
+        """Say each minute which hosts do not answer while `attempts` may live there, and which answer and do not start theirs."""
         running = list(attempts)
+        self._name_unstarted(running)
         for host, silent in self._hosts.items():
             waiting = [attempt.id.job for attempt in running if attempt.host == host]
             if waiting and self._clock() - silent.said >= AGAIN:
@@ -54,3 +56,27 @@ class Silence:
                     f"{host} still does not answer ({silent.why}); as far as known, it runs job {name_ids(waiting)}."
                 )
                 silent.said = self._clock()
+
+    def _name_unstarted(self, running: list[Attempt]) -> None:
+        there = {attempt.name for attempt in running}
+        now = self._clock()
+        awaited = [
+            attempt
+            for attempt in running
+            if attempt.started_at is None
+            and attempt.host not in self._hosts
+            and attempt.after not in there  # it waits for another's slot
+            and attempt.entry.get("engine") != "slurm"  # whose queue takes its time
+        ]
+        self._unstarted = {attempt.id: self._unstarted.get(attempt.id, now) for attempt in awaited}
+        late: dict[HostName, list[Attempt]] = {}
+        for attempt in awaited:
+            if now - self._unstarted[attempt.id] >= AGAIN:
+                self._unstarted[attempt.id] = now
+                late.setdefault(attempt.host, []).append(attempt)
+        for host, waiting in late.items():
+            names = name_ids([attempt.id.job for attempt in waiting])
+            self._say(
+                f"{host} answers, but has not started job {names} for more than {AGAIN:.0f} s: its work folder or its disk may "
+                "hang. burnish check tells more."
+            )

@@ -29,14 +29,16 @@ def hosts_of(state: State) -> tuple[Host, ...]:
     return tuple({host.name: host for host in machines(state)}.values())
 
 
-def asked_for(inventory: str | None, limit: str | None, state: State, shown: str) -> tuple[Host, ...]:
-    """The hosts of the file `inventory`, or without one those of the table. Raises InputError, UsageError."""
+def asked_for(
+    inventory: str | None, limit: str | None, state: State, shown: str, command: str = "hosts"
+) -> tuple[Host, ...]:
+    """The hosts of the file `inventory`, or without one those of the table, for `command`. Raises InputError, UsageError."""
     if inventory is not None:
         return read(inventory, limit)
     if not (hosts := hosts_of(state)):
         raise UsageError(
             f"Which hosts? {shown} has used none so far, and no inventory was named.",
-            hint="burnish hosts hosts/lab.yaml",
+            hint=f"burnish {command} hosts/lab.yaml",
         )
     return hosts
 

@@ -69,8 +69,8 @@ ENTRY = {"burnish/__init__.py": ("burnish.util", "burnish.core.command", "burnis
 AGENT_ORDER = (
     "__init__", "refusals", "compact_json", "frames", "files", "records", "place", "locks", "processes", "common_locks", "slots",
     "nvidia_smi", "gpu_reading", "traces", "standing", "notices", "forking", "oom", "spec", "result", "job", "needs",
-    "held_slots", "supervisor", "alone", "undertaker", "home", "outbox", "watches", "crews", "looks", "starts", "stops",
-    "keeping", "commands", "batch", "serving",
+    "held_slots", "supervisor", "alone", "undertaker", "home", "outbox", "watches", "crews", "folder_look", "looks", "starts",
+    "stops", "keeping", "commands", "batch", "serving",
 )  # fmt: skip
 SHARED = "frames"
 

@@ -4,7 +4,8 @@ A *note* is what the end of its stderr says of the reason: it stands beside the 
 a failure is what `on_failure` of an inventory sets a *policy* for: `retry` (as often as `--retries` allows), `stop` (ERROR at
 once) or `hold` (HOLD, for a person to look at).
 
-The texts are those of CUDA, PyTorch, JAX, TensorFlow and Python themselves; the newest line that says something known counts.
+The texts are those of CUDA, PyTorch, JAX, TensorFlow, Python and the shell of `setup` lines; the newest line that says something
+known counts. What is missing behind `setup` is told here: only those lines' own shell could look for it, after they have run.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ _KNOWN = [
         (r"^MemoryError\b|Cannot allocate memory|std::bad_alloc|Unable to allocate .* for an array", HOST_MEMORY),
         (r"No space left on device|Disk quota exceeded", DISK_FULL),
         (r"^ModuleNotFoundError: No module named '(?P<module>[\w.]{1,60})'", _NO_MODULE + "{module}"),
+        # python3: can't open file '/home/alice/train.py': [Errno 2] No such file or directory
+        (r"python[\d.]*: can't open file '(?P<file>[\w./@+=,~ -]{1,120})': \[Errno 2\]", "no file {file}"),
+        # burnish setup: line 2: exec: pyhton: not found
+        (r"^burnish setup: (line )?\d+: exec: (?P<program>[\w./@+=,~-]{1,60}): not found", "no program {program}"),
     )
 ]
 

@@ -10,7 +10,10 @@ from burnish.errors import printable
 
 # Exit statuses of nvidia-smi, by the section on return values of its manual page.
 BROKEN = (8, 10, 14, 15)  # a card: power cables, interrupts, infoROM, fallen off the bus. A person must look at it
-ABSENT = (9, 12)  # no driver, no library: nothing can use a GPU until that changes
+# No GPU, no driver, no library, or a library that does not fit the driver: nothing can use a GPU until that changes.
+MISMATCH = 18
+ABSENT = (6, 9, 12, MISMATCH)
+LOST = "unable to determine the device handle"  # of the card that is named then, whatever the exit status
 
 
 def occupied(gpu: GpuSeen, rule: Busy | None, me: str) -> str:
@@ -37,10 +40,10 @@ def occupied(gpu: GpuSeen, rule: Busy | None, me: str) -> str:
 
 def broken(seen: Sighting, known: Sequence[GpuSeen]) -> tuple[GpuSeen, ...]:
     """Those of the `known` GPUs that must be taken for broken: the one that nvidia-smi names, or all if it names none."""
-    if seen.gpu_exit not in BROKEN:
-        return ()
     named = tuple(gpu for gpu in known if _is_named(gpu, seen.gpu_error))
-    return named or tuple(known)
+    if LOST in seen.gpu_error.lower():
+        return named
+    return (named or tuple(known)) if seen.gpu_exit in BROKEN else ()
 
 
 def unusable(seen: Sighting, known: bool) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from burnish.core.gpus import found_by_auto
+from burnish.core.gpus import MISMATCH, found_by_auto, unusable
 from burnish.core.hosts import Host
 from burnish.core.sighting import GpuSeen, Sighting
 from burnish.core.slots import named_gpus, slots_of
@@ -90,7 +90,12 @@ def _identity(host: Host, visit: Visit) -> Iterator[Finding]:
 
 def _workdir(host: Host, seen: Sighting) -> Iterator[Finding]:
     folder = printable(host.workdir or "")
-    if seen.workdir_exists is False:
+    if seen.workdir_silent:
+        remedy = (
+            f"its file server may be gone: `timeout 5 ls -ld {folder}` on {host.name}. Jobs there hang until it is back"
+        )
+        yield Finding(f"its work folder {folder} does not answer", Grade.UNUSABLE, remedy)
+    elif seen.workdir_exists is False:
         remedy = f"make or mount it on {host.name}, or name another with `workdir:` in the inventory"
         yield Finding(f"its work folder {folder} does not exist", Grade.UNUSABLE, remedy)
     elif seen.workdir_writable is False:
@@ -101,13 +106,20 @@ def _workdir(host: Host, seen: Sighting) -> Iterator[Finding]:
 
 
 def _gpus(host: Host, seen: Sighting) -> Iterator[Finding]:
-    if seen.gpu_error:
-        yield Finding(printable(seen.gpu_error), Grade.ODD, f"see `nvidia-smi` on {host.name}")
     listed = () if host.gpus == "auto" else named_gpus(host)
     there = seen.gpus or ()
-    if listed and not there:
+    none_works = bool(unusable(seen, known=bool(there)))
+    if seen.gpu_error:
+        useless = none_works and not host.slots and host.gpus != ()
+        remedy = f"see `nvidia-smi` on {host.name}"
+        if seen.gpu_exit == MISMATCH:
+            remedy = f"reboot {host.name}, or load its new kernel module: the driver was upgraded while the old one ran"
+        yield Finding(printable(seen.gpu_error), Grade.UNUSABLE if useless else Grade.ODD, remedy)
+    if listed and not there and not none_works:
         yield Finding(
-            f"its {len(listed)} listed GPUs are taken at their word",
+            "its listed GPU is taken at its word"
+            if len(listed) == 1
+            else f"its {len(listed)} listed GPUs are taken at their word",
             Grade.ODD,
             f"no nvidia-smi answers on {host.name}; without one, nobody else's jobs on the GPUs are noticed",
         )
@@ -116,6 +128,15 @@ def _gpus(host: Host, seen: Sighting) -> Iterator[Finding]:
         yield from _absent(host, listed, there)
     elif seen.gpus is not None and not seen.gpu_error and host.gpus == "auto":
         yield Finding("no GPU")
+    if host.gpus == "auto" and (cut := [gpu for gpu in there if gpu.migs]):
+        names = ", ".join(str(gpu.index) for gpu in cut)
+        one = "it is" if len(cut) == 1 else "each is"
+        devices = ", ".join(dict.fromkeys(uuid for gpu in cut for uuid in gpu.migs))
+        yield Finding(
+            f"GPU {names} is cut into MIG devices, and with `gpus: auto` {one} used as one, the first of them",
+            Grade.ODD,
+            f"list them for {host.name} in the inventory: `gpus: [{printable(devices, 600)}]`",
+        )
     if host.gpus == "auto" and there and seen.mask is not None:
         yield _masked(host, seen.mask, found_by_auto(there, seen.mask))
     if seen.gpus is not None and not slots_of(host, found_by_auto(there, seen.mask)):

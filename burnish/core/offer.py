@@ -32,7 +32,7 @@ class Offer:
         self._gpus: tuple[GpuSeen, ...] | None = None
         self._mask: str | None = None
         self._first: dict[str, str] = {}  # listed index -> UUID of the card that was seen there first
-        self._unusable = ""
+        self.unusable = ""  # why no GPU can be used at all
         # UUID -> why it is somebody else's, and when that was seen last
         self._occupied: dict[str, tuple[str, float]] = {}
         self._taken: set[int] = set()  # indices of slots that others hold, by the last look
@@ -68,7 +68,7 @@ class Offer:
         if seen.gpus is not None:
             self._gpus = seen.gpus
         self._mask = seen.mask
-        self._unusable = unusable(seen, known=self._gpus is not None)
+        self.unusable = unusable(seen, known=self._gpus is not None)
         self.known = self.known or seen.gpus is not None or self.host.gpus != "auto"
         self.slots = self._known_slots()
         for gpu in self._gpus or ():
@@ -88,10 +88,15 @@ class Offer:
             return ""
         return self.fault(slot) or self._other_people(slot, now)
 
+    @property
+    def saw_gpus(self) -> bool:
+        """True once the host has told of its GPUs."""
+        return self._gpus is not None
+
     def fault(self, slot: Slot) -> str:
         """Why the GPU of `slot` cannot be used until a person or the host changes something; "" if it can."""
-        if slot.gpu is None or self._unusable:
-            return self._unusable if slot.gpu is not None else ""
+        if slot.gpu is None or self.unusable:
+            return self.unusable if slot.gpu is not None else ""
         gpu = self.gpu(slot)
         if gpu is None:
             there = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in self._gpus or ())

@@ -66,8 +66,8 @@ class Sighting:
 
     `gpus` None: unknown, and `gpu_error` may say why. `workdir_exists` None: it was not asked. `held`: how many of its CPU
     slots burnish jobs hold, `held_slots` which. `user` is whom burnish is there, `gpu_exit` how nvidia-smi failed. `mask`: the
-    CUDA_VISIBLE_DEVICES that logins have there, None if it is not set. `needs`: what it was asked for, each with why it is not
-    there, "" if it is.
+    CUDA_VISIBLE_DEVICES that logins have there, None if it is not set. `workdir_silent`: whoever looks at it hangs. `needs`: what
+    it was asked for, each with why it is not there, "" if it is.
     """
 
     now: float | None = None
@@ -78,6 +78,7 @@ class Sighting:
     driver: str = ""
     workdir_exists: bool | None = None
     workdir_writable: bool | None = None
+    workdir_silent: bool = False
     gpus: tuple[GpuSeen, ...] | None = None
     gpu_error: str = ""
     age: float | None = None
@@ -103,6 +104,7 @@ def read(welcome: Mapping[str, Any], seen: Mapping[str, Any]) -> Sighting:
         driver=_text(seen.get("driver")),
         workdir_exists=_flag(workdir.get("exists")),
         workdir_writable=_flag(workdir.get("writable")),
+        workdir_silent=workdir.get("silent") is True,
         gpus=tuple(_gpu(_mapping(gpu)) for gpu in gpus) if isinstance(gpus, list) else None,
         gpu_error=_text(seen.get("gpu_error")),
         age=_number(seen.get("age")),

@@ -35,6 +35,8 @@ class Standing:
     @property
     def lacks(self) -> str:
         """Why it cannot start jobs, as far as can be seen: a clause, or ""."""
+        if self.seen is not None and self.seen.workdir_silent:
+            return f"{self.host.workdir} does not answer"
         if self.seen is not None and self.seen.workdir_exists is False:
             return f"{self.host.workdir} does not exist"
         return self.lacked

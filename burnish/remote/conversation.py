@@ -9,6 +9,7 @@ from typing import Any
 
 from burnish.errors import HostUnreachable
 from burnish.remote.agent.frames import PROTOCOL, FrameReader, encode_frame
+from burnish.remote.messages import cannot_work
 from burnish.remote.transport import Transport, bootstrap
 
 LIMIT = 30.0  # s for the whole conversation
@@ -51,10 +52,12 @@ class Conversation:
         return self.hear(answer, about=question["type"])
 
     def hear(self, answer: str, about: str) -> dict[str, Any]:
-        """The next frame of type `answer`. Raises HostUnreachable as `ask` does."""
+        """The next frame of type `answer`. Raises HostUnreachable as `ask` does, HostRefused where its agent cannot work."""
         for header in self._headers:
             if header["type"] == answer:
                 return header
+            if header["type"] == "refused" and about == "hello":
+                raise cannot_work(self._transport.name, str(header["why"]), passing=bool(header.get("passing")))
             if header["type"] == "refused":
                 raise HostUnreachable(f"{self._transport.name}: {about}: {header['why']}")
         raise HostUnreachable(f"{self._transport.name} did not answer {about} within {LIMIT:.0f} s.")

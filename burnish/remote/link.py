@@ -172,8 +172,7 @@ class Link:
             self.round_trip = self._clock() - self._pinged
         match messages.report(self.host, header, body):
             case reports.RequestRefused(request="hello", why=why):
-                trouble = HostUnreachable if header.get("passing") else HostRefused
-                raise trouble(f"its agent cannot work there: {why}")
+                raise messages.cannot_work(self.host, why, passing=bool(header.get("passing")))
             case reports.HostConnected(welcome=welcome) as connected:
                 self.welcome = welcome
                 self._tell(connected)

@@ -11,8 +11,19 @@ from typing import Any
 from burnish.core import reports, sighting
 from burnish.core.jobs import AttemptId, HostName
 from burnish.core.reports import Report
+from burnish.errors import HostRefused, HostUnreachable
 
 LARGEST = 1 << 62  # bytes: no log is as large
+
+
+def cannot_work(host: str, why: str, passing: bool) -> HostRefused | HostUnreachable:
+    """The error that an agent's refusal of `hello` means; `passing` if that may be another tomorrow."""
+    trouble = HostUnreachable if passing else HostRefused
+    return trouble(
+        f"{host}: its agent cannot work there: {why}.",
+        hint=f"{host} must let you write where attempts are kept, ~/.burnish unless `state_dir:` in the inventory names another "
+        "folder, and into /var/tmp",
+    )
 
 
 def report(host: HostName, header: Mapping[str, Any], body: bytes) -> Report | None:

@@ -28,19 +28,23 @@ class Ending:
     begun: bool
 
 
-def ending_error(host: str, python: str, ending: Ending) -> BurnishError | None:
-    """The error that `ending` means for `host`; None when the agent ended as it should."""
+def ending_error(host: str, python: str, ending: Ending, login: str = "") -> BurnishError | None:
+    """The error that `ending` means for `host`; None when the agent ended as it should. `login`: how to log in there by hand."""
     if ending.begun:
         return None if ending.status == 0 else HostUnreachable(f"{host}: the agent there ended ({_how(ending)}).")
     if ending.status is None or ending.status > 128:
         return HostUnreachable(f"{host}: python was ended before burnish's agent began ({_how(ending)}).")
     said = _said(ending)
-    if ending.status == 127 or (ending.status != 0 and NOT_FOUND.search(said) and _program(python) in said):
+    broken = (
+        ending.status == 126 or "error while loading shared libraries" in said
+    )  # with status 127, by the dynamic linker
+    absent = ending.status == 127 or (ending.status != 0 and NOT_FOUND.search(said) and _program(python) in said)
+    if absent and not broken:
         return HostRefused(
             f"{host}: there is no {python} there ({_how(ending)}). This host is left out.",
             hint=f"write the path of a python 3.8 or newer for {host} in the inventory: `python: /usr/bin/python3.11`.",
         )
-    if ending.status == 126:
+    if broken:
         return HostRefused(
             f"{host}: {python} there cannot be run ({_how(ending)}). This host is left out.",
             hint=f"write the path of a python 3.8 or newer for {host} in the inventory.",
@@ -54,8 +58,8 @@ def ending_error(host: str, python: str, ending: Ending) -> BurnishError | None:
     return HostRefused(
         f"{host}: something else than burnish's agent ran there and ended ({_how(ending)}). Expected a login shell that runs "
         f"commands. This host is left out.",
-        hint=f"look at what `ssh {host} echo hello` prints: a ForceCommand, an account without a shell, or a shell that "
-        "exits when it starts stands in the way.",
+        hint=f"look at what `{login or f'ssh {host}'} echo hello` prints: a ForceCommand, an account without a shell, or a shell "
+        "that exits, or reads its input, when it starts stands in the way.",
     )
 
 
@@ -70,9 +74,11 @@ def _how(ending: Ending) -> str:
 
 
 def _said(ending: Ending) -> str:
-    """The last line of stderr, or else of stdout."""
+    """The last line of stderr, or else of stdout. Below its own, fish repeats the command and underlines what is wrong in it."""
     for stream in (ending.stderr, b"" if ending.begun else ending.stdout):
         lines = [line.strip() for line in stream.decode("utf-8", "replace").splitlines() if line.strip()]
+        if lines and not re.search(r"\w", lines[-1]):
+            lines = [line for line in lines if line.startswith("fish: ")] or lines
         if lines:
             return lines[-1]
     return ""

@@ -100,7 +100,7 @@ class SshTransport:
         except BaseException:
             wire.close()
             raise
-        return SshChannel(endpoint.name, self._host.python, session, wire)
+        return SshChannel(endpoint, self._host.python, session, wire)
 
     def _connect(self, endpoint: Endpoint, wire: Wire) -> fabric.Connection:
         """A connection that is logged in, through its jumps. The socket and the connections belong to `wire`."""
@@ -154,8 +154,9 @@ class SshTransport:
 class SshChannel:
     """The two streams of the agent on a host. One thread reads, one writes, any may close."""
 
-    def __init__(self, host: str, python: str, session: paramiko.Channel, wire: Wire) -> None:
-        self._host = host
+    def __init__(self, endpoint: Endpoint, python: str, session: paramiko.Channel, wire: Wire) -> None:
+        self._host = endpoint.name
+        self._login = endpoint.login_command
         self._python = python
         self._session = session
         self._wire = wire
@@ -163,7 +164,7 @@ class SshChannel:
         self._begun = False
         self._stderr: deque[int] = deque(maxlen=STDERR_KEPT)
         # Unread stderr would fill the window that stdout needs too.
-        self._drain = threading.Thread(target=self._drain_stderr, name=f"stderr of {host}", daemon=True)
+        self._drain = threading.Thread(target=self._drain_stderr, name=f"stderr of {self._host}", daemon=True)
         self._drain.start()
 
     def read(self, size: int) -> bytes:
@@ -204,7 +205,7 @@ class SshChannel:
         if status == -1 and not transport.is_active():
             raise HostUnreachable(f"{self._host}: the connection broke. It is tried again.")
         ending = Ending(status if status >= 0 else None, self._head, bytes(self._stderr), self._begun)
-        if error := ending_error(self._host, self._python, ending):
+        if error := ending_error(self._host, self._python, ending, self._login):
             raise error
         return b""
 
@@ -261,7 +262,10 @@ class Login:
             if wanted:
                 raise self._refusal(f"beside a key it wants {', '.join(wanted)}, which burnish cannot give")
             return []
-        raise self._refusal(f"it accepts none of the {self._offered} keys that were offered")
+        none = (
+            "it does not accept the one key" if self._offered == 1 else f"it accepts none of the {self._offered} keys"
+        )
+        raise self._refusal(f"{none} that {'was' if self._offered == 1 else 'were'} offered")
 
     def _failed(self, transport: paramiko.Transport, error: Exception) -> None:
         if transport.is_active():

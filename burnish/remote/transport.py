@@ -15,6 +15,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from collections import deque
 from typing import Protocol
@@ -27,6 +28,9 @@ from burnish.remote.remote_command import Ending, ending_error
 NOISE_LIMIT = 64 << 10  # bytes a login shell may print before the agent speaks
 READ_SIZE = 1 << 16
 STDERR_KEPT = 4096  # bytes
+SLOW_LOGIN = (
+    20.0  # s: who has closed a channel that was silent for longer had a login shell in view that takes its time
+)
 ENDING_TIMEOUT = 1.0  # s for an agent whose link was closed to end by itself
 
 # One line without a single quote, backslash or exclamation mark: between single quotes bash, dash, zsh, fish and tcsh all pass it
@@ -101,7 +105,7 @@ def bootstrap(channel: Channel, nonce: str | None = None) -> bytes:
 
 
 def _first_words(channel: Channel, preamble: bytes) -> bytes:
-    heard = b""
+    heard, began = b"", time.monotonic()
     while True:
         data = channel.read(READ_SIZE)
         heard += data
@@ -119,6 +123,11 @@ def _first_words(channel: Channel, preamble: bytes) -> bytes:
                 f"your shell prints on login: {NOISE_LIMIT >> 10} KiB and more, beginning with “{shown}”, before burnish's "
                 "agent was heard. Nothing was started there.",
                 hint="let ~/.bashrc (or its like) print only in interactive shells",
+            )
+        if not data and (waited := time.monotonic() - began) >= SLOW_LOGIN:
+            raise HostUnreachable(
+                f"its login shell has not come to run burnish's agent within {waited:.0f} s.",
+                hint="a start file of that shell (~/.bashrc or its like) takes long, or hangs: log in there and see",
             )
         if not data:
             raise HostUnreachable("the connection ended before burnish's agent answered.")

@@ -123,7 +123,7 @@ class InventoryView:
             groups = f"  ({', '.join(host.groups)})" if host.groups else ""
             yield f"{host.name}{groups}"
             for key, value in settled(host).items():
-                line = f"    {key}: {printable(str(value), 500)}"
+                line = f"    {key}: {printable(_spelled(value), 500)}"
                 yield line if width is None else tables.cut(line, width)
 
     def json(self) -> object:
@@ -131,6 +131,15 @@ class InventoryView:
             "schema": SCHEMA,
             "hosts": [{"name": h.name, "groups": list(h.groups), **settled(h)} for h in self.hosts],
         }
+
+
+def _spelled(value: object) -> str:
+    """A value as one writes it in an inventory."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_spelled(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_spelled, value)) + "]"
+    return f"{value:g}s" if isinstance(value, float) else str(value)
 
 
 def settled(host: Host) -> dict[str, object]:

@@ -116,7 +116,7 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture
 def local(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    """This machine as the one host, with two invented GPUs."""
+    """This machine as the one host, with two GPUs."""
     monkeypatch.setenv("PATH", f"{gpus.FAKES}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_GPUS", str(lab.folder / "gpus"))
     monkeypatch.setenv("BURNISH_GPU_LOCK_DIR", str(lab.folder / "gpu-locks"))

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from burnish.core.failures import note_of
 from burnish.remote.agent.frames import PROTOCOL
 from burnish.remote.agent.locks import HELD, lock_state
 from burnish.remote.agent.processes import read_process
@@ -275,6 +276,13 @@ def test_what_the_host_has_not_is_named_and_found_by_a_look_once_it_is_there(lin
 def test_what_setup_brings_about_is_not_lacking_before_it(link: AgentClient, tmp_path: Path) -> None:
     setup = f"cd {tmp_path} && touch job.py && PATH=$PATH:{tmp_path}"
     assert verdict(link.run("true", script="job.py", programs=["made-by-setup"], setup=setup))["code"] == 0
+
+
+def test_what_is_missing_behind_setup_is_told_by_the_end_of_the_job(link: AgentClient, tmp_path: Path) -> None:
+    lacked = verdict(link.run("python3", "train.py", script="train.py", setup=f"cd {tmp_path}"))
+    assert (lacked["code"], note_of(lacked["tail"])) == (2, f"no file {tmp_path}/train.py")
+    lacked = verdict(link.run("pyhton", "train.py", setup="true"))
+    assert (lacked["code"], note_of(lacked["tail"])) == (127, "no program pyhton")
 
 
 def test_log_that_cannot_be_written_is_void_with_a_reason(link: AgentClient) -> None:

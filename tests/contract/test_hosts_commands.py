@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +49,7 @@ def test_hosts_shows_every_gpu_and_who_is_on_it(bench: Bench, table: Gated, tmp_
     table.inventory("gpu2", gpus="auto", slots=0)
     host = shown(table, "lab.yaml")["gpu2"]
     assert [(gpu["index"], gpu["memory_total"], gpu["util"]) for gpu in host["gpus"]] == [
-        (0, 40000, 0), (1, 40000, 97), (2, 40000, 0),
+        (0, gpus.MEMORY, 0), (1, gpus.MEMORY, 97), (2, gpus.MEMORY, 0),
     ]  # fmt: skip
     assert [gpu["jobs"] for gpu in host["gpus"]] == [[0], [], []]
     assert [gpu["free"] for gpu in host["gpus"]] == [False, False, True]
@@ -55,7 +57,7 @@ def test_hosts_shows_every_gpu_and_who_is_on_it(bench: Bench, table: Gated, tmp_
     assert [line.split()[:2] for line in free.splitlines() if line.startswith("gpu2")] == [["gpu2", "2"]]
     text = table.burnish("hosts", "lab.yaml").stdout
     assert text.splitlines()[0] == "1 host: 3 GPUs, 1 free"
-    assert "29.3/39 GiB" in text and "Invented GPU" in text
+    assert "29.3/47 GiB" in text and gpus.NAME in text
     table.open(0)
 
 
@@ -152,6 +154,12 @@ def test_check_names_what_is_wrong_and_the_remedy(bench: Bench, table: Gated) ->
     assert "python3" in texts(found["old"]) and found["old"]["findings"][0]["remedy"]
     assert "host key is not known" in texts(found["stranger"])
     assert "same host as twin" in texts(found["alias"])
+    home = bench.hosts["twin"].home
+    shutil.rmtree(home / ".burnish")
+    os.chown(home, 0, 0)
+    found = checked(table, "lab.yaml", "--limit", "twin", code=3)
+    assert texts(found["twin"]) == f"its agent cannot work there: /home/{ACCOUNT}/.burnish: Permission denied."
+    assert "`state_dir:`" in found["twin"]["findings"][0]["remedy"]
     table.folder.joinpath("lab.yaml").write_text(
         f"defaults: {{ssh_config: {bench.config}, gpus: none, workdir: /nowhere/at/all}}\nhosts: [gpu1]\n"
     )
@@ -213,6 +221,9 @@ def test_check_of_files(table: Gated) -> None:
     assert "3 jobs" in texts(checked(table, "--yaml", "grid.yaml")["grid.yaml"])
     (table.folder / "lab.yaml").write_text("hosts: {gpu1: {slot: 3}}\n")
     assert "lab.yaml:1" in table.burnish("check", "lab.yaml", code=2).stderr
+    for command in ("check", "hosts"):
+        asked = table.burnish(command, "--db_file", "none.db", code=2).stderr
+        assert "Which hosts? none.db has used none so far" in asked and f"burnish {command} hosts/lab.yaml" in asked
 
 
 # -- what hosts are told -------------------------------------------------------------------------------------------
@@ -304,6 +315,21 @@ def test_cancel_reaches_the_host_when_the_run_is_gone(bench: Bench, table: Gated
     assert after[1]["state"] == "RUNNING"
     assert sum("job.py" in _command_line(pid) for pid in pids if alive(pid)) == 1
     table.open(1)
+
+
+def test_cancel_tells_how_long_it_took_whoever_else_is_silent(bench: Bench, table: Gated) -> None:
+    bench.add("gpu2")
+    table.inventory("gpu1", "gpu2", slots=1)
+    table.orphan(2)
+    (there,) = [job for job, host in table.running_jobs().items() if host == "gpu2"]
+    bench.hosts["gpu2"].stop()
+    impatient = "from burnish import session; session.CANCEL_LIMIT = 0; from burnish.cli.main import main; main()"
+    cancel = table.start("cancel", "--all", into="cancel.txt", program=impatient)
+    assert cancel.wait(60) == 3, "the grace of 10 s was waited for"
+    said = table.said("cancel.txt")
+    (took,) = re.findall(r"^Job \d is stopped after ([\d.]+) s; no process is left", said, re.MULTILINE)
+    assert float(took) < 8, said
+    assert f"Job {there} is not seen to end: no word from gpu2." in said
 
 
 def test_wait_collects_from_hosts_without_an_inventory(table: Gated) -> None:

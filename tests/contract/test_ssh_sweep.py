@@ -83,5 +83,5 @@ def test_run_uses_the_hosts_that_can_be_used_and_names_the_others(bench: Bench) 
         table.stop()
     assert "new: learnt its host key" in said
     assert "forced is not used: something else than burnish's agent ran there and ended" in said
-    assert "by appointment only" in said and "look at what `ssh forced echo hello` prints" in said
+    assert "by appointment only" in said and f"look at what `ssh -F {bench.config} forced echo hello` prints" in said
     assert "changed is not used: its host key has changed" in said and "ssh-keygen -R" in said

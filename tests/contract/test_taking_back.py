@@ -89,7 +89,7 @@ def test_host_that_lets_nobody_in_any_more_keeps_its_jobs_and_ends_the_run(table
     for pid in host.sessions():
         os.kill(pid, 9)
     assert run.wait(60) == 1, table.said()
-    assert "gpu1 is not used: " in table.said() and "accepts none of the 1 keys" in table.said()
+    assert "gpu1 is not used: " in table.said() and "does not accept the one key that was offered" in table.said()
     assert "Jobs 0-3 run on" in table.said()
     assert table.running_jobs() == dict.fromkeys(range(4), "gpu1")
     keys.write_text(ours)

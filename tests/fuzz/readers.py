@@ -340,13 +340,7 @@ SSH_ANSWER = (
     b"connecttimeout none\nstricthostkeychecking accept-new\nhashknownhosts no\nproxyjump none\n"
     b"proxycommand none\nhostkeyalias pool\nidentityagent SSH_AUTH_SOCK\ncertificatefile ~/.ssh/id-cert.pub\n",
 )
-NVIDIA_SMI = (
-    b"index, uuid, pci.bus_id, name, memory.total [MiB], memory.used [MiB], utilization.gpu [%], driver_version\n"
-    b"0, GPU-8c7f, 00000000:09:00.0, NVIDIA A100, 40960, 12, 0, 550.1\n1, GPU-a, 00000000:0A:00.0, X, [N/A], 3, 5, 550.1\n",
-    b"gpu_uuid, pid, used_gpu_memory [MiB]\nGPU-8c7f, 4711, 1200\nGPU-a, [N/A], [N/A]\n",
-    b"GPU 0: NVIDIA A100 (UUID: GPU-8c7f)\n  MIG 3g.20gb     Device  0: (UUID: MIG-1)\n",
-    b"WARNING: infoROM is corrupted at gpu 0000:09:00.0\nNo devices were found\n",
-)
+NVIDIA_SMI = tuple(path.read_bytes() for path in sorted((TESTS / "data" / "nvidia-smi").iterdir()))
 INVENTORIES = tuple(path.read_bytes() for path in sorted((TESTS.parent / "hosts").glob("*.yaml")))
 RESULTS = (
     b'{"acc": 0.9, "loss": 1e-4, "curve": [1, 2, 3], "note": "\\u00e9"}',

@@ -119,6 +119,9 @@ class Signal:
     def pthread_sigmask(self, how: int, numbers: tuple[int, ...]) -> None:
         self._os.me.blocked.update(numbers)
 
+    def alarm(self, seconds: int) -> None:
+        """No call on these machines hangs for so long."""
+
     def sigtimedwait(self, numbers: tuple[int, ...], seconds: float) -> Any:
         world, me = self._os.world, self._os.me
         world.effect("sigtimedwait", reads=True)

@@ -1,24 +1,43 @@
-"""GPUs that tests/fakes/bin/nvidia-smi tells of: tables in the form of NVIDIA's documented query fields, with invented cards.
+"""GPUs that tests/fakes/bin/nvidia-smi tells of, and what nvidia-smi was recorded to say (tests/data/nvidia-smi has the sources).
 
-Nothing here was recorded from a machine. The fields, their units in brackets and their order in a row follow
-`nvidia-smi --help-query-gpu` and `--help-query-compute-apps`, the lines of `-L` the MIG user guide.
+The cards of the tests' hosts are the eight Quadro RTX 8000 of one recording. Nobody published a machine in each situation that a
+test needs, so `write` composes those in the recordings' form: where a card sits, what is in use, and whose processes are on it.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FAKES = Path(__file__).resolve().parent.parent / "fakes" / "bin"
+import yaml
+
+TESTS = Path(__file__).resolve().parent.parent
+FAKES = TESTS / "fakes" / "bin"
+RECORDINGS = TESTS / "data" / "nvidia-smi"
+NAME, MEMORY, DRIVER = "Quadro RTX 8000", 48601, "495.29.05"
 GPU_HEADER = "index, uuid, pci.bus_id, name, driver_version, memory.total [MiB], memory.used [MiB], utilization.gpu [%]"
 PROCESS_HEADER = "gpu_uuid, pid, used_gpu_memory [MiB]"
 
 
+def recorded(name: str) -> str:
+    """A text that nvidia-smi printed on a real machine, without our lines on where it is from."""
+    lines = (RECORDINGS / name).read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("#"))
+
+
+@functools.cache
+def _uuids(kind: str) -> list[str]:
+    listed = [recorded(name) for name in ("rtx-8000-x8.list", "a100-pcie-x2.list", "gh200-mig.list")]
+    return re.findall(rf"UUID: ({kind}-[^)]+)", "".join(listed))
+
+
 def uuid(number: int, kind: str = "GPU") -> str:
-    """The UUID of an invented card."""
-    return f"{kind}-{number:08d}-0000-4000-8000-{number:012d}"
+    """The UUID of a recorded card, 1 to 10, or of a MIG device, 1 to 3."""
+    return _uuids(kind)[number - 1]
 
 
 @dataclass
@@ -27,7 +46,7 @@ class Card:
 
     number: int
     bus: int
-    used: int | str = 4
+    used: int | str = 1
     util: int | str = 0
     index: int | None = None
     processes: list[tuple[int, int | str]] = field(default_factory=list)
@@ -47,7 +66,7 @@ def write(folder: Path, gpus: list[Card]) -> None:
     """Let the nvidia-smi that reads `folder` tell of these GPUs."""
     folder.mkdir(exist_ok=True)
     rows = [
-        f"{place if gpu.index is None else gpu.index}, {gpu.uuid}, 00000000:{gpu.bus:02X}:00.0, Invented GPU, 1.2.3, 40000 MiB, "
+        f"{place if gpu.index is None else gpu.index}, {gpu.uuid}, 00000000:{gpu.bus:02X}:00.0, {NAME}, {DRIVER}, {MEMORY} MiB, "
         f"{_unit(gpu.used, 'MiB')}, {_unit(gpu.util, '%')}"
         for place, gpu in enumerate(gpus)
     ]
@@ -64,7 +83,7 @@ def seen_card(number: int, **fields: Any) -> dict[str, Any]:
         "index": number - 1,
         "uuid": uuid(number),
         "pci": f"00000000:{number:02X}:00.0",
-        "memory_used": 4,
+        "memory_used": 1,
         "util": 0,
         "processes": [],
         "migs": [],
@@ -82,9 +101,20 @@ def fail(folder: Path, code: int, said: str = "") -> None:
     _put(folder / "exit", [str(code)])
 
 
+def clear(folder: Path) -> None:
+    """From now on nvidia-smi works again."""
+    (folder / "exit").unlink()
+
+
+def failures() -> dict[str, dict[str, Any]]:
+    """Failures of nvidia-smi that were recorded, by a name: {"source", "said", "exit"}."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load((RECORDINGS / "failures.yaml").read_text())
+    return found
+
+
 def _listed(place: int, gpu: Card) -> list[str]:
     migs = [f"  MIG 3g.20gb     Device  {number}: (UUID: {mig})" for number, mig in enumerate(gpu.migs)]
-    return [f"GPU {place}: Invented GPU (UUID: {gpu.uuid})", *migs]
+    return [f"GPU {place}: {NAME} (UUID: {gpu.uuid})", *migs]
 
 
 def _unit(value: int | str, unit: str) -> str:

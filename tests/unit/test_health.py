@@ -70,12 +70,31 @@ def test_healthy_host_is_fine_throughout() -> None:
         ({}, Visit(seen(), LIVES, twin="box"), Grade.UNUSABLE, "the same host as box"),
         ({"gpus": ("0", "7")}, Visit(seen(gpu(0), gpu(1)), LIVES), Grade.ODD, "GPU 7 is not there; it has 0, 1"),
         ({"gpus": ("7",)}, Visit(seen(gpu(0)), LIVES), Grade.UNUSABLE, "GPU 7 is not there; it has 0"),
-        ({"gpus": 2}, Visit(seen(), LIVES), Grade.ODD, "taken at their word"),
+        ({"gpus": 2}, Visit(seen(), LIVES), Grade.ODD, "its 2 listed GPUs are taken at their word"),
+        ({"gpus": 1}, Visit(seen(), LIVES), Grade.ODD, "its listed GPU is taken at its word"),
         (
             {},
             Visit(seen(gpu_error="nvidia-smi has not answered for 20 s"), LIVES),
             Grade.ODD,
             "nvidia-smi has not answered",
+        ),
+        (
+            {},
+            Visit(seen(gpus=None, gpu_error="nvidia-smi: the driver (exit 18)", gpu_exit=18), LIVES),
+            Grade.UNUSABLE,
+            "nvidia-smi: the driver (exit 18)",
+        ),
+        (
+            {"slots": 2},
+            Visit(seen(gpus=None, gpu_error="nvidia-smi: it found no GPU (exit 6)", gpu_exit=6), LIVES),
+            Grade.ODD,
+            "it found no GPU",
+        ),
+        (
+            {},
+            Visit(seen(gpu(0, migs=[{"uuid": "MIG-a"}, {"uuid": "MIG-b"}]), gpu(1)), LIVES),
+            Grade.ODD,
+            "GPU 0 is cut into MIG devices, and with `gpus: auto` it is used as one",
         ),
         ({}, Visit(seen(gpu(0), mask=""), LIVES), Grade.ODD, "CUDA_VISIBLE_DEVICES=: no GPU is used"),
         ({"gpus": (), "slots": 0}, Visit(seen(), LIVES), Grade.UNUSABLE, "it offers no slot"),
@@ -84,6 +103,12 @@ def test_healthy_host_is_fine_throughout() -> None:
 def test_fault_is_graded_and_has_a_remedy(entry: dict[str, Any], visit: Visit, grade: Grade, text: str) -> None:
     assert text in told(host(**entry), visit, grade)
     assert health.worst(health.findings(host(**entry), visit)) is grade
+
+
+def test_gpus_that_cannot_work_are_not_taken_at_their_word() -> None:
+    broken = seen(gpus=None, gpu_error="nvidia-smi: the NVIDIA driver is not loaded (exit 9)", gpu_exit=9)
+    found = grades(host(gpus=2), Visit(broken, LIVES))
+    assert not any("at their word" in text for text in found), found
 
 
 def test_mask_that_leaves_some_gpus_is_told() -> None:
@@ -95,6 +120,12 @@ def test_mask_that_leaves_some_gpus_is_told() -> None:
 def test_what_never_started_is_told_with_the_hosts_reason() -> None:
     visit = Visit(seen(), Probe(trouble="no space left"))
     assert "no job starts there: no space left" in "; ".join(grades(host(), visit))
+
+
+def test_work_folder_that_does_not_answer_is_named() -> None:
+    silent = seen(workdir={"path": "/data", "exists": None, "writable": None, "silent": True})
+    assert "work folder /data does not answer" in told(host(), Visit(silent, LIVES), Grade.UNUSABLE)
+    assert Standing(host(), silent).lacks == "/data does not answer"
 
 
 # -- frames that are not whole -------------------------------------------------------------------------------------

@@ -123,6 +123,18 @@ def test_card_that_fell_off_the_bus_is_drained_and_said_once(desk: Desk) -> None
     assert desk.usable() == ["0", "1"]
 
 
+def test_driver_that_fails_is_told_once_for_all_gpus_of_a_host(desk: Desk) -> None:
+    failed = {"gpus": None, "gpu_exit": 18, "gpu_error": "nvidia-smi: the driver that is loaded is not the one"}
+    desk.see("gpu01", **failed)
+    assert desk.usable() == []
+    assert desk.said == ["gpu01: nvidia-smi: the driver that is loaded is not the one. Nothing is started on its GPUs."]
+    desk.see("gpu01", card(1), card(2))
+    assert desk.usable() == ["0", "1"]
+    desk.see("gpu01", **{**failed, "gpu_exit": 255, "gpu_error": "nvidia-smi: it failed"})
+    assert desk.said[1:] == ["gpu01: nvidia-smi: it failed. What was known of its GPUs stays."]
+    assert desk.usable() == ["0", "1"]
+
+
 def test_gpu_is_drained_by_its_index_too(desk: Desk) -> None:
     desk.state.apply(events.HostDrained("gpu01:1", "", "alice"))
     assert desk.usable() == ["0"]

@@ -1,6 +1,6 @@
 """Reading what nvidia-smi prints: by the names in the header, whatever else is new, missing or broken in it.
 
-The texts are in the form of NVIDIA's documented query fields; the cards in them are invented.
+What it printed is recorded in tests/data/nvidia-smi, with where each text is from.
 """
 
 from __future__ import annotations
@@ -10,45 +10,119 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.gpus import RECORDINGS, failures, recorded
 
-from burnish.remote.agent.nvidia_smi import parse_gpus, parse_migs, parse_processes, parse_rows
+from burnish.core import sighting
+from burnish.core.gpus import broken, unusable
+from burnish.remote.agent.nvidia_smi import parse_gpus, parse_migs, parse_processes, parse_rows, what_failed
 from burnish.remote.agent.refusals import SlotTaken
 from burnish.remote.agent.slots import gpu_environment, resolve_gpu
 
-TABLE = """\
-WARNING: infoROM is corrupted at gpu 0000:09:00.0, they say
-uuid, utilization.gpu [%], something.new, memory.used [MiB], index, pci.bus_id, name
-GPU-b, [Unknown Error], x, 12, 0, 00000000:0A:00.0, First
-short, row
-GPU-a, 3 %, x, N/A, 1, 00000000:09:00.0, Other
-"""
-LIST = """\
-GPU 0: Invented (UUID: GPU-a)
-  MIG 3g.20gb     Device  0: (UUID: MIG-1)
-  MIG 1g.5gb      Device  1: (UUID: MIG-GPU-a/7/0)
-GPU 1: Invented (UUID: GPU-b)
-"""
+MASKED = "GPU-00000000-0000-0000-0000-000000000000"
+FAILURES = failures()
 
 
-def test_columns_are_found_by_name_and_gpus_counted_in_pci_order() -> None:
-    keys = ("index", "uuid", "util", "memory_used", "memory_total", "name")
-    assert [tuple(gpu[key] for key in keys) for gpu in parse_gpus(TABLE)] == [
-        (0, "GPU-a", 3, None, None, "Other"),
-        (1, "GPU-b", None, 12, None, "First"),
+def test_every_recording_names_its_source_and_is_listed() -> None:
+    listed = (RECORDINGS / "README.md").read_text()
+    for path in RECORDINGS.iterdir():
+        assert path.name == "README.md" or f"`{path.name}`" in listed
+        assert path.suffix in (".md", ".yaml") or path.read_text().startswith("# ")
+    assert all(failure["source"] for failure in FAILURES.values())
+
+
+def test_columns_are_found_by_name_and_what_a_card_does_not_tell_is_none() -> None:
+    (mig,) = parse_gpus(recorded("h100-mig.gpu.csv"))
+    assert mig == {
+        "index": 0, "uuid": MASKED, "pci": "00000000:00:09.0", "name": "NVIDIA H100 80GB HBM3", "memory_total": 81559,
+        "memory_used": 11125, "util": None, "driver": "590.48.01", "processes": [], "migs": [],
+    }  # fmt: skip
+    (desk,) = parse_gpus(recorded("rtx-2080-wddm.gpu.csv"))
+    assert (desk["memory_total"], desk["memory_used"], desk["util"], desk["driver"]) == (8192, 1366, 7, "610.62")
+
+
+def test_gpus_are_counted_in_pci_order() -> None:
+    header, h100 = recorded("h100-mig.gpu.csv").splitlines()
+    other = h100.replace(MASKED, "GPU-other").replace("00000000:00:09.0, 0,", "00000000:00:0A.0, 1,")
+    rows = [h100, other]
+    assert rows[0] != rows[1]
+    for order in (rows, rows[::-1]):
+        assert [gpu["uuid"] for gpu in parse_gpus("\n".join([header, *order]))] == [MASKED, "GPU-other"]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_what_is_said_beside_or_instead_of_rows_is_no_row(failure: str) -> None:
+    said, table = FAILURES[failure]["said"], recorded("h100-mig.gpu.csv")
+    assert parse_gpus(said) == []
+    assert parse_gpus(said + "\n" + table) == parse_gpus(table + said) == parse_gpus(table)
+
+
+def test_processes_and_their_memory_where_it_is_told() -> None:
+    assert parse_processes(recorded("h100-mig.apps.csv")) == [
+        (MASKED, {"pid": 21180, "memory": 2296}),
+        (MASKED, {"pid": 21181, "memory": 1272}),
+        (MASKED, {"pid": 21198, "memory": 7484}),
     ]
-    assert parse_gpus("No devices were found\n") == [] == parse_gpus("")
-
-
-def test_processes_under_both_names_of_their_memory() -> None:
-    for name in ("used_gpu_memory", "used_memory"):
-        text = f"gpu_uuid, pid, {name} [MiB]\nGPU-a, 7, 12\nGPU-a, [N/A], 3\nGPU-b, 8, [N/A]\n"
-        assert parse_processes(text) == [("GPU-a", {"pid": 7, "memory": 12}), ("GPU-b", {"pid": 8, "memory": None})]
+    assert (
+        parse_processes(recorded("h100-mig.apps.csv").replace("used_gpu_memory", "used_memory"))[0][1]["memory"] == 2296
+    )
+    hidden = parse_processes(recorded("rtx-2080-wddm.apps.csv"))
+    assert [process["pid"] for _, process in hidden] == [2140, 13264, 12940, 13820]
+    assert {process["memory"] for _, process in hidden} == {None}
 
 
 def test_mig_devices_belong_to_the_gpu_above_them() -> None:
-    assert parse_migs(LIST) == {
-        "GPU-a": [{"uuid": "MIG-1", "name": "3g.20gb"}, {"uuid": "MIG-GPU-a/7/0", "name": "1g.5gb"}]
+    a100 = "GPU-5c89852c-d268-c3f3-1b07-005d5ae1dc3f"
+    assert parse_migs(recorded("a100-mig-x7.list")) == {
+        a100: [{"uuid": f"MIG-{a100}/{number}/0", "name": "1g.5gb"} for number in (7, 8, 9, 11, 12, 13, 14)]
     }
+    below = recorded("t1000-v100.list") + recorded("gh200-mig.list") + recorded("a100-pcie-x2.list")
+    assert parse_migs(below) == {
+        "GPU-b08ecee0-0ea5-7b07-d459-baa5b95f5e89": [
+            {"uuid": "MIG-51fa7c7a-4c41-59bf-b08a-9cb4b47525a7", "name": "3g.48gb"},
+            {"uuid": "MIG-27b1a30b-e164-5ba8-9904-9d949f65d8e4", "name": "2g.24gb"},
+            {"uuid": "MIG-6c80966f-629d-5379-803b-55424fc1a0bc", "name": "1g.24gb"},
+        ]
+    }
+    assert parse_migs(recorded("rtx-8000-x8.list")) == {}
+
+
+@pytest.mark.parametrize(
+    ("failure", "drained", "nothing_works", "told"),
+    [
+        ("no driver", 0, True, "the NVIDIA driver is not loaded (exit 9: NVIDIA-SMI has failed because it couldn't"),
+        (
+            "driver and library differ",
+            0,
+            True,
+            "the driver that is loaded is not the one that is installed (exit 18: Failed",
+        ),
+        ("no devices", 0, True, "it found no GPU (exit 6: No devices were found)"),
+        (
+            "handle of a card",
+            1,
+            False,
+            "it failed (exit 255: Unable to determine the device handle for GPU 0000:0B:00.0",
+        ),
+        (
+            "corrupt infoROM",
+            1,
+            False,
+            "the infoROM of a GPU is corrupted (exit 14: WARNING: infoROM is corrupted at gpu",
+        ),
+    ],
+)
+def test_what_a_failure_means_for_the_gpus(failure: str, drained: int, nothing_works: bool, told: str) -> None:
+    code, text = FAILURES[failure]["exit"], FAILURES[failure]["said"]
+    error = what_failed(code, text)
+    assert error.startswith("nvidia-smi: " + told), error
+    cards = [
+        {"index": 0, "uuid": "GPU-a", "pci": "00000000:0A:00.0"},
+        {"index": 1, "uuid": "GPU-b", "pci": "00000000:0B:00.0"},
+    ]
+    known = sighting.read({}, {"gpus": cards}).gpus or ()
+    seen = sighting.read({}, {"gpu_exit": code, "gpu_error": error})
+    assert [gpu.uuid for gpu in broken(seen, known)] == ["GPU-b"] * drained
+    assert bool(unusable(seen, known=True)) is nothing_works
 
 
 @given(st.text() | st.text(alphabet=st.sampled_from("uid,gp [N/A]\n:G-0P U")))

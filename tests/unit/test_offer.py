@@ -89,14 +89,14 @@ def test_inventory_cannot_show_a_job_other_gpus() -> None:
         ("0,7,2", ["0"]),
         ("0,GPU-,2", ["0"]),
         ("1,1", ["1"]),
-        (gpus.uuid(9, "MIG"), [gpus.uuid(9, "MIG")]),
-        (gpus.uuid(8, "MIG"), [None]),
+        (gpus.uuid(1, "MIG"), [gpus.uuid(1, "MIG")]),
+        (gpus.uuid(2, "MIG"), [None]),
         ("", [None]),
         ("NoDevFiles", [None]),
     ],
 )
 def test_auto_is_what_the_mask_of_a_login_leaves_visible(mask: str | None, offered: list[str | None]) -> None:
-    cards = card(1), card(2), card(3, migs=[{"uuid": gpus.uuid(9, "MIG")}])
+    cards = card(1), card(2), card(3, migs=[{"uuid": gpus.uuid(1, "MIG")}])
     assert [slot.gpu for slot in seen(HOST, *cards, mask=mask).slots] == offered
     assert [slot.gpu for slot in seen(replace(HOST, gpus=("2",)), *cards, mask=mask).slots] == ["2"], (
         "listed: as listed"

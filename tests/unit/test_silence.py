@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from support import tables
 
-from burnish.core.jobs import HostName, JobId
+from burnish.core.jobs import AttemptId, HostName, JobId
 from burnish.silence import AGAIN, DOWN, Silence
 
 GPU01 = HostName("gpu01")
@@ -32,3 +34,31 @@ def test_a_host_is_down_after_a_while_and_named_each_minute_while_a_job_may_live
     assert silence.down() == {GPU01: "connection refused"}
     silence.answers(GPU01)
     assert silence.down() == {}
+
+
+def test_a_host_that_answers_and_does_not_start_a_job_is_named_each_minute() -> None:
+    now, said = [0.0], []
+    silence = Silence(said.append, lambda: now[0])
+    state = tables.opened(("--lr",), [("1",), ("2",)])
+    tables.claim(state, 0)
+    attempts = state.jobs[JobId(0)].attempts
+    for moment in (0.0, AGAIN - 1, AGAIN, AGAIN + 1):
+        now[0] = moment
+        silence.name(attempts)
+    assert said == [
+        "gpu01 answers, but has not started job 0 for more than 60 s: its work folder or its disk may hang. "
+        "burnish check tells more."
+    ]
+    behind = replace(attempts[0], id=AttemptId(JobId(1), 1), after=attempts[0].name)
+    queued = replace(attempts[0], entry={"name": "hpc", "engine": "slurm"})
+    started = replace(attempts[0], started_at=1.0)
+    for moment in (0.0, AGAIN, 2 * AGAIN):
+        now[0] = 1000 + moment
+        silence.name([started, behind])
+        silence.name([queued])
+    assert len(said) == 1
+    silence.dropped(GPU01, "gpu01: connection refused.")
+    for moment in (0.0, AGAIN):
+        now[0] = 2000 + moment
+        silence.name(attempts)
+    assert not any("but has not started" in sentence for sentence in said[1:]), "it does not answer, which is said"

@@ -65,6 +65,21 @@ def test_too_much_noise_is_a_refusal_that_shows_it(tmp_path: Path) -> None:
     channel.close()
 
 
+def test_login_shell_that_takes_its_time_is_told_from_one_that_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = program(tmp_path, "exec sleep 100")
+    for patience, said in (
+        (0.1, "its login shell has not come to run burnish's agent within "),
+        (100.0, "ended before"),
+    ):
+        monkeypatch.setattr("burnish.remote.transport.SLOW_LOGIN", patience)
+        channel = opened(slow)
+        threading.Timer(0.3, channel.close).start()
+        with pytest.raises(HostUnreachable, match=said):
+            bootstrap(channel)
+
+
 def test_python_that_is_too_old_says_its_version(tmp_path: Path) -> None:
     """The same loader under a Python that calls itself 3.6.15."""
     old = "import sys; sys.version_info = (3, 6, 15); exec(sys.argv[1])"

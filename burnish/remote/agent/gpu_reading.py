@@ -25,6 +25,7 @@ class GpuReading:
     """
 
     def __init__(self) -> None:
+        self._programs: List[Optional[str]] = []  # nvidia-smi, or None, once it was sought
         self.gpus: Optional[List[Record]] = None  # None until it was known
         self.error: Optional[str] = None
         self.exit: Optional[int] = None  # the status that nvidia-smi ended with, when it was not 0
@@ -39,9 +40,16 @@ class GpuReading:
         """True while the answer is not there yet."""
         return self.pipe is not None
 
+    @property
+    def program(self) -> Optional[str]:
+        """Where nvidia-smi is, None on a host without it. Sought once: a folder on PATH may come to hang under a living agent."""
+        if not self._programs:
+            self._programs.append(find_nvidia_smi())
+        return self._programs[0]
+
     def begin(self, fork: Callable[[Callable[[], None]], None]) -> None:
         """Ask, unless somebody of ours is asking already. On a host without nvidia-smi the answer is there at once."""
-        program = find_nvidia_smi()
+        program = self.program
         if program is None:
             self.gpus, self.error, self.exit, self.at, self.done = [], None, None, time.monotonic(), True
         elif self.pipe is None:

@@ -20,10 +20,10 @@ NVIDIA_SMI_LIMIT = 20.0  # s for one reading of the GPUs
 GPU_QUERY = "index,uuid,pci.bus_id,name,memory.total,memory.used,utilization.gpu,driver_version"
 PROCESS_QUERY = "gpu_uuid,pid,used_memory"
 ALSO_IN = ("/usr/bin", "/usr/lib/wsl/lib", "/run/opengl-driver/bin", "/opt/bin")
-# What its exit status means: the section on return values of its manual page.
+# What its exit status means: the section on return values of its manual page; 18 is NVML's, and stands in no manual.
 NVIDIA_SMI_SAYS = {
     4: "this user has no permission to ask",
-    6: "a query to find an object was unsuccessful",
+    6: "it found no GPU",
     8: "a GPU's external power cables are not properly attached",
     9: "the NVIDIA driver is not loaded",
     10: "the NVIDIA kernel module detected an interrupt issue with a GPU",
@@ -31,6 +31,7 @@ NVIDIA_SMI_SAYS = {
     13: "the NVML library does not implement what is asked",
     14: "the infoROM of a GPU is corrupted",
     15: "a GPU has fallen off the bus or has otherwise become inaccessible",
+    18: "the driver that is loaded is not the one that is installed",
 }
 _MIG_LINE = re.compile(r"\s+MIG (.*?)\s+Device\s+\d+:\s+\(UUID: (MIG-[0-9A-Za-z/-]+)\)")
 _GPU_LINE = re.compile(r"GPU \d+: .*\(UUID: (GPU-[0-9A-Za-z-]+)\)")
@@ -131,6 +132,8 @@ def read_gpus(program: str) -> Record:
     try:
         code, text = _ask(program, ["--query-gpu=" + GPU_QUERY, "--format=csv,nounits"], lock, deadline)
         gpus = parse_gpus(text) if code in (0, 14) else None
+        if code and not gpus:
+            gpus = None  # which cards there are was not said
         for gpu in gpus or ():
             gpu["was_held"] = os.path.basename(gpu_lock(gpu["uuid"])) in held_before
         if gpus:
@@ -139,13 +142,14 @@ def read_gpus(program: str) -> Record:
         return {"gpus": None, "error": clause(error), "exit": None}
     if code == 0:
         return {"gpus": gpus, "error": None, "exit": None}
+    return {"gpus": gpus, "error": what_failed(code, text), "exit": code}
+
+
+def what_failed(code: int, text: str) -> str:
+    """What it means that nvidia-smi ended with `code`, a status other than 0, and said `text`: a sentence."""
     said = printable(" ".join(text.split()))[-300:]
     meaning = NVIDIA_SMI_SAYS.get(code, "it failed")
-    return {
-        "gpus": gpus,
-        "error": "nvidia-smi: %s (exit %d%s)" % (meaning, code, ": " + said if said else ""),
-        "exit": code,
-    }
+    return "nvidia-smi: %s (exit %d%s)" % (meaning, code, ": " + said if said else "")
 
 
 def _held_gpu_locks() -> List[str]:

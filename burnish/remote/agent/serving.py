@@ -119,7 +119,7 @@ class Agent:
         if self._looks.gpus.pipe in ready and self._looks.take_gpus():
             for request in self._starts.after_gpus():
                 self._serve_request(request)
-        self._looks.answer()
+        self._looks.answer(ready)
         self._commands.take(ready)
         if REQUESTS in ready and not self._requests:
             data = os.read(REQUESTS, READ_SIZE)

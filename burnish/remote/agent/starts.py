@@ -6,7 +6,6 @@ import os
 
 from .common_locks import Wanted
 from .locks import HELD, lock_state
-from .nvidia_smi import find_nvidia_smi
 from .refusals import Refusal, SlotTaken, clause
 from .slots import cpu_lock, gpu_locks, resolve_gpu
 from .spec import problem_of_spec
@@ -114,7 +113,7 @@ class Starts:
         """`spec`, and what its slots are on this host: `devices`, and the `locks` to hold. Raises SlotTaken."""
         slots = spec.get("slots") or {}
         wanted = slots.get("gpus") or ()
-        seen = self._looks.gpus.gpus if wanted and find_nvidia_smi() else None
+        seen = self._looks.gpus.gpus if wanted and self._looks.gpus.program else None
         devices = [resolve_gpu(gpu, seen) for gpu in wanted]
         locks = [lock for device in devices for lock in gpu_locks(device)]
         locks += [

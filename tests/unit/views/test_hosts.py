@@ -99,6 +99,10 @@ def test_inventory_shows_what_is_settled_and_no_more() -> None:
     assert text.splitlines()[0] == "gpu1  (a)"
     assert "gpus: none" in text and "busy: share" in text and "port: 2222" in text
     assert "hostname" not in text and "setup" not in text
+    settled = Host(HostName("gpu1"), gpus=("0", "GPU-a"), env=(("A", "b"),))
+    text = "\n".join(InventoryView([settled]).text())
+    assert "busy: {max_mem_mib: 500, max_util: 10, quiet_for: 120s}" in text, "as one writes it"
+    assert "gpus: [0, GPU-a]" in text and "env: {A: b}" in text
 
 
 def test_check_puts_the_worst_first_with_its_remedy() -> None:
