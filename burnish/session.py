@@ -174,8 +174,20 @@ class Session:
     def cancel(self, ids: frozenset[JobId] | None, grace: float = GRACE) -> list[AttemptId]:
         """Stop running jobs and hold waiting ones; returns the attempts whose end could not be seen in time.
 
-        Raises Interrupted on Ctrl-C: what was asked stays asked.
+        Raises Interrupted on Ctrl-C once that is asked: what was asked stays asked.
         """
+        try:
+            return self._cancel(ids, grace)
+        except KeyboardInterrupt:
+            opened = [attempt for attempt in self.state.open.values() if attempt.cancelled_by is not None]
+            asked = [attempt.id.job for attempt in opened if ids is None or attempt.id.job in ids]
+            if not asked:
+                raise
+            raise Interrupted(
+                f"Interrupted. {jobs(asked)} to be cancelled all the same: the next burnish run or burnish cancel sees to it."
+            ) from None
+
+    def _cancel(self, ids: frozenset[JobId] | None, grace: float) -> list[AttemptId]:
         from burnish.plan import Plan
 
         wish = self._wish(lambda state: verbs.cancel(state, self.jobs(ids), self.me, grace))
@@ -195,15 +207,7 @@ class Session:
             if still < last:
                 took, last = time.monotonic() - began, still  # the others may be waited for in vain
 
-        try:
-            self.coordinator(Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT), note).run()
-        except KeyboardInterrupt:
-            asked = [attempt.job for attempt in wish.attempts if attempt in self.state.open]
-            raise Interrupted(
-                f"Interrupted. {jobs(asked)} to be cancelled all the same: the next burnish run or burnish cancel sees to it."
-                if asked
-                else "Interrupted. Nothing is running any more."
-            ) from None
+        self.coordinator(Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT), note).run()
         left = [attempt for attempt in wish.attempts if attempt in self.state.open]
         ended = [self.state.jobs[attempt.job] for attempt in wish.attempts if attempt not in self.state.open]
         if gone := [job.id for job in ended if job.reason == CANCELLED]:

@@ -19,18 +19,38 @@ from tests.support.sweeps import Sweep
 NAME = "0.1-0a1b2c3d"
 
 
-def test_a_host_writes_the_log_and_the_verdict_to_disk_before_the_verdict_counts(tmp_path: Path) -> None:
-    sweep = Sweep.of(tmp_path, 1)
-    trace = tmp_path / "trace"
-    strace = ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=fsync,link"]
+def calls_of_a_run(sweep: Sweep) -> list[str]:
+    """The calls by which a run of one job, its agent and its supervisor make and sync files."""
+    trace = sweep.folder / "trace"
+    strace = ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=fsync,symlink,link,ftruncate"]
     run = [*strace, sys.executable, "-m", "burnish", *sweep.command, "--num_workers", "1"]
-    subprocess.run(run, cwd=tmp_path, env=sweep.environment, check=True, capture_output=True, timeout=60)
-    calls = trace.read_text().splitlines()
-    verdict = next(number for number, call in enumerate(calls) if re.search(r"link\(.*/final\.json", call))
+    subprocess.run(run, cwd=sweep.folder, env=sweep.environment, check=True, capture_output=True, timeout=60)
+    return trace.read_text().splitlines()
+
+
+def first(calls: list[str], pattern: str) -> int:
+    """The place of the first call that matches."""
+    return next(number for number, call in enumerate(calls) if re.search(pattern, call))
+
+
+def test_a_host_writes_the_log_and_the_verdict_to_disk_before_the_verdict_counts(tmp_path: Path) -> None:
+    calls = calls_of_a_run(Sweep.of(tmp_path, 1))
+    verdict = first(calls, r'symlink\(.*/final\.json"')
     for log in (".log", ".err"):
-        assert any(re.search(rf"fsync\(.*_job_0\{log}>", call) for call in calls[:verdict]), calls
-    nameless = re.search(r'link\("([^"]+)', calls[verdict])
-    assert nameless and any("fsync" in call and f"{nameless[1]}>" in call for call in calls[:verdict]), calls
+        assert first(calls, rf"fsync\(.*_job_0\{log}>") < verdict, calls
+    told = first(calls, r"ftruncate\(.*\.lock>")
+    assert verdict < first(calls, r"fsync\(.*/attempts/[^/]+/0\.1-[0-9a-f]+>") < told, calls
+
+
+def test_a_verdict_that_is_too_long_for_a_link_has_its_words_on_disk_before_its_name(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 1)
+    job = tmp_path / "job.py"
+    result = "open(os.environ['BURNISH_RESULT'], 'w').write('{\"x\": \"' + 'y' * 2000 + '\"}')"
+    job.write_text(job.read_text().replace("import fcntl", f"import os\n{result}\nimport fcntl", 1))
+    calls = calls_of_a_run(sweep)
+    verdict = first(calls, r'[^m]link\(.*/final\.json"')
+    assert first(calls, r"fsync\(.*/final\.[^/]+\.tmp>") < verdict, calls
+    assert len(sweep.status()[0]["result"]["x"]) == 2000
 
 
 def pulled(path: Path, sent: list[dict[str, Any]]) -> LogPull:
