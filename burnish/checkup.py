@@ -16,7 +16,6 @@ from burnish import creation, survey
 from burnish.core import health, sighting
 from burnish.core.health import Finding, Grade, Probe, Visit
 from burnish.core.hosts import Host
-from burnish.core.state import State
 from burnish.errors import BurnishError, HostUnreachable, counted
 from burnish.remote.conversation import Conversation
 from burnish.remote.reach import transport
@@ -166,10 +165,9 @@ def to_visit(
     inventory: str | None, limit: str | None, session: Session | None, alone: bool, shown: str
 ) -> tuple[Host, ...]:
     """The hosts to check: those of the inventory, or of the table. With none, a UsageError, unless files can do `alone`."""
-    state = State() if session is None else session.state
-    if inventory is None and alone and not hosts_of(state):
+    if inventory is None and limit is None and alone and not (session and hosts_of(session.state)):
         return ()
-    return asked_for(inventory, limit, state, shown)
+    return asked_for("check", inventory, limit, session, shown)
 
 
 def look_over(
