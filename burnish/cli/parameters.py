@@ -38,6 +38,16 @@ class Ids(click.ParamType[Any]):
         return value if not isinstance(value, str) else ids.parse_ids(value)
 
 
+class JobOrJobs(Ids):
+    """`3`, and for a command that can show several `3,5-8` or `all`, as `Ids`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except UsageError:
+            refuse(param, ctx, value, "the number of a job, such as 3 (with --errors also 3,5-8, or all)")
+
+
 class Parsed(click.ParamType[Any]):
     """What `parse` reads from a text; None from it means that something else was `expected`."""
 
