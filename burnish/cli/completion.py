@@ -44,7 +44,7 @@ def answer(group: click.Group) -> NoReturn:
 
 
 def _of(parameter: click.Parameter) -> Complete | None:
-    metavar = (parameter.make_metavar(click.Context(click.Command(""))) or "").strip("[]")
+    metavar = (parameter.metavar or "").strip("[]")
     if isinstance(parameter.type, Ids) or parameter.name in ("job", "job_id"):
         return _ids
     if metavar in ("FILE", "DIR"):
