@@ -78,7 +78,11 @@ def _show(
     errors = session.paths.log(attempt.log, "err")
     shown = errors if stderr or (not log.exists() and errors.exists()) else log
     if not shown.exists():
-        raise UsageError(f"Job {job.id} has no log {shown}. {_why_no_log(job, attempt)}")
+        hint = f"burnish view {job.id} --log_dir DIR, if the run was given one"
+        raise UsageError(
+            f"Job {job.id} has no log {shown}. {_why_no_log(job, attempt)}",
+            hint=None if session.paths.log_dir.is_dir() or attempt.voided is not None else hint,
+        )
     if not (_size(shown) or follow) and (stderr or not _size(errors)):
         session.say(f"(Job {job.id} {_nothing_in(job, attempt, log, stderr)})")
         return

@@ -93,6 +93,12 @@ def test_where_a_failure_points_there_is_something_to_read(failed: Sweep, job: i
     assert there in shown.stdout + shown.stderr
 
 
+def test_a_log_that_is_looked_for_in_another_folder_than_the_runs_says_how_to_name_it(failed: Sweep) -> None:
+    looked = failed.burnish("view", "4", "--log_dir", "nowhere", check=False)
+    assert looked.returncode == 2
+    assert looked.stderr.endswith("\nhint: burnish view 4 --log_dir DIR, if the run was given one\n")
+
+
 def test_an_empty_log_is_not_silence(failed: Sweep) -> None:
     for option in ([], ["--stderr"], ["--tail", "3"]):
         assert "(Job 2 never started: no program no-such-program in PATH" in failed.burnish("view", "2", *option).stderr
