@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit lab guide slurm demo docs bench sabotage simulate fuzz crashes storm soak clean
+.PHONY: test check lint types unit lab guide slurm demo docs bench sabotage simulate fuzz crashes storm soak lowest clean
 
 test: lint types unit
 check: test
@@ -95,5 +95,17 @@ RECONNECTS ?= 500
 soak: $(VENV)/installed
 	BURNISH_TEST_SOAK=$(JOBS),$(RECONNECTS) $(BIN)/pytest tests/system/test_many_reconnects.py
 
+# The lowest versions of dependencies that pyproject.toml promises, and the tests of what is built on them. About four minutes.
+LOWEST := .venv-lowest
+lowest: $(VENV)/installed
+	@scripts/debian_packages
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/pip install -qq -e '.[test]' $$(sed -n '/^dependencies = /,/^]/s/.*"\(.*\)>=\(.*\)".*/\1==\2/p' pyproject.toml)
+	$(LOWEST)/bin/pip check
+	$(LOWEST)/bin/pytest -n $(TESTERS) tests/unit tests/system/test_bad_input.py tests/system/test_completion.py \
+	    tests/system/test_lifecycle.py tests/system/test_table_lock.py tests/system/test_presence.py \
+	    tests/system/test_runs_at_one_table.py tests/system/test_terminal.py \
+	    tests/contract/test_ssh_transport.py tests/contract/test_ssh_sweep.py
+
 clean:
-	rm -rf $(VENV) demo tour build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) demo tour build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

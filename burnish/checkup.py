@@ -16,8 +16,7 @@ from burnish import creation, survey
 from burnish.core import health, sighting
 from burnish.core.health import Finding, Grade, Probe, Visit
 from burnish.core.hosts import Host
-from burnish.core.state import State
-from burnish.errors import BurnishError, HostUnreachable, counted
+from burnish.errors import BurnishError, HostUnreachable, StoreError, counted
 from burnish.remote.conversation import Conversation
 from burnish.remote.reach import transport
 from burnish.remote.transport import Transport
@@ -166,10 +165,9 @@ def to_visit(
     inventory: str | None, limit: str | None, session: Session | None, alone: bool, shown: str
 ) -> tuple[Host, ...]:
     """The hosts to check: those of the inventory, or of the table. With none, a UsageError, unless files can do `alone`."""
-    state = State() if session is None else session.state
-    if inventory is None and alone and not hosts_of(state):
+    if inventory is None and limit is None and alone and not (session and hosts_of(session.state)):
         return ()
-    return asked_for(inventory, limit, state, shown, "check")
+    return asked_for("check", inventory, limit, session, shown)
 
 
 def look_over(
@@ -195,6 +193,11 @@ def look_over(
 def _of_table(session: Session) -> Iterator[Finding]:
     jobs = sum(1 for _ in session.state.listed())
     yield Finding(counted(jobs, "job"))
+    try:
+        session.projection.refuse_read_only()
+    except StoreError as error:
+        if session.state.table:  # or it is somebody else's, and was read alone
+            yield Finding(str(error), Grade.UNUSABLE, error.hint or "")
     if not session.projection.readable:
         yield Finding(
             "it cannot be read, as said above", Grade.UNUSABLE, "mend the file; nothing new starts until then"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from burnish.core import edited
 from burnish.core.bases import Base
+from burnish.core.spoilt import told
 from burnish.core.table import Table, parse
 from burnish.errors import BurnishError, InputError, Problem, StoreError, UsageError, printable
 from burnish.session import Session
@@ -54,7 +55,7 @@ def edit(session: Session, ask: Ask | None) -> None:
 def _take(session: Session, opened: Base, made: Table) -> None:
     before = session.state.columns
     merged = session.projection.take_edit(opened, made)
-    for notice in (*merged.notices, *map(str, made.problems)):
+    for notice in (*merged.notices, *told(made, session.state.jobs, session.state.columns)):
         session.say(notice)
     came_to = edited.told(merged.facts, before)
     session.say(f"{session.paths.shown}: {came_to}." if came_to else "No job was changed.")

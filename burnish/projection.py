@@ -18,6 +18,7 @@ from burnish.core.events import Fact
 from burnish.core.jobs import JobId
 from burnish.core.merge import Merged, merge
 from burnish.core.render import render
+from burnish.core.spoilt import passed_over, told
 from burnish.core.state import State
 from burnish.core.table import Table
 from burnish.errors import InputError, Problem, StoreError, TableClosed, counted
@@ -51,6 +52,7 @@ class Projection:
         self._seen: Seen | None = None  # what stands there, as far as we know; None: nothing
         self._table: Table | None = None  # what the next text is made from, and the ids of its rows that have none
         self._ids: Mapping[int, JobId] = {}
+        self._passed_over: tuple[Table, int, Mapping[JobId, Problem]] | None = None  # asked for with every job
         self._dirty: set[JobId] | None = None  # None: any job may differ from the text in place
         self._unmerged: Table | None = None  # a save from a displaced inode
         self._due = 0.0
@@ -71,7 +73,12 @@ class Projection:
     @property
     def skipped(self) -> Mapping[JobId, Problem]:
         """Jobs whose row cannot be read, and why: not started until it is mended."""
-        return self._table.skipped if self._table is not None else {}
+        table, state = self._table, self._journal.state
+        if table is None or not table.problems:
+            return {}
+        if self._passed_over is None or self._passed_over[0] is not table or self._passed_over[1] != len(state.jobs):
+            self._passed_over = table, len(state.jobs), passed_over(table, state.jobs, state.columns)
+        return self._passed_over[2]
 
     @property
     def skipped_rows(self) -> int:
@@ -159,7 +166,7 @@ class Projection:
         if seen.sha256 == newest:
             self._seen, self._dirty = seen, None
             self._table, self._ids = seen.table, _job_ids(self._journal.state, newest)
-            return _problems(seen.table)
+            return self._problems(seen.table)
         self._file.sync()  # or a power loss could leave the text before it, which would look like this save taken back
         merged, base = self._merge(seen.table)
         self._seen, self._dirty = seen, None
@@ -167,7 +174,7 @@ class Projection:
             self._table, self._ids, self.promised = base.table, base.ids, True
         else:
             self._table, self._ids = seen.table, merged.ids
-        return merged.notices + _problems(seen.table)
+        return merged.notices + self._problems(seen.table)
 
     def _look_at_displaced(self) -> list[str]:
         """A save that went into an inode which burnish had just replaced."""
@@ -327,6 +334,10 @@ class Projection:
 
     # -- what is said ----------------------------------------------------------------------------------------------
 
+    def _problems(self, table: Table) -> list[str]:
+        state = self._journal.state
+        return told(table, state.jobs, state.columns)
+
     def _begin_trouble(self, sentence: str) -> list[str]:
         """Once, until it is over: then the same may be said again."""
         said = [] if sentence == self._trouble else [sentence]
@@ -363,11 +374,6 @@ def _newest_again(state: State) -> Iterator[Fact]:
     """The fact that names the newest text once more, after another was named that is not put in its place."""
     for sha256, (ids, _) in list(state.rendered.items())[-1:]:
         yield events.TableRendered(sha256, ids, time.time())
-
-
-def _problems(table: Table) -> list[str]:
-    """What is wrong with rows, and what becomes of the others."""
-    return [str(problem) for problem in table.problems]
 
 
 def _job_ids(state: State, sha256: str | None) -> dict[int, JobId]:

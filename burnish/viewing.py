@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -78,7 +78,11 @@ def _show(
     errors = session.paths.log(attempt.log, "err")
     shown = errors if stderr or (not log.exists() and errors.exists()) else log
     if not shown.exists():
-        raise UsageError(f"Job {job.id} has no log {shown}. {_why_no_log(job, attempt)}")
+        hint = f"burnish view {job.id} --log_dir DIR, if the run was given one"
+        raise UsageError(
+            f"Job {job.id} has no log {shown}. {_why_no_log(job, attempt)}",
+            hint=None if session.paths.log_dir.is_dir() or attempt.voided is not None else hint,
+        )
     if not (_size(shown) or follow) and (stderr or not _size(errors)):
         session.say(f"(Job {job.id} {_nothing_in(job, attempt, log, stderr)})")
         return
@@ -218,25 +222,35 @@ def _when(at: float | None) -> str:
     return "?" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
-def errors(session: Session) -> Iterator[str]:
-    """Failed jobs, alike ones together, most first: how many, which, and the last lines of one of them.
+def errors(session: Session, ids: frozenset[JobId] | None = None, tail: int | None = None) -> Iterator[str]:
+    """Failed jobs (of `ids` only), alike ones together, most first: how many, which, and the last lines of one of them.
 
-    Alike are those that never started for the same reason, and those with the same last line.
+    Alike are those that never started for the same reason, and those with the same last line. `tail`: so many lines. Raises
+    UsageError for ids that are no jobs.
     """
+    jobs, count = session.jobs(ids, nothing=""), LAST_LINES if tail is None else tail
     groups: dict[str, list[Job]] = {}
-    for job in session.state.listed():
+    for job in jobs:
         if job.word is Word.ERROR:
             groups.setdefault(_headline(session, job), []).append(job)
     if not groups:
-        yield "No job is in ERROR."
+        yield _none_failed(jobs, ids)
     for headline, failed in sorted(groups.items(), key=lambda group: -len(group[1])):
         yield f"{counted(len(failed), 'job')} ({name_ids([job.id for job in failed])}): {printable(headline, REASON)}"
         first = failed[0]
-        lines = [] if first.attempt is None else _last_lines(session, first.attempt)
+        lines = [] if first.attempt is None else _last_lines(session, first.attempt, count)
         if lines:
             reason = "" if headline == first.reason else f", {printable(first.reason, REASON)}"
             yield f"    job {first.id}{reason}:"
         yield from (f"    | {printable(line, 300)}" for line in lines)
+
+
+def _none_failed(jobs: Sequence[Job], ids: frozenset[JobId] | None) -> str:
+    if ids is None:
+        return "No job is in ERROR."
+    if len(jobs) == 1:
+        return f"Job {jobs[0].id} is not in ERROR: it is {jobs[0].word}{_because(jobs[0])}."
+    return f"None of these {len(jobs)} jobs is in ERROR."
 
 
 def _headline(session: Session, job: Job) -> str:
@@ -256,12 +270,12 @@ def last_line(session: Session, job: Job) -> str:
     return lines[-1] if lines else ""
 
 
-def _last_lines(session: Session, attempt: Attempt) -> list[str]:
+def _last_lines(session: Session, attempt: Attempt, count: int = LAST_LINES) -> list[str]:
     for stream in ("err", "out"):
         path = session.paths.log(attempt.log, stream)
         try:
             with path.open("rb") as log:
-                log.seek(_start_of_tail(path, LAST_LINES))
+                log.seek(_start_of_tail(path, count))
                 lines = [line for line in log.read().decode(errors="backslashreplace").split("\n") if line.strip()]
         except OSError:
             continue

@@ -6,6 +6,7 @@ Claims keep what it takes to reach a host, so no command needs an inventory for 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 
 from burnish import survey
@@ -13,7 +14,7 @@ from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
 from burnish.core.standing import Standing, attempts_on, machines
 from burnish.core.state import State
-from burnish.errors import UsageError
+from burnish.errors import UsageError, printable
 from burnish.roster import read
 from burnish.session import Say, Session, look
 from burnish.store.paths import Paths
@@ -30,16 +31,23 @@ def hosts_of(state: State) -> tuple[Host, ...]:
 
 
 def asked_for(
-    inventory: str | None, limit: str | None, state: State, shown: str, command: str = "hosts"
+    command: str, inventory: str | None, limit: str | None, session: Session | None, shown: str
 ) -> tuple[Host, ...]:
-    """The hosts of the file `inventory`, or without one those of the table, for `command`. Raises InputError, UsageError."""
+    """The hosts of the file `inventory`, or without one those of the table. `command`: `hosts`, or another that asks.
+
+    Raises InputError, UsageError.
+    """
     if inventory is not None:
         return read(inventory, limit)
-    if not (hosts := hosts_of(state)):
+    example = f"burnish {command} hosts/lab.yaml"
+    if limit is not None:
         raise UsageError(
-            f"Which hosts? {shown} has used none so far, and no inventory was named.",
-            hint=f"burnish {command} hosts/lab.yaml",
+            "--limit needs an inventory. Nobody was asked.", hint=f"{example} --limit {shlex.quote(printable(limit))}"
         )
+    if session is None:
+        raise UsageError(f"Which hosts? There is no table {shown} here, and no inventory was named.", hint=example)
+    if not (hosts := hosts_of(session.state)):
+        raise UsageError(f"Which hosts? {shown} has used none so far, and no inventory was named.", hint=example)
     return hosts
 
 

@@ -98,6 +98,7 @@ def test_the_runner_in_the_readme_is_the_one_of_the_example() -> None:
         (["c", "a"], "a\nc\n", "a"),
         (["0.95"], "0.9482\n", None),
         (["0.95"], "0\n", "0.95"),
+        (["0.9500"], "0.95\n", "0.9500"),
     ],
 )
 def test_what_is_shown_is_compared(shown: list[str], output: str, missing: str | None) -> None:

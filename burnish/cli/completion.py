@@ -47,7 +47,7 @@ def _attach(group: Commands) -> None:
 def _of(parameter: click.Parameter) -> Complete | None:
     if isinstance(parameter.type, State):
         return _words
-    metavar = (parameter.make_metavar(click.Context(click.Command(""))) or "").strip("[]")
+    metavar = (parameter.metavar or "").strip("[]")
     if isinstance(parameter.type, Ids) or parameter.name in ("job", "job_id"):
         return _ids
     if metavar in ("FILE", "DIR"):

@@ -46,17 +46,14 @@ def hosts(
     from burnish.views import watch as watching
     from burnish.views.hosts import FleetView, InventoryView
 
-    if inventory is None and (listed or limit is not None):
-        raise UsageError(
-            f"{'--list' if listed else '--limit'} needs an inventory. Nobody was asked.",
-            hint="burnish hosts hosts/lab.yaml --list",
-        )
+    if listed and inventory is None:
+        raise UsageError("--list needs an inventory. Nobody was asked.", hint="burnish hosts hosts/lab.yaml --list")
     if listed:
         context.out.show(InventoryView(roster.read(str(inventory), limit)))
         return 0
     opened = whereabouts.table_if_any(context.paths, context.out.say)
     state = State() if opened is None else opened.state
-    asked = whereabouts.asked_for(inventory, limit, state, context.paths.shown)
+    asked = whereabouts.asked_for("hosts", inventory, limit, opened, context.paths.shown)
 
     def look() -> FleetView:
         if opened is not None and opened.state.table:

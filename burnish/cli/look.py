@@ -11,7 +11,7 @@ import click
 from burnish.cli import later, options
 from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
-from burnish.cli.parameters import State, Whole
+from burnish.cli.parameters import JobOrJobs, State, Whole
 from burnish.core.jobs import JobId, Word
 from burnish.errors import UsageError
 
@@ -87,16 +87,22 @@ def _asking(inventory: str, opened: Session) -> Callable[[], Sequence[Standing]]
 
 
 @click.command(context_settings=SETTINGS)
-@click.argument("job", required=False, type=Whole())
-@click.option("--job_id", "job_id", type=Whole(), metavar="N", help="Whose log; the same as JOB.")
+@click.argument("job", required=False, type=JobOrJobs())
+@click.option("--job_id", "job_id", type=JobOrJobs(), metavar="N", help="Whose log; the same as JOB.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until the job ends.")
 @click.option("-n", "--tail", type=Whole(), metavar="K", help="Only the last K lines.")
 @click.option("--stderr", is_flag=True, help="What the job wrote to stderr.")
 @click.option("--attempt", type=Whole(1), metavar="K", help="An older attempt's log.")
-@click.option("--errors", is_flag=True, help="The last lines of every failed job, alike ones together.")
+@click.option(
+    "--errors",
+    is_flag=True,
+    help="The last lines of every failed job, or of those of JOB (also 3,5-8), alike ones together.",
+)
 @click.option("--meta", is_flag=True, help="Command, host, times, exit.")
 @options.common
-def view(context: Context, job: int | None, job_id: int | None, errors: bool, **how: Any) -> None:
+def view(
+    context: Context, job: frozenset[JobId] | None, job_id: frozenset[JobId] | None, errors: bool, **how: Any
+) -> None:
     """Show the newest log of a job.
 
     On a terminal in vim, read-only, with stderr in a window below when there is some; $BURNISH_VIEWER names another viewer.
@@ -107,14 +113,18 @@ def view(context: Context, job: int | None, job_id: int | None, errors: bool, **
     """
     from burnish import session, viewing
 
-    opened = session.look(context.paths, context.out.say)
     if errors:
-        context.out.lines(viewing.errors(opened))
+        if useless := [option for option, given in how.items() if given and option != "tail"]:
+            raise UsageError(f"view --errors shows several logs, and takes no --{useless[0]}. Nothing was done.")
+        if job is not None and job_id is not None and job != job_id:
+            raise UsageError("view takes JOB or --job_id, not both. Nothing was done.")
+        opened = session.look(context.paths, context.out.say)
+        context.out.lines(viewing.errors(opened, job_id if job is None else job, how["tail"]))
         return
-    wanted = {number for number in (job, job_id) if number is not None}
+    wanted = (job or frozenset()) | (job_id or frozenset())
     if len(wanted) != 1:
         raise UsageError("view needs one job: burnish view 3, or burnish view --errors.")
-    viewing.view(opened, context.out, wanted.pop(), **how)
+    viewing.view(session.look(context.paths, context.out.say), context.out, *wanted, **how)
 
 
 @click.command(context_settings=SETTINGS)

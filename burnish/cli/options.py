@@ -123,6 +123,14 @@ def yes(command: F) -> F:
     return click.option("--yes", is_flag=True, help="Do not ask.")(command)
 
 
-def job_ids(required: bool = False, help: str = "Only these jobs: 3, or 3,5-8, or all.") -> Callable[[F], F]:
-    """Add --job_id, which becomes a `Selected`."""
-    return click.option("--job_id", "ids", type=Ids(), required=required, metavar="IDS", help=help)
+def job_ids(required: bool = False) -> Callable[[F], F]:
+    """Add --job_id, which becomes a set of ids, or None for all."""
+    help = f"{'Which jobs' if required else 'Only these jobs'}: 3, or 3,5-8, or all.{'  [required]' * required}"
+    return click.option("--job_id", "ids", type=Ids(), callback=_typed if required else None, metavar="IDS", help=help)
+
+
+def _typed(context: click.Context, option: click.Parameter, value: object) -> object:
+    """`required` of click before 8.2 takes the None that `all` is for a missing value."""
+    if context.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT:
+        raise click.MissingParameter(ctx=context, param=option)
+    return value

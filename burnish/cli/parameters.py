@@ -7,7 +7,7 @@ default.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -15,6 +15,11 @@ from click.core import ParameterSource
 from burnish.core import durations, ids, share
 from burnish.core.jobs import Word
 from burnish.errors import UsageError, printable
+
+if TYPE_CHECKING:
+    _Type = click.ParamType[Any]
+else:
+    _Type = click.ParamType  # generic only in later click than we need
 
 LONGEST_NUMBER = 20  # digits; Python refuses to read thousands of them
 
@@ -28,7 +33,7 @@ def refuse(param: click.Parameter | None, ctx: click.Context | None, value: str,
     raise UsageError(f'{name} "{printable(value)}": expected {expected}. Nothing was done.')
 
 
-class Ids(click.ParamType[Any]):
+class Ids(_Type):
     """`3`, `3,5-8` -> a frozenset of ids; `all` -> None."""
 
     name = "ids"
@@ -37,7 +42,17 @@ class Ids(click.ParamType[Any]):
         return value if not isinstance(value, str) else ids.parse_ids(value)
 
 
-class Parsed(click.ParamType[Any]):
+class JobOrJobs(Ids):
+    """`3`, and for a command that can show several `3,5-8` or `all`, as `Ids`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except UsageError:
+            refuse(param, ctx, value, "the number of a job, such as 3 (with --errors also 3,5-8, or all)")
+
+
+class Parsed(_Type):
     """What `parse` reads from a text; None from it means that something else was `expected`."""
 
     def __init__(self, name: str, parse: Callable[[str], Any], expected: str) -> None:
@@ -58,7 +73,7 @@ DURATION = Parsed("duration", durations.parse, durations.EXPECTED)  # `90`, `90s
 SHARE = Parsed("share", share.parse, share.EXPECTED)  # `5` or `10%` -> `core.share.Share`
 
 
-class Whole(click.ParamType[Any]):
+class Whole(_Type):
     """A whole number, `least` or more, `most` at most."""
 
     name = "number"
@@ -77,7 +92,7 @@ class Whole(click.ParamType[Any]):
         return number
 
 
-class State(click.ParamType[Any]):
+class State(_Type):
     """A word of the STATE column, in any case, with - or _ -> `Word`."""
 
     name = "state"

@@ -88,7 +88,7 @@ def cancel(context: Context, ids: Any, everything: bool, grace: float) -> int:
 
 
 @click.command(context_settings=SETTINGS)
-@options.job_ids(required=True, help="Which jobs: 3, or 3,5-8, or all.")
+@options.job_ids(required=True)
 @options.common
 def hold(context: Context, ids: Any) -> None:
     """Keep waiting jobs out until they are released.
@@ -102,7 +102,7 @@ def hold(context: Context, ids: Any) -> None:
 
 
 @click.command(context_settings=SETTINGS)
-@options.job_ids(required=True, help="Which jobs: 3, or 3,5-8, or all.")
+@options.job_ids(required=True)
 @options.common
 def release(context: Context, ids: Any) -> None:
     """Let held jobs run again: HOLD becomes NOT_RUNNING.

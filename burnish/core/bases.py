@@ -11,7 +11,7 @@ Three cases cannot be told apart by counting, and each is decided so that no res
 - `NOT_RUNNING` over a result is a wish or an old buffer. It is in doubt if another text that is as near says the same, or if the
   text that was open may be one that is no longer kept and the row changed around then. A text that lacks a result which the
   save shows was overtaken: nobody had it open.
-- `RESET` again in a text that was merged before is in doubt likewise.
+- `RESET`, `HOLD` or `CANCEL` again in a text that was merged before is in doubt likewise.
 
 `Choice.ambiguous` names the jobs in doubt. Their results stay, and `core.merge` says how to insist.
 """
@@ -33,7 +33,7 @@ KEPT_ALWAYS = 20
 PERSONAL = frozenset(
     {"", str(Word.NOT_RUNNING), str(Word.HOLD), RESET, CANCEL}
 )  # words that a person may well have typed
-DOUBTFUL = frozenset({str(Word.NOT_RUNNING), str(Word.COMPLETE), str(Word.ERROR), RESET})
+DOUBTFUL = frozenset({*map(str, Word), RESET, CANCEL} - {str(Word.RUNNING)})
 
 
 @dataclass(eq=False)
@@ -208,7 +208,7 @@ def _overtaken(base: Base, newest: Base, mine: frozenset[str]) -> bool:
     if before is None or after is None:
         return False
     later = {job: word for job, word in after.items() if word not in PERSONAL and before.get(job) not in (None, word)}
-    return bool(later) and any(word == newest.word(job) for job, word in later.items())
+    return any(job is not None and word == newest.word(job) for job, word in later.items())
 
 
 def _save_taken_back(bases: Sequence[Base], equal: int, mine: frozenset[str]) -> int | None:
@@ -223,17 +223,22 @@ def _only_people_wrote(theirs: frozenset[str], mine: frozenset[str]) -> bool:
     before, after = _records(theirs - mine, theirs), _records(mine - theirs, mine)
     if before is None or after is None:
         return False
-    both = before.keys() & after.keys()
+    both = before.keys() & after.keys() - {None}
+    if not {before.get(None, ""), after.get(None, "")} <= PERSONAL:
+        return False  # whose result that is cannot be seen
     return all(before[job] == after[job] or {before[job], after[job]} <= PERSONAL for job in both)
 
 
-def _records(lines: frozenset[str], all_lines: frozenset[str]) -> dict[JobId, str] | None:
-    """id -> word of single lines; None if the header is among them or a line is no whole record."""
+def _records(lines: frozenset[str], all_lines: frozenset[str]) -> dict[JobId | None, str] | None:
+    """id -> word of single lines; None if the header is among them or a line is no whole record.
+
+    Under None: a word of a line without id, one that no person types if there is such.
+    """
     header = next((line for line in all_lines if "JOB_ID" in line and "STATE" in line), "")
     names = [name.strip() for name in next(csv.reader([header]), [])]
     if header in lines or not {"JOB_ID", "STATE"} <= set(names):
         return None
-    found = {}
+    found: dict[JobId | None, str] = {}
     for line in lines:
         try:
             fields = next(csv.reader([line], strict=True))
@@ -241,8 +246,10 @@ def _records(lines: frozenset[str], all_lines: frozenset[str]) -> dict[JobId, st
             return None
         if len(fields) != len(names):
             return None
-        if (job := parse_id(fields[names.index("JOB_ID")].strip())) is not None:
-            found[job] = fields[names.index("STATE")].strip().upper()
+        job = parse_id(fields[names.index("JOB_ID")].strip())
+        word = fields[names.index("STATE")].strip().upper()
+        if job is not None or found.get(job, "") in PERSONAL:
+            found[job] = word
     return found
 
 
@@ -269,7 +276,7 @@ def _in_doubt(bases: Sequence[Base], nearest: Sequence[int], candidates: Mapping
             del left[job]
             yield job
     for base, beyond in _across_gaps(bases, nearest):
-        for job in [job for job, word in left.items() if word != RESET]:
+        for job in [job for job, word in left.items() if word not in (RESET, Word.HOLD, CANCEL)]:
             if beyond is None or beyond.word(job) != base.word(job):
                 del left[job]
                 yield job

@@ -282,7 +282,8 @@ class _Merge:
         if answer is Answer.RERUN_IF_SURE:
             in_doubt |= said != job.word.value
             answer = Answer.RERUN
-        if in_doubt and answer in (Answer.RELEASE, Answer.RERUN, Answer.MARK):
+        again = typed == said and answer in (Answer.HOLD, Answer.STOP)
+        if in_doubt and (again or answer in (Answer.RELEASE, Answer.RERUN, Answer.MARK)):
             self.notices.add("doubt", row.line, kept(typed, job), job.id)
             return False
         if typed == said:

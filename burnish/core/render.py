@@ -7,11 +7,11 @@ taken away here: a row goes when a person deletes it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from burnish.core.jobs import Job, JobId
+from burnish.core.spoilt import spoilt
 from burnish.core.table import ID_COLUMN, STATE_COLUMN, Row, Table
 
 _NO_IDS: Mapping[int, JobId] = {}
@@ -58,7 +58,8 @@ def render(
     index = {**table.index, **found} if found else table.index
     following = replace(table, records=records, rows=rows, index=index)
     if missing:
-        following = _extended(following, list(_not_nameless(missing, table)))
+        lost = spoilt(table, jobs, columns)  # a row of such a job stands there, though nobody can read whose it is
+        following = _extended(following, [job for job in missing if job.id not in lost])
     return _renumbered(following) if moved else following
 
 
@@ -143,16 +144,6 @@ def _extended(table: Table, jobs: Sequence[Job]) -> Table:
         line += raw.count("\n")
     records[place:place] = added
     return replace(table, head=head, records=records, rows=rows, index=index)
-
-
-def _not_nameless(jobs: Sequence[Job], table: Table) -> Iterator[Job]:
-    """Of the jobs without a row, those that no unreadable row stands for: one whose id alone was spoilt has its cells."""
-    spoilt = Counter(row.cells for row in table.nameless if row.cells)
-    for job in jobs:
-        if spoilt[job.cells] > 0:
-            spoilt[job.cells] -= 1
-        else:
-            yield job
 
 
 def _reshaped(table: Table, columns: Sequence[str]) -> Table:

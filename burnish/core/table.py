@@ -100,10 +100,15 @@ class Table:
         return hashlib.sha256(self.data).hexdigest()
 
     @cached_property
-    def skipped(self) -> Mapping[JobId, Problem]:
-        """Jobs whose row cannot be used as it stands, and why: nothing is started for them until it is mended."""
+    def faults(self) -> Mapping[int, Problem]:
+        """What is wrong with each unusable row, by its index in `records`."""
         unusable = zip((row for row in self.rows if not row.usable), self.problems, strict=True)
-        return {row.id: Problem(self.where(row), problem.what) for row, problem in unusable if row.id is not None}
+        return {row.at: Problem(self.where(row), problem.what) for row, problem in unusable}
+
+    @cached_property
+    def skipped(self) -> Mapping[JobId, Problem]:
+        """Ids of rows that cannot be used as they stand, and why."""
+        return {row.id: self.faults[row.at] for row in self.rows if not row.usable and row.id is not None}
 
     @cached_property
     def nameless(self) -> tuple[Row, ...]:

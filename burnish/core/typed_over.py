@@ -51,6 +51,10 @@ def kept(typed: str, job: Job) -> str:
     kept_as = f"says {typed}; job {job.id} is {state_of(job)}. Kept {job.word}."
     if typed in ("COMPLETE", "ERROR"):
         return f"{kept_as} (An older text of the table may have been saved.)"
+    if typed == Word.HOLD or (typed == CANCEL and job.word is not Word.RUNNING):
+        return f"{kept_as} To keep it out: burnish hold --job_id {job.id}."
+    if typed == CANCEL:
+        return f"{kept_as} To stop it: burnish cancel --job_id {job.id}."
     if job.word is Word.HOLD:
         return f"{kept_as} To let it go on: burnish release --job_id {job.id}."
     insist = "" if typed == RESET else ", or write RESET"

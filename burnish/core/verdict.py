@@ -6,6 +6,8 @@ from burnish.core import events
 from burnish.core.failures import HOLD, RETRY, STOP
 from burnish.core.jobs import CANCELLED, FAILED, Attempt, Job, Word
 
+NOT_TAKEN = "BURNISH_RESULT was not taken"
+
 
 def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
     """COMPLETE or ERROR and the reason, from an exit record alone. What a job wrote to stderr is never a verdict."""
@@ -18,7 +20,7 @@ def verdict_of(fact: events.AttemptExited) -> tuple[Word, str]:
     if fact.oom:
         return Word.ERROR, "OOM"
     how = f"exit {fact.code}" if fact.signal is None else f"signal {fact.signal}"
-    error = f"BURNISH_RESULT was not taken: {fact.error}" if fact.error and fact.signal is None else ""
+    error = f"{NOT_TAKEN}: {fact.error}" if fact.error and fact.signal is None else ""
     said = "; ".join(part for part in (fact.note, error) if part)
     return (Word.COMPLETE if fact.code == 0 else Word.ERROR), f"{how} ({said})" if said else how
 

@@ -57,9 +57,18 @@ def no_file(shown: str, mode: int) -> InputError | None:
 
 
 def read_only(shown: str, path: str) -> StoreError | None:
-    """The refusal to replace a table that its owner made read-only, or None."""
+    """The refusal to replace a table that its owner, or whoever mounted its file system, made read-only; or None."""
     if os.access(path, os.W_OK):
         return None
+    try:
+        mounted_so = os.statvfs(path).f_flag & os.ST_RDONLY
+    except OSError:
+        mounted_so = 0
+    if mounted_so:
+        return StoreError(
+            f"{shown}: {_WHY[errno.EROFS]}, and burnish keeps the states of jobs in it. Nothing was changed.",
+            hint=f"findmnt --target {shown} names the mount",
+        )
     return StoreError(
         f"{shown}: you may not write it, and burnish keeps the states of jobs in it. Nothing was changed.",
         hint=f"chmod u+rw {shown}",

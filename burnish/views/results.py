@@ -12,7 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from burnish.core.ids import name_ids
 from burnish.core.jobs import Word
+from burnish.core.verdict import NOT_TAKEN
+from burnish.errors import counted
 from burnish.views import tables
 from burnish.views.snapshot import JobRow, Snapshot
 from burnish.views.tables import Column, Table
@@ -48,7 +51,13 @@ class ResultsView:
             yield "No results yet: no job is COMPLETE, and none has reported a result"
             return
         yield from tables.lines(self._table(), width, colour)
-        if not self.metrics:
+        refused = [row.id for row, _ in self.rows if NOT_TAKEN in row.reason]
+        if refused:
+            yield (
+                f"What {counted(len(refused), 'job')} ({name_ids(refused)}) wrote to $BURNISH_RESULT was not taken; why: "
+                f"burnish explain {refused[0]}"
+            )
+        elif not self.metrics:
             yield "No job has reported a metric: a JSON object written to the file $BURNISH_RESULT becomes its result"
 
     def json(self) -> object:

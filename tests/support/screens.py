@@ -8,12 +8,14 @@
 `$` is typed by an ordinary user, `#` by root. Below a burnish command stands what it wrote to stdout and stderr, then its exit
 code and which entries of the folder it changed; `…` stands for anything within a line, and the folder is called /here. Other
 commands go to a shell and prepare the ground: they print nothing. Each burnish command is a process of its own, forked from
-this one, which has burnish loaded already, so that a hundred of them cost seconds.
+this one, which has burnish loaded already, so that a hundred of them cost seconds. A case may mount what it likes: it does so in
+a mount namespace of its own, where its folder is left as it was.
 """
 
 from __future__ import annotations
 
 import codecs
+import ctypes
 import importlib
 import os
 import pkgutil
@@ -37,6 +39,8 @@ from support.deadline import within
 NOBODY = 65534
 DEADLINE = 60.0  # s for one command
 HERE = "/here"
+MOUNT = "mount "
+CLONE_NEWNS = 0x20000
 PACKAGE = os.path.dirname(burnish.__file__)
 LONG_AGO = 3600  # s: no table that was just saved is waited for
 # What burnish and Python import only where it is used.
@@ -81,10 +85,15 @@ def play(case: Path) -> list[Screen]:
             for path in [folder, *folder.rglob("*")]:
                 os.chown(path, NOBODY, NOBODY)
         there = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        mounts = any(screen.command.startswith(MOUNT) for screen in read(case))
+        if mounts:
+            _leave_mounts_of_others()
         try:
             return [Screen(screen.prompt, screen.command, _typed(screen, there, folder)) for screen in read(case)]
         finally:
             os.close(there)
+            if mounts:
+                subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def alike(expected: Screen, came: Screen) -> bool:
@@ -108,7 +117,10 @@ def _typed(screen: Screen, there: int, folder: Path) -> list[str]:
     found = _BURNISH.fullmatch(screen.command)
     if found is None:
         _prepare(screen, there)
-        _age(folder)
+        if screen.command.startswith(MOUNT):
+            os.dup2(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), there)  # what is mounted there now
+        else:
+            _age(folder)
         return []
     before = _entries(folder)
     with (folder.parent / f"{folder.name}.screen").open("w+b", buffering=0) as file:
@@ -122,6 +134,14 @@ def _typed(screen: Screen, there: int, folder: Path) -> list[str]:
     changed = sorted({path.split("/")[0] for path in before.keys() | after if before.get(path) != after.get(path)})
     written = f"written: {', '.join(changed)}" if changed else "nothing written"
     return [*(line for line in text.splitlines() if not _CARETS.fullmatch(line)), f"[exit {code}, {written}]"]
+
+
+def _leave_mounts_of_others() -> None:
+    """From now on, what this process and its children mount is seen by nobody else."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
 def _prepare(screen: Screen, there: int) -> None:

@@ -247,6 +247,19 @@ def test_a_row_that_cannot_be_read_is_skipped_until_it_is_mended(table: KeptTabl
     assert table.row(0) == "0,COMPLETE,0.0,as typed"
 
 
+def test_a_job_whose_id_was_spoilt_is_passed_over_until_it_is_mended(table: KeptTable) -> None:
+    table.path.write_text(TEXT.replace("\n3,", "\n3.0,"))
+    table.until(lambda reports: all(r["skipped"] == [3] for r in reports))
+    for said in table.said:
+        assert said[-1].endswith("5 others go on. It reads like job 3, which is not started until the row is mended.")
+    table.ask(0, "run 0")
+    table.until_text("0,COMPLETE")
+    assert [r["skipped"] for r in table.at_rest()] == [[3], [3]]
+    table.path.write_text(table.text.replace("\n3.0,", "\n3,"))
+    table.until(lambda reports: all(r["skipped"] == [] for r in reports))
+    assert table.text == TEXT.replace("0,NOT_RUNNING", "0,COMPLETE")
+
+
 def test_a_save_that_breaks_off_takes_nothing_away_and_the_table_is_written_again(table: KeptTable) -> None:
     odd = TEXT.replace("0,NOT_RUNNING", "0,hold")  # the person's spelling stays
     table.path.write_text(odd)

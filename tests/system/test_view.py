@@ -54,6 +54,23 @@ def test_alike_failures_stand_together_under_what_went_wrong(failed: Sweep) -> N
     assert ".:" not in shown and "::" not in shown
 
 
+@pytest.mark.parametrize("typed", [("2,4-5",), ("--job_id", "2,4-5"), ("--job_id", "2,4-5", "2,4-5")])
+def test_failures_of_some_jobs_are_shown_alone(failed: Sweep, typed: tuple[str, ...]) -> None:
+    shown = failed.burnish("view", *typed, "--errors").stdout
+    heads = [line.partition(":")[0] for line in shown.splitlines() if not line.startswith(" ")]
+    assert heads == ["2 jobs (4-5)", "1 job (2)"]
+
+
+def test_last_lines_of_a_failure_are_as_many_as_were_asked_for(failed: Sweep) -> None:
+    lines = failed.burnish("view", "0", "--errors", "--tail", "1").stdout.splitlines()
+    assert lines[-1] == "    | the command of 0" and len(lines) == 3
+    assert len(failed.burnish("view", "0", "--errors").stdout.splitlines()) > 3
+
+
+def test_all_of_a_table_is_what_no_id_means(failed: Sweep) -> None:
+    assert failed.burnish("view", "all", "--errors").stdout == failed.burnish("view", "--errors").stdout
+
+
 @pytest.mark.parametrize(
     ("job", "hint", "there"),
     [
@@ -74,6 +91,12 @@ def test_where_a_failure_points_there_is_something_to_read(failed: Sweep, job: i
     assert hint in failed.burnish("explain", str(job)).stdout
     shown = failed.burnish(*hint.split()[1:])
     assert there in shown.stdout + shown.stderr
+
+
+def test_a_log_that_is_looked_for_in_another_folder_than_the_runs_says_how_to_name_it(failed: Sweep) -> None:
+    looked = failed.burnish("view", "4", "--log_dir", "nowhere", check=False)
+    assert looked.returncode == 2
+    assert looked.stderr.endswith("\nhint: burnish view 4 --log_dir DIR, if the run was given one\n")
 
 
 def test_an_empty_log_is_not_silence(failed: Sweep) -> None:

@@ -10,6 +10,7 @@ from support.desk import Desk
 
 from burnish.core.bases import Base, choose, kept
 from burnish.core.events import HoldRequested, JobChanged, ReleaseRequested, ResetRequested
+from burnish.core.jobs import JobId
 from burnish.core.table import parse
 
 
@@ -213,3 +214,44 @@ def test_what_differs_is_the_same_in_memory_and_read_and_over_texts_no_longer_ke
         remembered = first.step_from(last)
         assert remembered == base(texts[0], read=True).step_from(last)
         assert remembered == (frozenset(texts[-1]) - frozenset(texts[0]), frozenset(texts[0]) - frozenset(texts[-1]))
+
+
+@pytest.mark.parametrize(
+    ("word", "how"), [("HOLD", "keep it out: burnish hold"), ("CANCEL", "keep it out: burnish hold")]
+)
+def test_what_is_typed_again_in_a_text_of_before_is_not_passed_over_in_silence(word: str, how: str) -> None:
+    desk = Desk("JOB_ID,STATE,x\n0,,a\n")
+    desk.edit("NOT_RUNNING", word)
+    assert desk.word(0) == "HOLD"
+    desk.commit(ReleaseRequested(JobId(0)))
+    desk.edit("NOT_RUNNING", word)  # to the byte what was saved before: it may be an editor that still holds that
+    assert desk.word(0) == "NOT_RUNNING"
+    [notice] = desk.notices
+    assert notice == f"burnish.db:2: says {word}; job 0 is NOT_RUNNING. Kept NOT_RUNNING. To {how} --job_id 0."
+
+
+def test_cancel_typed_again_in_a_text_of_before_says_how_to_insist() -> None:
+    desk = Desk("JOB_ID,STATE,x\n0,,a\n")
+    desk.start(0)
+    desk.edit("RUNNING", "CANCEL")
+    desk.finish(0, code=1)
+    desk.commit(ResetRequested(JobId(0)))
+    desk.start(0)
+    desk.edit("RUNNING", "CANCEL")
+    assert desk.facts == []
+    assert desk.notices == [
+        "burnish.db:2: says CANCEL; job 0 is RUNNING. Kept RUNNING. To stop it: burnish cancel --job_id 0."
+    ]
+
+
+def test_old_buffer_undoes_no_result_that_stood_in_a_save_without_ids() -> None:
+    desk = Desk("JOB_ID,STATE,x\n0,,a\n1,,b\n")
+    old = desk.text + ",,new\n"
+    desk.save(old)
+    desk.complete(0)
+    desk.save(desk.text.replace("\n", "\r\n"))
+    head, *rows = desk.text.splitlines(keepends=True)
+    desk.save(head + "".join("," + row.partition(",")[2] for row in rows))
+    desk.save(old)
+    assert desk.word(0) == "COMPLETE"
+    assert desk.text.count("\n") == 4

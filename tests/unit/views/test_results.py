@@ -7,6 +7,7 @@ import json
 
 from support.tables import BEGAN, finish, opened, start
 
+from burnish.core import events
 from burnish.views.results import ResultsView, flat, shown
 from burnish.views.snapshot import take
 
@@ -38,6 +39,17 @@ def test_failed_job_with_a_result_is_shown_with_its_state() -> None:
 def test_nothing_yet_is_said() -> None:
     assert next(view().text()).startswith("No results yet")
     assert list(view(None).text())[-1].startswith("No job has reported a metric")
+
+
+def test_results_that_were_not_taken_are_not_told_as_none_reported() -> None:
+    state = opened(("--lr",), [("1",), ("2",)])
+    for job in range(2):
+        attempt = start(state, job)
+        state.apply(events.AttemptExited(attempt, 0, None, BEGAN, BEGAN, 1.0, 1, error="it is no JSON"))
+    assert (
+        list(ResultsView(take(state, BEGAN)).text())[-1]
+        == "What 2 jobs (0-1) wrote to $BURNISH_RESULT was not taken; why: burnish explain 0"
+    )
 
 
 def test_csv_keeps_texts_as_typed_and_numbers_as_reported() -> None:
