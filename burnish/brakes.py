@@ -7,7 +7,7 @@ lifts it: whoever starts one has seen why.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from burnish.core import events
 from burnish.core.events import Fact
@@ -65,6 +65,15 @@ class Brakes:
         if self._passed:
             return None
         return 1 if self._canary is None else 0
+
+    def may_halt(self, facts: Iterable[Fact]) -> bool:
+        """True if nothing should be claimed with these facts: a failure among them may be the last that is borne."""
+        failures = (
+            fact
+            for fact in facts
+            if isinstance(fact, events.AttemptRefused) or (isinstance(fact, events.AttemptExited) and fact.code != 0)
+        )
+        return self._plan.max_fails is not None and any(failures)
 
     def halts(self) -> list[Fact]:
         """The halt, if one is due and not committed yet."""

@@ -87,6 +87,7 @@ class Coordinator:
             plain=plan.workers is not None,
             most=plan.most,
             attend=plan.attend,
+            ahead=plan.max_fails is None,  # what waits on a host may start before its leader's failure is heard of
         )
         self._placing = Placing(
             journal.state,
@@ -100,6 +101,7 @@ class Coordinator:
             lacking=self._inspection.lacking,
             say=say,
         )
+        self._more = False  # there is something to place that no report will tell of
         self._claiming = Claiming(
             me,
             journal.state,
@@ -146,7 +148,7 @@ class Coordinator:
             self._watchdog.start()
             self._begin()
             while not self._finished():
-                self.turn(TURN)
+                self.turn(0 if self._more else TURN)
             if self.outcome.stopped_by is None and not self._starts_nothing():
                 self.outcome.stuck = self._placing.stuck()
             self._journal.catch_up()  # the last words of a run are about what is known now
@@ -343,6 +345,8 @@ class Coordinator:
         """All that is news, on the newest state. May be asked again when somebody else committed first."""
         facts = [fact for fact in self._proposals.values() if state.admits(fact)] + self._inspection.drains(state)
         facts += self._brakes.halts()
+        if self._brakes.may_halt(facts):
+            return facts
         leader = self._vacancies.leaders(self._ending())
         for ready in self._preparation.ready(lambda job_id: state.jobs[job_id].cells):
             job, host = state.jobs[ready.job], ready.slots[0].host
@@ -373,6 +377,9 @@ class Coordinator:
         self._placing.update(changed)
         self._projection.mark(changed)
         self._take_up(job_id for job_id in changed if state.jobs[job_id].word in (Word.NOT_RUNNING, Word.RUNNING))
+        # What is known to run may get a successor, and what was not claimed beside a failure may be claimed now.
+        begun = any(isinstance(fact, events.AttemptStarted) for fact in news)
+        self._more = len(self._placing) > 0 and (begun or self._brakes.may_halt(news))
         if news:
             self._on_news(news, state)
 

@@ -24,6 +24,7 @@ from burnish.preparation import Preparation
 class Vacancies:
     """The slots of a run's hosts, for coordinator `me`. `plain`, `most`, `attend`: as its plan says.
 
+    Without `ahead`, nothing is claimed ahead.
     `ending` are attempts whose end is about to be committed: such a one leaves its slot to a claim in the same commit, so that
     there is one wait for the disk, not two.
     """
@@ -38,6 +39,7 @@ class Vacancies:
         plain: bool,
         most: int | None,
         attend: Collection[AttemptId],
+        ahead: bool = True,
     ) -> None:
         self._me = me
         self._state = state
@@ -46,6 +48,7 @@ class Vacancies:
         self._plain = plain
         self._most = most
         self._attend = attend
+        self._looks_ahead = ahead
         self._ahead = Ahead(me, state)
 
     def learn(self, fact: Fact) -> None:
@@ -64,8 +67,8 @@ class Vacancies:
             there, reserved = occupied[member.host.name], kept.slots(member.host.name)
             slots = self._inspection.usable(free_slots(member.slots, there, reserved))
             free.append(Site(member.host, member.slots, slots, self._plain))
-            if member.host.engine == "slurm":
-                continue  # who comes next there is Slurm's to say
+            if member.host.engine == "slurm" or not self._looks_ahead:
+                continue  # who comes next on Slurm is Slurm's to say
             following = self._ahead.slots(member.slots, there, now, patience(member.link.round_trip))
             slots = [slot for slot in self._inspection.usable(following) if slot not in reserved]
             behind.append(Site(member.host, member.slots, slots, self._plain, ahead=True))

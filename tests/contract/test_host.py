@@ -19,7 +19,7 @@ import pytest
 
 from burnish.core.failures import note_of
 from burnish.remote.agent.frames import PROTOCOL
-from burnish.remote.agent.locks import HELD, lock_state
+from burnish.remote.agent.locks import FREE, lock_state
 from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import Transport
 from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, make_spec, new_attempt
@@ -407,25 +407,60 @@ def test_start_that_is_sent_again_starts_nothing(link: AgentClient, host: OneHos
     assert host.runs() == 1
 
 
-@pytest.mark.parametrize("lives", [True, False])
-def test_resend_after_the_folder_was_wiped_under_its_job_starts_nothing(
-    link: AgentClient, host: OneHost, lives: bool
-) -> None:
-    attempt = link.start(*host.ledger_job("exec sleep 1000"))
+@pytest.fixture(params=["lives", "killed", "ended"])
+def removed(request: pytest.FixtureRequest, link: AgentClient, host: OneHost, tmp_path: Path) -> tuple[str, bool]:
+    """An attempt whose folder was removed under its job, and whether that lives still."""
+    end = "exec sleep 1000" if request.param != "ended" else f"until [ -e {tmp_path}/end ]; do sleep 0.01; done"
+    attempt = link.start(*host.ledger_job(end))
     running = link.wait_status(attempt, "running")
     wait_for(host.runs, "it has not noted that it runs")
-    if not lives:
-        os.kill(supervisor_pid(running), signal.SIGSTOP)  # so that it cannot say how its job ended
-        kill(job_pid(running))
     shutil.rmtree(host.folder_of(attempt))
-    if not lives:
+    if request.param == "killed":
+        os.kill(supervisor_pid(running), signal.SIGSTOP)  # so that it does not notice first
+        kill(job_pid(running))
         kill(supervisor_pid(running))
-        wait_for(lambda: lock_state(host.place(attempt).lock) != HELD)
-    other = host.connect()
-    status = other.ask("start", "status", attempt=attempt, spec=make_spec(*host.ledger_job("exec sleep 1000")))
+    (tmp_path / "end").touch()
+    if request.param != "lives":
+        wait_for(lambda: lock_state(host.place(attempt).lock) == FREE)
+    return attempt, request.param == "lives"
+
+
+def test_resend_after_the_folder_was_removed_starts_nothing(host: OneHost, removed: tuple[str, bool]) -> None:
+    attempt, lives = removed
+    status = host.connect().ask("start", "status", attempt=attempt, spec=make_spec(*host.ledger_job()))
     assert status["status"] == ("running" if lives else "ended")
     assert lives or status["final"]["lost"]["why"] == "its folder was removed"
     assert host.runs() == 1
+
+
+def test_void_after_the_folder_was_removed_does_not_say_that_it_never_ran(
+    host: OneHost, removed: tuple[str, bool]
+) -> None:
+    attempt, lives = removed
+    status = host.connect().void(attempt)
+    assert status["status"] == ("running" if lives else "ended")
+    assert lives or status["final"]["lost"]["why"] == "its folder was removed"
+
+
+def test_start_record_that_is_removed_under_its_job_makes_nothing_void(link: AgentClient, host: OneHost) -> None:
+    """As by those who tidy up links that lead nowhere."""
+    attempt = link.start("sleep", "1000")
+    running = link.wait_status(attempt, "running")
+    (host.folder_of(attempt) / "start.json").unlink()
+    other = host.connect()
+    assert other.status(attempt)["status"] == "running"
+    assert other.void(attempt)["status"] == "running"
+    assert other.cancel(attempt)["status"] == "ended"
+    assert not alive(job_pid(running))
+
+
+def test_agent_that_is_given_bad_logs_keeps_no_descriptor(link: AgentClient, host: OneHost) -> None:
+    supervisor = supervisor_pid(link.run("true"))
+    before = len(os.listdir(f"/proc/{supervisor}/fd"))
+    for _ in range(3):
+        assert link.run("true", err="/nowhere/err")["status"] == "void"
+    assert link.run("true")["status"] == "ended"
+    assert len(os.listdir(f"/proc/{supervisor}/fd")) == before
 
 
 def test_supervisor_between_two_attempts_has_a_lock_that_says_nothing(link: AgentClient, host: OneHost) -> None:

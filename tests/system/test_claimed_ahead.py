@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.gated import Gated
+from support.sweeps import Sweep
 from support.waiting import wait_for
 
 QUICK = range(3)  # these jobs end at once; those after them wait for their gates
@@ -109,3 +112,13 @@ def test_called_back_it_is_not_one_of_the_jobs_that_were_asked_for(table: Gated)
     table.open(*range(LAST + 1))
     assert run.wait(timeout=30) == 0
     assert [len(table.ran(job)) for job in range(LAST + 1)] == [1, 1, 1, 1, 0, 1, 0]
+
+
+def test_one_worker_has_a_successor_waiting_while_jobs_are_short(tmp_path: Path) -> None:
+    """Nothing is reported between the start of a job and its end: whoever waits for a report claims the next one too late."""
+    sweep = Sweep.of(tmp_path, 12, work="0.2")
+    assert sweep.start("--num_workers", "1").wait(60) == 1, "jobs of all fates"
+    journal = "".join(path.read_text() for path in sorted((tmp_path / ".burnish").rglob("log/*/*.jsonl")))
+    claims = [json.loads(line) for line in journal.splitlines() if line.startswith('{"fact":"AttemptClaimed"')]
+    assert len(claims) == 12
+    assert sum(bool(claim["after"]) for claim in claims) >= 8

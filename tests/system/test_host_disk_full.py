@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -41,6 +42,22 @@ def fill(host: OneHost) -> Path:
     except OSError:
         os.close(descriptor)
     return file
+
+
+def test_full_disk_of_the_locks_costs_no_verdict(tmp_path: Path) -> None:
+    locks = tmp_path / "locks"
+    locks.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(locks)], check=True)
+    try:
+        with one_host(tmp_path) as host:
+            link = host.connect()
+            assert link.run("true")["final"]["exit"]["code"] == 0
+            with contextlib.suppress(OSError), open(locks / "fill", "wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            assert link.run(*host.ledger_job("exit 3"))["final"]["exit"]["code"] == 3
+    finally:
+        subprocess.run(["umount", "-l", str(locks)], check=True)
 
 
 def test_nothing_is_started_and_the_reason_is_told(host: OneHost) -> None:

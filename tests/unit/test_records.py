@@ -54,12 +54,16 @@ def test_record_replaces_one_of_the_other_kind(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["cancel.json"]
 
 
-@pytest.mark.parametrize(("call", "record"), [("symlink", SHORT), ("link", LONG)], ids=["link", "file"])
+@pytest.mark.parametrize(
+    ("call", "code", "record"),
+    [("symlink", errno.EEXIST, SHORT), ("symlink", errno.EIO, SHORT), ("link", errno.EEXIST, LONG)],
+    ids=["link", "link that was given up", "file"],
+)
 def test_lost_answer_is_no_refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, record: dict[str, Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int, record: dict[str, Any]
 ) -> None:
-    """NFS repeats a request whose answer was lost, and finds that it was done."""
-    refuse(monkeypatch, call, errno.EEXIST, done=True)
+    """NFS repeats a request whose answer was lost, and finds that it was done; or gives up on it."""
+    refuse(monkeypatch, call, code, done=True)
     path = str(tmp_path / "start.json")
     assert write_once(path, record)
     assert read_record(path) == record

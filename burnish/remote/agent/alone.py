@@ -6,7 +6,7 @@ import os
 
 from .files import make_private_folder
 from .forking import leave_session, prepare_process
-from .locks import for_the_job, make_lock
+from .locks import make_lock
 from .oom import count_oom_kills
 from .place import Place, lock_folder
 from .processes import incarnation
@@ -37,7 +37,7 @@ def supervise(folder: str) -> None:
         raise SystemExit("%s: %s" % (place.file("spec.json"), problem))
     umask = prepare_process()
     make_private_folder(lock_folder())
-    lock = for_the_job(make_lock(place.lock))
+    lock = make_lock(place.lock)
     leave_session(os.open(os.devnull, os.O_RDWR))
     os.umask(umask)
     surroundings = Surroundings(incarnation())

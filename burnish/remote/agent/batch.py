@@ -1,7 +1,7 @@
 """Requests about attempts that a batch system starts, later and on another node: the folder is made here, and closed here.
 
 What the batch system says of an attempt is the coordinator's to know. Here it only becomes a record where there is none yet, by
-the exclusive links that every record is made by: the word of the attempt's own supervisor, if there is one, stands.
+the calls that make every record for whoever is first: the word of the attempt's own supervisor, if there is one, stands.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from functools import partial
 
 from .compact_json import encode_json
 from .files import unlink
-from .locks import for_the_job, make_lock
+from .locks import make_lock
 from .notices import DONE, GONE, Notice, heard_on_socket, tell_in_pipe, tell_on_socket
 from .oom import count_oom_kills
 from .place import idle_lock
@@ -92,7 +92,7 @@ class Crews:
                 self._dismiss(crew)
                 if crew.attempt:
                     place.unlock()  # it was killed
-                elif fresh:
+                if fresh:
                     raise
 
     def heard(self, ready: Iterable[int]) -> Iterator[Notice]:
@@ -120,13 +120,13 @@ class Crews:
 
     def _fork_supervisor(self, place: Place, spec: Record) -> None:
         """A supervisor for this attempt alone, whose spec is too large for a message."""
-        lock = for_the_job(make_lock(place.lock))
+        lock = make_lock(place.lock)
         here, oom_kills, notices = self._home.incarnation, self._oom_kills[1], self._notices
 
         def supervise() -> None:
             tell = partial(tell_in_pipe, notices, place.attempt)
             Supervisor(place, spec, lock, Surroundings(here), oom_kills, tell).run()
-            place.unlock()
+            _let_go(place)
             tell(DONE)
 
         try:
@@ -139,7 +139,7 @@ class Crews:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_LIMIT)
         crew = Crew(ours, idle_lock())
-        lock = for_the_job(make_lock(crew.idle))
+        lock = make_lock(crew.idle)
         self._all[ours.fileno()] = crew
         self._poll.register(ours.fileno(), select.POLLIN)
         try:
@@ -153,7 +153,10 @@ class Crews:
         """The life of a supervisor: one attempt after the other, while there is an agent to give them."""
         surroundings = Surroundings(self._home.incarnation)
         while True:
-            order = mine.recv(MESSAGE_LIMIT)
+            try:
+                order = mine.recv(MESSAGE_LIMIT)
+            except OSError:
+                order = b""  # the agent went away with notices that it had not read
             if not order:
                 break
             attempt, spec, oom_kills = json.loads(order)
@@ -161,7 +164,8 @@ class Crews:
             tell = partial(tell_on_socket, mine)
             final = Supervisor(place, spec, lock, surroundings, oom_kills, tell).run()
             lock = _lay_aside(place, lock, idle)
-            tell(DONE, final)
+            if not tell(DONE, final):
+                break  # the end of a supervisor is heard in any case
         unlink(idle)
 
     def _dismiss(self, crew: Crew) -> None:
@@ -173,9 +177,17 @@ class Crews:
 def _lay_aside(place: Place, lock: int, idle: str) -> int:
     """Make an attempt's lock a supervisor's own again. Returns its descriptor. Raises OSError, Refusal."""
     try:
-        os.ftruncate(lock, 0)
-        os.rename(place.lock, idle)
-        return lock
-    except OSError:  # somebody removed it
-        os.close(lock)
-        return for_the_job(make_lock(idle))
+        if os.path.isdir(place.folder):
+            os.ftruncate(lock, 0)
+            os.rename(place.lock, idle)
+            return lock
+    except OSError:
+        pass  # somebody removed it
+    os.close(lock)
+    return make_lock(idle)
+
+
+def _let_go(place: Place) -> None:
+    """Remove an attempt's lock, unless its folder was removed: without either, nothing would say that it has run."""
+    if os.path.isdir(place.folder):
+        place.unlock()

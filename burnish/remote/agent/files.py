@@ -95,11 +95,15 @@ def reserve(path: str) -> int:
     """Make a file whose first bytes can be written even when the disk is full by then. Returns its descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, RESERVED)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-            raise
-        write_all(descriptor, b" " * RESERVED)
+        try:
+            os.posix_fallocate(descriptor, 0, RESERVED)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+            write_all(descriptor, b" " * RESERVED)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

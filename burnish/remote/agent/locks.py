@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 
-from .files import make_private_folder, unlink
+from .files import identity, make_private_folder, unlink
 from .place import IDLE, lock_folder
 
 HELD = "held"
@@ -19,18 +19,21 @@ MISSING = "missing"
 
 
 def make_lock(path: str) -> int:
-    """Make the lock file `path`, which must be new, and hold it. Returns the descriptor. Raises OSError, Refusal."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileNotFoundError:
-        make_private_folder(os.path.dirname(path))  # cleaned away while we run
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        _take(descriptor)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+    """Make the lock file `path`, which must be new, and hold it. Returns the descriptor, for the job. Raises OSError, Refusal."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:
+            make_private_folder(os.path.dirname(path))  # cleaned away while we run
+            continue
+        try:
+            _take(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
+        if identity(path) == identity(descriptor):
+            return for_the_job(descriptor)
+        os.close(descriptor)  # `remove_idle_locks` took it before it was held
 
 
 def _take(descriptor: int) -> None:
@@ -61,9 +64,10 @@ def lock_state(path: str) -> str:
 
 def for_the_job(lock: int) -> int:
     """The same lock, high, where a script's own `exec 3>` does not hit it, and not closed at exec: who holds it is alive."""
-    inherited = fcntl.fcntl(lock, fcntl.F_DUPFD, 100)
-    os.close(lock)
-    return inherited
+    try:
+        return fcntl.fcntl(lock, fcntl.F_DUPFD, 100)
+    finally:
+        os.close(lock)
 
 
 def remove_idle_locks() -> None:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from .records import Record
 
-    Tell = Callable[[str, Optional[Record]], None]  # a mark, and the record that was made
+    Tell = Callable[[str, Optional[Record]], object]  # a mark, and the record that was made
 
 CHANGED = "="  # the attempt's folder says something new: the record that goes with it
 FREED = "-"  # it has left its slot, and is not recorded yet
 DONE = "!"  # its supervisor is done with it: the record is its last
-GONE = "?"  # its supervisor was killed
+GONE = "?"  # its supervisor is gone: what the agent makes of the end of its socket
 RECORD_LIMIT = 32 << 10  # bytes; a longer record is read from the folder
 
 
@@ -40,15 +40,16 @@ class Notice:
         self.record = record
 
 
-def tell_on_socket(mine: socket.socket, mark: str, record: Optional[Record]) -> None:
-    """Tell the agent at the other end, if it is still there."""
+def tell_on_socket(mine: socket.socket, mark: str, record: Optional[Record]) -> bool:
+    """Tell the agent at the other end. False if it is not there any more, or cannot be told."""
     text = encode_json(record).encode("ascii") if record is not None else b""
     if len(text) > RECORD_LIMIT:
         text = b""
     try:
         mine.send(mark.encode("ascii") + text)
+        return True
     except OSError:
-        pass  # gone, or not reading: whoever asks next reads the folder
+        return False
 
 
 def heard_on_socket(attempt: str, message: bytes) -> Notice:

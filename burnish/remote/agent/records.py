@@ -108,7 +108,12 @@ def _read(path: str) -> "str | bytes":
 def _symlink_once(text: str, path: str) -> bool:
     try:
         os.symlink(text, path)
-    except FileExistsError:
-        # As in `link_once`. One that says the same to the letter is as good: a `go` has the pid and time of its maker.
-        return os.path.islink(path) and os.readlink(path) == text
+    except OSError as error:
+        # NFS may repeat a request whose answer was lost, and find that it was done, or give up though it was. Who made it
+        # is told by the text: a `go` has the pid of its maker, and of other records it does not matter.
+        if os.path.islink(path):
+            return os.readlink(path) == text
+        if not isinstance(error, FileExistsError):
+            raise
+        return False
     return True

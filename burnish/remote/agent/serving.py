@@ -1,4 +1,5 @@
-"""The agent: serves one link, in turns, and ends with it. Whatever it knows it reads from the host's folders.
+"""The agent: serves one link, in turns, and ends with it. What it knows it reads from the host's folders, or hears from its
+supervisors, who have just written it there.
 
 What waits is a supervisor's notice, the end of a watched process, a reading of the GPUs, or a request; each turn takes what
 is there. What a request means is in the modules that its method belongs to.
@@ -101,6 +102,7 @@ class Agent:
     def _turn(self) -> None:
         """Wait for something to do: a request, a supervisor's notice, the end of a watched process, or time for a look."""
         ready = [descriptor for descriptor, _ in self._poll.poll(self._timeout())]
+        gpus_ready = self._looks.gpus.pipe in ready  # now: what is started below may have another reading begun
         notices = list(self._crews.heard(ready))
         if self._notices in ready:
             notices += heard_in_pipe(self._notices)
@@ -116,7 +118,7 @@ class Agent:
             names.update(self._watches.unannounced())
         self._watches.look(names)
         self._collect_children()
-        if self._looks.gpus.pipe in ready and self._looks.take_gpus():
+        if gpus_ready and self._looks.take_gpus():
             for request in self._starts.after_gpus():
                 self._serve_request(request)
         self._looks.answer(ready)

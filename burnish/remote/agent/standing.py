@@ -109,6 +109,11 @@ def _status_before_start(place: Place, here: str) -> Standing:
         alive = lock_state(place.lock) == HELD
         return Standing(RUNNING, supervised=False) if alive else Standing(ABSENT)
     if lock_state(place.lock) == HELD:
+        job = pid_in(place.lock)
+        if job and not os.path.lexists(place.file("start.json")):
+            return Standing(
+                RUNNING, supervised=False, witness=read_process(job)
+            )  # the record was removed, the job was not
         return Standing(STARTING)
     if os.path.lexists(place.file("start.json")):
         return read_status(place, here)  # it was made, and the lock freed, between our two looks
@@ -129,6 +134,18 @@ def _status_after_start(place: Place, start: Record, here: str) -> Standing:
         return Standing(RUNNING, start, supervised=False, witness=witness)
     # A record without words is what a power loss leaves of one that was just written.
     return Standing(RUNNING, start, dead="killed with its supervisor" if go else "its host lost power")
+
+
+def was_removed(place: Place) -> bool:
+    """True if the attempt was started here, and its folder removed since: its lock is there without it."""
+    return os.path.lexists(place.lock) and not os.path.isdir(place.folder)
+
+
+def account_for_removed(place: Place) -> None:
+    """Record an attempt whose folder was removed as lost, if nothing of it is alive: it is neither started again nor void."""
+    if lock_state(place.lock) != HELD and not traces(place):
+        os.mkdir(place.folder, 0o700)
+        lose(place, "its folder was removed")
 
 
 def void(place: Place, why: str, **kind: Any) -> bool:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 from .common_locks import Wanted
-from .locks import HELD, lock_state
 from .refusals import Refusal, SlotTaken, clause
 from .slots import cpu_lock, gpu_locks, resolve_gpu
 from .spec import problem_of_spec
-from .standing import lose, void
+from .standing import account_for_removed, void, was_removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,8 +49,9 @@ class Starts:
             if not self._looks.gpus.done:
                 self._awaiting_gpus.append(request)
                 return
-        if os.path.lexists(place.lock) and not os.path.isdir(place.folder):
-            self._account_for_wiped(place)
+        if was_removed(place):
+            account_for_removed(place)
+            self._watches.answer(place)
             return
         if not self._home.make_folder(place):
             self._watches.claim(place)
@@ -88,13 +86,6 @@ class Starts:
         if leader.attempt not in self._watches:
             self._watches.answer(leader)
         return leader.attempt in self._watches
-
-    def _account_for_wiped(self, place: Place) -> None:
-        """Answer for an attempt that was started and whose folder is gone: it is not started again."""
-        if lock_state(place.lock) != HELD:
-            self._home.make_folder(place)
-            lose(place, "its folder was removed")
-        self._watches.answer(place)
 
     def _give(self, place: Place, spec: Record) -> None:
         """Give the attempt, whose folder is new, to a supervisor; or say in the folder why it is not started."""

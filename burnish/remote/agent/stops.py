@@ -9,7 +9,7 @@ import time
 from .processes import GRACE, recorded_process, send_signal
 from .records import replace_record
 from .refusals import Refusal
-from .standing import QUEUED, RUNNING, STARTING, UNSTARTED, lose, settle, void
+from .standing import QUEUED, RUNNING, STARTING, UNSTARTED, account_for_removed, lose, settle, void, was_removed
 from .traces import kin
 
 TYPE_CHECKING = False
@@ -34,7 +34,11 @@ class Stops:
     def void(self, request: Header) -> None:
         """See to it that the attempt never runs, if it has not begun. Raises Refusal, OSError."""
         place = self._watches.place(request)
-        self._rule_out(place, self._home.moved(request), str(request.get("why") or "voided"))
+        moved = self._home.moved(request)
+        if was_removed(place):
+            account_for_removed(place)
+        if moved or settle(place, self._home.incarnation).status != RUNNING:
+            self._rule_out(place, moved, str(request.get("why") or "voided"))
         self._watches.answer(place)
 
     def cancel(self, request: Header) -> None:

@@ -128,7 +128,8 @@ class Supervisor:
         spec, place = self._spec, self._place
         self._final = reserve(self._temporary)
         self._slots.hold()
-        self._out, self._err = self._open_log("out"), self._open_log("err")
+        self._out = self._open_log("out")
+        self._err = self._open_log("err")
         environment = job_environment(spec, place, self._surroundings.environment)
         require(need_of(spec, environment))
         enter(spec["cwd"])
@@ -176,7 +177,10 @@ class Supervisor:
             self._exec_error = why_not_run(program, argv, environment, error)
             self._ended = 127 << 8, time.time(), time.monotonic(), 0
             return
-        os.pwrite(self._lock, b"%d" % self._job, 0)
+        try:
+            os.pwrite(self._lock, b"%d" % self._job, 0)
+        except OSError:
+            pass  # the locks' disk is full: it is known by its cookie, too
         offer_to_oom_killer(self._job)
 
     # Attending.
@@ -215,6 +219,7 @@ class Supervisor:
         left = LOCK_INTERVAL if deadline is None else max(0.0, min(LOCK_INTERVAL, deadline - time.monotonic()))
         heard = signal.sigtimedwait(AWAITED, left)
         if heard is not None and heard.si_signo == signal.SIGUSR1:
+            os.listdir(self._place.folder)  # so that an NFS client does not take an older cancel for the newest
             self._cancel = read_record(self._place.file("cancel.json")) or self._cancel
 
     def _end_tree(self, grace: float) -> int:
@@ -251,9 +256,9 @@ class Supervisor:
         while True:
             try:
                 return record if self._write_final(record) else None
-            except FileNotFoundError:
-                return None  # the folder was removed: there is nobody to tell
             except OSError as error:
+                if not os.path.isdir(self._place.folder):
+                    return None  # it was removed: there is nobody to tell
                 # A full or broken disk may recover; until then the attempt has not ended for anyone.
                 record["exit"].pop("tail", None)
                 if record["exit"].pop("result", None) is not None:
@@ -270,6 +275,9 @@ class Supervisor:
         text, path = encode_json(record), self._place.file("final.json")
         made = point_once(text, path)
         if made is None:
+            if not os.path.lexists(temporary):
+                os.close(self._final)
+                self._final = reserve(temporary)  # somebody removed it
             data = text.encode("ascii")
             os.lseek(self._final, 0, os.SEEK_SET)
             write_all(self._final, data)
@@ -279,7 +287,10 @@ class Supervisor:
             unlink(temporary)
         else:
             os.ftruncate(self._final, 0)  # its room is not needed; the file itself becomes the mark of the ack
-        sync_folder(folder)
+        try:
+            sync_folder(folder)
+        except OSError:
+            pass  # it is made, and is not made again; a disk that cannot promise to keep it is as one that loses its power
         return made
 
     def _exit(self) -> Record:
