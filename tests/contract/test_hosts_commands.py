@@ -223,7 +223,7 @@ def test_check_of_files(table: Gated) -> None:
     assert "lab.yaml:1" in table.burnish("check", "lab.yaml", code=2).stderr
     for command in ("check", "hosts"):
         asked = table.burnish(command, "--db_file", "none.db", code=2).stderr
-        assert "Which hosts? none.db has used none so far" in asked and f"burnish {command} hosts/lab.yaml" in asked
+        assert "Which hosts? There is no table none.db here" in asked and f"burnish {command} hosts/lab.yaml" in asked
 
 
 # -- what hosts are told -------------------------------------------------------------------------------------------
