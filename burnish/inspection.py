@@ -17,7 +17,7 @@ from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, CoordinatorId, HostName, JobId, Slot, Word
 from burnish.core.lacking import Lacking, Need
 from burnish.core.state import State
-from burnish.core.suspicion import NOT_RUN, Ending, killed_by, unfit_host
+from burnish.core.suspicion import DOUBT, NOT_RUN, Ending, killed_by, suspicion, unfit_host
 from burnish.core.verdict import verdict_of
 from burnish.errors import counted, printable
 from burnish.fleet import Fleet, Member
@@ -39,6 +39,7 @@ class Inspection:
         self._drains: dict[str, str] = {}  # host, or GPU of one -> why
         self._excused: dict[str, tuple[JobId, ...]] = {}  # likewise -> the jobs it killed
         self._endings: deque[Ending] = deque(maxlen=REMEMBERED)
+        self._doubted: set[HostName] = set()
         self._asked: dict[HostName, float] = {}
         self._said: set[str] = set()
         self._named = time.monotonic()
@@ -89,8 +90,11 @@ class Inspection:
     # -- choosing --------------------------------------------------------------------------------------------------
 
     def usable(self, slots: list[Slot]) -> list[Slot]:
-        """Those of `slots` on which something may be tried now."""
-        return [slot for slot in slots if not self._why_not(slot)]
+        """Those of a host's `slots` on which something may be tried now. One that is in doubt gets one job at a time."""
+        found = [slot for slot in slots if not self._why_not(slot)]
+        if found and found[0].host in self._doubted:
+            return [] if self._on(found[0].host) else found[:1]
+        return found
 
     def _why_not(self, slot: Slot) -> str:
         offer = self._fleet.members[slot.host].offer
@@ -133,6 +137,8 @@ class Inspection:
             return f"drained: {self._state.drained[member.host.name]}"
         if not member.link.up:
             return "it does not answer"
+        if member.host.name in self._doubted:
+            return "the last jobs on it failed at once; it gets one a minute"
         if member.lacks:
             return member.lacks
         return "" if member.slots else "it offers no slot" if member.offer.known else "its GPUs are not known yet"
@@ -191,11 +197,42 @@ class Inspection:
                 f"{ending.host} gets no more jobs of this run: the first ones on it could not be run. "
                 f"The last was job {ending.job}; burnish status says why."
             )
+        for host in {ending.host, *self._doubted}:
+            self._doubt(self._fleet.members[host])
+        if ending.host in self._drains:
+            return
         if ending.gpu and (killed := killed_by(self._endings, ending.host, ending.slot)):
             slot = next((slot for slot in member.slots if slot.index == ending.slot), None)
             for name in member.offer.drain_names(slot)[:1] if slot else ():
                 self._drains[name] = f"three jobs in a row died on it within a minute, the last was {ending.job}"
                 self._excused[name] = killed
+
+    def _doubt(self, member: Member) -> None:
+        """Drain a host on which everything fails; let one that may be such get a job now and then, while others may tell."""
+        name = member.host.name
+        found = suspicion(self._endings, name)
+        others = any(
+            other.link.up and self._fleet.takes_jobs(other.host.name, self._state.drained)
+            for other in self._fleet.members.values()
+            if other is not member
+        )
+        if found is None or not others:
+            if name in self._doubted:
+                self._doubted.remove(name)
+                member.paused_until = 0.0
+        elif found.proven:
+            self._doubted.discard(name)
+            self._excused[name] = found.jobs
+            self._drains[name] = (
+                f"{counted(len(found.jobs), 'job')} in a row failed on it within a minute, while those elsewhere ended well"
+            )
+        elif name not in self._doubted or time.monotonic() >= member.paused_until:
+            self._doubted.add(name)
+            member.paused_until = time.monotonic() + DOUBT
+            self._say_once(
+                f"{name}: its last {counted(len(found.jobs), 'job')} failed within a minute each. It gets one a minute "
+                "until jobs elsewhere show whose fault that is."
+            )
 
     @property
     def pending(self) -> bool:

@@ -1,7 +1,9 @@
-"""When failures speak against a place and not the job: a host that can start nothing, a GPU that kills what it gets. Pure.
+"""When failures speak against a place and not the job: a host that can start nothing, or where everything fails; a GPU that kills
+what it gets. Pure.
 
-Most failures are the jobs' own, and a sweep with a bug fails everywhere. So a host is suspected only for commands that could
-not be run at all, and a GPU only if it fails alone: while other slots brought jobs to a good end and none failed as fast.
+Most failures are the jobs' own, and a sweep with a bug fails everywhere. So a place is blamed only if it fails alone: while
+others brought jobs to a good end and none failed as fast. A host whose jobs die at once would have eaten the sweep before others
+end one: after three it is in doubt, and gets a job now and then until it is known whose fault that is.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from burnish.core.jobs import HostName, JobId
 
 JOBS = 3  # different ones, in a row
+DOUBT = 60.0  # s between two jobs on a host that is in doubt
 AT_ONCE = 5.0  # s: an end so soon is that of a command that could not be run
 SOON = 60.0  # s: an end so soon may be the GPU's work
 NOT_RUN = (126, 127)  # what shells exit with for a command that is not executable, or not there
@@ -47,6 +50,33 @@ def unfit_host(endings: Iterable[Ending], host: HostName) -> bool:
     """True if at least three different jobs ended on `host`, and none of them could be run. `endings`: oldest first."""
     there = [ending for ending in endings if ending.host == host]
     return all(ending.at_once for ending in there) and len({ending.job for ending in there}) >= JOBS
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """The last `jobs` on a host all failed soon. `proven`: it is the host; elsewhere as many ended well and none failed so."""
+
+    jobs: tuple[JobId, ...]
+    proven: bool
+
+
+def suspicion(endings: Iterable[Ending], host: HostName) -> Suspicion | None:
+    """Whether the host as a whole is to blame for the failures in a row that it had last. `endings`: oldest first."""
+    everything = list(endings)
+    there = [n for n, ending in enumerate(everything) if ending.host == host]
+    streak: list[int] = []
+    for place in reversed(there):
+        if not everything[place].soon:
+            break
+        streak.insert(0, place)
+    jobs = dict.fromkeys(everything[place].job for place in streak)
+    if len(jobs) < JOBS:
+        return None
+    meanwhile = [ending for ending in everything[streak[0] :] if ending.host != host]
+    if any(ending.soon for ending in meanwhile):
+        return None
+    well = {ending.job for ending in meanwhile if ending.complete}
+    return Suspicion(tuple(jobs), proven=len(well) >= JOBS)
 
 
 def killed_by(endings: Iterable[Ending], host: HostName, slot: int) -> tuple[JobId, ...]:

@@ -208,6 +208,22 @@ def test_host_on_which_nothing_can_run_gets_three_jobs_and_what_was_claimed_ahea
     assert "gpu1 gets no more jobs of this run: the first ones on it could not be run." in said
 
 
+def test_host_on_which_every_job_fails_does_not_eat_the_sweep(lab: Lab, bench: Bench) -> None:
+    """Its python lacks a module, say: the command runs, and fails at once, faster than those elsewhere come to their end."""
+    bench.add("gpu1")
+    bench.add("gpu2")
+    lab.inventory(
+        f"defaults: {{ssh_config: {bench.config}, workdir: {lab.folder}, slots: 2}}\nhosts: {{gpu1: {{}}, gpu2: {{}}}}\n"
+    )
+    (lab.folder / "job.sh").write_text('if [ "$BURNISH_HOST" = gpu1 ]; then exit 1; else exec sleep 0.5; fi')
+    lab.table("one", 40)
+    said = lab.run("one")
+    jobs = lab.jobs("one")
+    assert {job["host"] for job in jobs if job["state"] == "ERROR"} == {"gpu1"}, said
+    assert 3 <= words(jobs)["ERROR"] <= 7, said  # and what was on its way by then
+    assert "gpu1 is drained: " in said and "while those elsewhere ended well" in said
+
+
 def test_job_with_gpus_2_gets_two_devices_of_one_host_and_shares_neither(local: Lab) -> None:
     local.table("one", 6, "121210")
     said = local.start("one").communicate(timeout=120)[0]

@@ -150,6 +150,43 @@ def test_gpu_that_kills_three_jobs_alone_is_drained(desk: Desk) -> None:
     assert desk.usable() == ["0"]
 
 
+def test_host_on_which_everything_fails_gets_a_job_a_minute_and_is_drained_once_others_show_that_it_is_alone(
+    desk: Desk,
+) -> None:
+    member = desk.fleet.members[GPU01]
+    once = desk.attempt(failed, slot=0, retries=1)
+    desk.attempt(failed, slot=1)
+    assert member.paused_until == 0.0 and desk.usable() == ["0", "1"]
+    desk.attempt(failed, slot=0)
+    assert member.paused_until > time.monotonic() + 50 and desk.usable() == ["0"]
+    assert desk.said == [
+        "gpu01: its last 3 jobs failed within a minute each. It gets one a minute until jobs elsewhere show whose fault that is."
+    ]
+    for _ in range(3):
+        assert desk.drains() == {}
+        desk.attempt(succeeded, host="gpu02")
+    why = "3 jobs in a row failed on it within a minute, while those elsewhere ended well"
+    assert desk.drains() == {"gpu01": why}
+    job = desk.state.jobs[JobId(once)]
+    assert (job.word.value, job.failed_on) == ("NOT_RUNNING", ()), "the host's fault burns no retry"
+
+
+def test_host_is_no_longer_in_doubt_when_jobs_fail_elsewhere_too(desk: Desk) -> None:
+    for slot in (0, 1, 0):
+        desk.attempt(failed, slot=slot)
+    assert desk.usable() == ["0"]
+    desk.attempt(failed, host="gpu02")
+    assert desk.fleet.members[GPU01].paused_until == 0.0 and desk.usable() == ["0", "1"]
+    assert desk.drains() == {}
+
+
+def test_only_host_of_a_run_is_not_doubted(desk: Desk) -> None:
+    desk.fleet.members[HostName("gpu02")].stopped = "the first jobs on it could not be run"
+    for slot in (0, 1, 0):
+        desk.attempt(failed, slot=slot)
+    assert desk.usable() == ["0", "1"] and desk.said == []
+
+
 def test_failures_on_a_gpu_that_is_drained_for_them_burn_no_retries(desk: Desk) -> None:
     twice = desk.attempt(failed, host="gpu02", retries=1)  # its own fault
     desk.attempt(succeeded, slot=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from burnish.core.jobs import HostName, JobId
-from burnish.core.suspicion import Ending, killed_by, unfit_host
+from burnish.core.suspicion import Ending, Suspicion, killed_by, suspicion, unfit_host
 
 HERE, THERE = HostName("gpu1"), HostName("gpu2")
 
@@ -51,3 +51,29 @@ def test_slot_is_not_deadly_for_one_job_for_slow_failures_or_between_good_ends()
     assert not killed_by([ending(1), meanwhile, ending(2), ending(3, lasted=61.0)], HERE, 0)
     assert not killed_by([ending(1), meanwhile, good(5, HERE), ending(2), ending(3)], HERE, 0)
     assert not killed_by([ending(1), meanwhile, unrun(2), ending(3)], HERE, 0)
+
+
+THREE = (JobId(1), JobId(2), JobId(3))
+
+
+def test_host_whose_last_three_jobs_failed_is_in_doubt_until_as_many_ended_well_elsewhere() -> None:
+    failures = [ending(1, slot=0), ending(2, slot=1), ending(3, slot=0)]
+    assert suspicion(failures[:2], HERE) is None
+    assert suspicion(failures, HERE) == Suspicion(THREE, proven=False)
+    assert suspicion([*failures, good(7), good(8)], HERE) == Suspicion(THREE, proven=False)
+    assert suspicion([*failures, good(7), good(8), good(8)], HERE) == Suspicion(THREE, proven=False)
+    assert suspicion([*failures, good(7), good(8), good(9)], HERE) == Suspicion(THREE, proven=True)
+    assert suspicion([good(7), good(8), good(9), *failures], HERE) == Suspicion(
+        THREE, proven=False
+    )  # before, not meanwhile
+    assert suspicion([*failures, good(7), good(8), good(9)], THERE) is None
+
+
+def test_host_is_not_in_doubt_when_jobs_fail_elsewhere_too_or_one_ended_well_on_it() -> None:
+    failures = [ending(1), ending(2), ending(3)]
+    assert suspicion([*failures, good(7), ending(4, THERE)], HERE) is None
+    assert suspicion([ending(1), ending(4, THERE), ending(2), ending(3)], HERE) is None
+    assert suspicion([*failures, good(5, HERE)], HERE) is None
+    assert suspicion([ending(1), good(5, HERE), ending(2), ending(3)], HERE) is None
+    assert suspicion([ending(1), ending(1), ending(2)], HERE) is None, "of two jobs only"
+    assert suspicion([ending(1), ending(2), ending(3, lasted=61.0)], HERE) is None
