@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from burnish.core import events, reports
 from burnish.core.events import Fact
+from burnish.core.failures import MISSING
 from burnish.core.gpus import found_by_auto
 from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, CoordinatorId, HostName, JobId, Slot, Word
@@ -271,5 +272,5 @@ def _ending(fact: events.AttemptVoided | events.AttemptExited, attempt: Attempt)
     if fact.cancelled or fact.time_limit or attempt.cancelled_by is not None:
         return None
     complete = verdict_of(fact)[0] is Word.COMPLETE
-    not_run = bool(fact.not_started) or fact.code in NOT_RUN
+    not_run = bool(fact.not_started) or fact.code in NOT_RUN or fact.note.startswith(MISSING)
     return Ending(attempt.id.job, attempt.host, slot, gpu, fact.duration, complete, not_run)

@@ -19,6 +19,7 @@ GPU_MEMORY = "OOM, GPU memory"
 HOST_MEMORY = "OOM, host memory"
 DISK_FULL = "disk full"
 _NO_MODULE = "no module "
+MISSING = ("no file ", "no program ")  # begin the notes of what could not be run at all
 
 RETRY, STOP, HOLD = POLICIES = ("retry", "stop", "hold")
 OOM = "oom"

