@@ -14,7 +14,7 @@ from pathlib import Path
 
 from burnish.core.command import as_shown
 from burnish.core.hosts import Host
-from burnish.core.ids import name_ids, name_run
+from burnish.core.ids import name_ids, name_run, process_of
 from burnish.core.jobs import BY_HAND, FROM_FILE, Attempt, CoordinatorId, Job, JobId, Word
 from burnish.errors import UsageError, counted, printable
 from burnish.fetching import Fetch
@@ -80,7 +80,7 @@ def _show(
     if not shown.exists():
         hint = f"burnish view {job.id} --log_dir DIR, if the run was given one"
         raise UsageError(
-            f"Job {job.id} has no log {shown}. {_why_no_log(job, attempt)}",
+            f"Job {job.id} has no log {shown}. {_why_no_log(session, job, attempt)}",
             hint=None if session.paths.log_dir.is_dir() or attempt.voided is not None else hint,
         )
     if not (_size(shown) or follow) and (stderr or not _size(errors)):
@@ -130,10 +130,14 @@ def _because(job: Job) -> str:
     return f" ({printable(job.reason, REASON)})" if job.reason else ""
 
 
-def _why_no_log(job: Job, attempt: Attempt) -> str:
+def _why_no_log(session: Session, job: Job, attempt: Attempt) -> str:
     if attempt.voided is not None:
         return f"Attempt {attempt.id} never started ({printable(attempt.voided, REASON)})."
-    return f"Attempt {attempt.id} ran on {attempt.host}; the job is {job.word}{_because(job)}."
+    ran = f"Attempt {attempt.id} ran on {attempt.host}; the job is {job.word}{_because(job)}."
+    machine = process_of(attempt.by)[1]
+    if attempt.open or machine in ("", process_of(session.me)[1]):
+        return ran
+    return f"{ran} Its log was brought to {printable(machine)}, where the run was that collected it."
 
 
 def _open_viewer(log: Path, errors: Path) -> None:

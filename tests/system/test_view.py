@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +110,15 @@ def test_an_empty_log_is_not_silence(failed: Sweep) -> None:
     only = failed.burnish("view", "4", "--stderr")
     assert (only.stdout, only.stderr) == ("ValueError: x.\n", "")
     assert failed.burnish("view", "4").stderr == "(Job 4 wrote to stderr, too: burnish view 4 --stderr)\n"
+
+
+def test_log_that_another_machine_collected_is_said_to_be_there(tmp_path: Path) -> None:
+    """The folder was copied from there without its logs: what a host had of them went when they were at home."""
+    sweep = Sweep.of(tmp_path, 1)
+    run = shlex.join([sys.executable, "-m", "burnish", *sweep.command])
+    elsewhere = ["unshare", "--uts", "sh", "-c", f"hostname attic; exec {run}"]
+    subprocess.run(elsewhere, cwd=tmp_path, env=sweep.environment, check=True, capture_output=True, timeout=60)
+    shutil.rmtree(tmp_path / "burnish_log")
+    said = sweep.burnish("view", "--job_id", "0", check=False)
+    assert said.returncode == 2
+    assert "Its log was brought to attic, where the run was that collected it." in said.stderr
