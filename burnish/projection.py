@@ -42,7 +42,7 @@ BURIED = (
 
 
 class _Overtaken(Exception):
-    """Something else stands where this save was read: whoever put it there saw the save before us, or it was saved over."""
+    """This save is no news any more: others were faster to merge it, or it was saved over."""
 
 
 class Projection:
@@ -193,7 +193,10 @@ class Projection:
         if self._unmerged is None:
             return []
         self._dirty = None
-        merged, _ = self._merge(self._unmerged, aside=True)
+        try:
+            merged, _ = self._merge(self._unmerged, aside=True)
+        except _Overtaken:
+            merged = Merged([], [], {})
         self._unmerged = None
         return merged.notices
 
@@ -203,8 +206,9 @@ class Projection:
         """Commit what a save calls for, once, whoever else sees it too. Gives the base it was merged against as well.
 
         `opened`: the text that its author had before their eyes, where that is known. `aside`: the save does not stand in the
-        table's place, and what stands there remains the newest text: else that would look like this save taken back. `stands`:
-        it has to stand there still when it is merged; raises _Overtaken if it does not.
+        table's place, and what stands there remains the newest text: else that would look like this save taken back; raises
+        _Overtaken if it was merged before. `stands`: it has to stand there still when it is merged; raises _Overtaken if it
+        does not.
         """
         merged, base = Merged([], [], {}), Base.of(theirs, time.time())
 
@@ -212,6 +216,8 @@ class Projection:
             nonlocal merged, base
             # Asked once `state` is known: else a later save might be in it, and look as if this one had taken it back.
             if stands is not None and not self._file.stands(stands):
+                raise _Overtaken
+            if aside and theirs.sha256 in state.rendered:
                 raise _Overtaken
             choice = opened and Choice(opened)
             choice = choice or self._texts.choose(theirs, state.rendered) or self._all_in_doubt(state)

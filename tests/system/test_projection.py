@@ -230,6 +230,37 @@ def test_a_save_that_others_have_merged_and_gone_on_from_does_not_take_back_what
     assert late.journal.number == other.journal.number  # and it was never otherwise: a job might have started
 
 
+def test_a_save_into_a_replaced_file_that_others_have_merged_does_not_take_back_what_came_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run cannot commit what it found in the file that it had replaced; a run that starts finds it as well."""
+    path = tmp_path / "burnish.db"
+    path.write_text(TEXT)
+    paths = Paths.of(str(path), str(tmp_path / "logs"))
+    late = Session.open(paths, lambda notice: None)
+    first = TEXT.replace("2,NOT_RUNNING,0.2,as typed", "2,NOT_RUNNING,0.2,first")
+    with path.open("r+") as editor:
+        late.journal.commit(lambda state: [events.HoldRequested(0)])
+        late.settle()
+        editor.truncate(0)
+        editor.write(first)
+
+    def full(decide: object) -> NoReturn:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as harmed:
+        harmed.setattr(late.journal, "commit", full)
+        wait_for(lambda: "the disk is full" in late.projection.look(), late.projection.look)
+    other = Session.open(paths, lambda notice: None)
+    other.sync()
+    other.settle()
+    renaming(path, path.read_text().replace("4,NOT_RUNNING,0.4,as typed", "4,NOT_RUNNING,0.4,second"))
+    other.sync()
+    late.sync()
+    assert [late.state.jobs[JobId(job)].cells[-1] for job in (2, 4)] == ["first", "second"]
+    assert late.journal.number == other.journal.number
+
+
 # -- a table that is gone or cannot be read --------------------------------------------------------------------------
 
 
