@@ -41,6 +41,10 @@ BURIED = (
 )
 
 
+class _Overtaken(Exception):
+    """This save is no news any more: others were faster to merge it, or it was saved over."""
+
+
 class Projection:
     """One process's view of a table file. `look` takes edits in, `render` writes states out; both commit what they do."""
 
@@ -168,7 +172,10 @@ class Projection:
             self._table, self._ids = seen.table, _job_ids(self._journal.state, newest)
             return self._problems(seen.table)
         self._file.sync()  # or a power loss could leave the text before it, which would look like this save taken back
-        merged, base = self._merge(seen.table)
+        try:
+            merged, base = self._merge(seen.table, stands=seen)
+        except _Overtaken:
+            return []  # the next look finds what stands there
         self._seen, self._dirty = seen, None
         if merged.refused:
             self._table, self._ids, self.promised = base.table, base.ids, True
@@ -186,20 +193,32 @@ class Projection:
         if self._unmerged is None:
             return []
         self._dirty = None
-        merged, _ = self._merge(self._unmerged, aside=True)
+        try:
+            merged, _ = self._merge(self._unmerged, aside=True)
+        except _Overtaken:
+            merged = Merged([], [], {})
         self._unmerged = None
         return merged.notices
 
-    def _merge(self, theirs: Table, opened: Base | None = None, aside: bool = False) -> tuple[Merged, Base]:
+    def _merge(
+        self, theirs: Table, opened: Base | None = None, aside: bool = False, stands: Seen | None = None
+    ) -> tuple[Merged, Base]:
         """Commit what a save calls for, once, whoever else sees it too. Gives the base it was merged against as well.
 
         `opened`: the text that its author had before their eyes, where that is known. `aside`: the save does not stand in the
-        table's place, and what stands there remains the newest text: else that would look like this save taken back.
+        table's place, and what stands there remains the newest text: else that would look like this save taken back; raises
+        _Overtaken if it was merged before. `stands`: it has to stand there still when it is merged; raises _Overtaken if it
+        does not.
         """
         merged, base = Merged([], [], {}), Base.of(theirs, time.time())
 
         def decide(state: State) -> list[Fact]:
             nonlocal merged, base
+            # Asked once `state` is known: else a later save might be in it, and look as if this one had taken it back.
+            if stands is not None and not self._file.stands(stands):
+                raise _Overtaken
+            if aside and theirs.sha256 in state.rendered:
+                raise _Overtaken
             choice = opened and Choice(opened)
             choice = choice or self._texts.choose(theirs, state.rendered) or self._all_in_doubt(state)
             base = choice.base

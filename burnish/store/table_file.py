@@ -74,6 +74,13 @@ class TableFile:
         finally:
             os.close(fd)
 
+    def stands(self, seen: Seen) -> bool:
+        """True if that version stands there now. One open and one fstat."""
+        try:
+            return self._identity() == seen.identity
+        except (OSError, InputError):
+            return False
+
     def look(self, now: float, newest: str | None = None) -> Seen | None:
         """A version that was not seen before and stands still, or None: nothing new, or somebody is writing.
 

@@ -7,14 +7,18 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from support.kept_table import SAVES, TEXT, KeptTable, kept_table, renaming, truncating
 from support.waiting import wait_for
 
 from burnish.core import events
+from burnish.core.events import Fact
 from burnish.core.jobs import JobId
+from burnish.errors import StoreError
 from burnish.session import Session
+from burnish.store.journal import Decide
 from burnish.store.paths import Paths
 
 Save = Callable[[Path, str], None]
@@ -180,6 +184,81 @@ def test_a_save_that_the_disk_kept_from_being_merged_is_merged_once_it_can_be(
         return "edited" in run.state.jobs[JobId(2)].cells
 
     wait_for(merged, lambda: run.state.jobs[JobId(2)])
+
+
+@pytest.mark.parametrize("moment", ["the disk was full", "between look and commit"])
+def test_a_save_that_others_have_merged_and_gone_on_from_does_not_take_back_what_came_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """A run has read a save and is then stopped for a while, or cannot commit; meanwhile another run keeps the table."""
+    path = tmp_path / "burnish.db"
+    path.write_text(TEXT)
+    paths = Paths.of(str(path), str(tmp_path / "logs"))
+    late, other = (Session.open(paths, lambda notice: None) for _ in range(2))
+    first = TEXT.replace("2,NOT_RUNNING,0.2,as typed", "2,NOT_RUNNING,0.2,first")
+    commit = late.journal.commit
+
+    def full(decide: object) -> NoReturn:
+        raise StoreError("the disk is full")
+
+    def stopped(decide: Decide) -> list[Fact]:
+        monkeypatch.undo()
+        go_on()
+        late.journal.catch_up()
+        return commit(decide)
+
+    def go_on() -> None:
+        other.sync()
+        renaming(path, first.replace("4,NOT_RUNNING,0.4,as typed", "4,NOT_RUNNING,0.4,second"))
+        other.sync()
+        other.journal.commit(lambda state: [events.HoldRequested(0)])
+        other.settle()
+        assert cells(other) == ["first", "second"]
+
+    def cells(run: Session) -> list[str]:
+        return [run.state.jobs[JobId(job)].cells[-1] for job in (2, 4)]
+
+    renaming(path, first)
+    monkeypatch.setattr(late.journal, "commit", full if moment == "the disk was full" else stopped)
+    late.sync()
+    if moment == "the disk was full":
+        monkeypatch.undo()
+        go_on()
+        late.projection.look()  # which does not wait until what stands there now stands still
+    late.sync()
+    assert cells(late) == ["first", "second"]
+    assert late.journal.number == other.journal.number  # and it was never otherwise: a job might have started
+
+
+def test_a_save_into_a_replaced_file_that_others_have_merged_does_not_take_back_what_came_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run cannot commit what it found in the file that it had replaced; a run that starts finds it as well."""
+    path = tmp_path / "burnish.db"
+    path.write_text(TEXT)
+    paths = Paths.of(str(path), str(tmp_path / "logs"))
+    late = Session.open(paths, lambda notice: None)
+    first = TEXT.replace("2,NOT_RUNNING,0.2,as typed", "2,NOT_RUNNING,0.2,first")
+    with path.open("r+") as editor:
+        late.journal.commit(lambda state: [events.HoldRequested(0)])
+        late.settle()
+        editor.truncate(0)
+        editor.write(first)
+
+    def full(decide: object) -> NoReturn:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as harmed:
+        harmed.setattr(late.journal, "commit", full)
+        wait_for(lambda: "the disk is full" in late.projection.look(), late.projection.look)
+    other = Session.open(paths, lambda notice: None)
+    other.sync()
+    other.settle()
+    renaming(path, path.read_text().replace("4,NOT_RUNNING,0.4,as typed", "4,NOT_RUNNING,0.4,second"))
+    other.sync()
+    late.sync()
+    assert [late.state.jobs[JobId(job)].cells[-1] for job in (2, 4)] == ["first", "second"]
+    assert late.journal.number == other.journal.number
 
 
 # -- a table that is gone or cannot be read --------------------------------------------------------------------------
