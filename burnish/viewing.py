@@ -205,7 +205,7 @@ def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Ite
         yield f"host      {attempt.host}"
     if attempt.gpus:
         yield f"gpus      {', '.join(attempt.gpus)}"
-    if attempt.pid is not None:
+    if attempt.pid:
         yield f"pid       {attempt.pid}"
     if attempt.open:
         gone = "" if attempt.by in runs else ", gone; the next burnish run takes the job back"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,9 @@ from burnish.errors import UsageError
 if TYPE_CHECKING:
     from burnish.core.standing import Standing
     from burnish.session import Session
+
+
+AROUND = 5  # lines of a status about its rows: counts, a run, a blank, the head, what is not shown
 
 
 @click.command(context_settings=SETTINGS)
@@ -51,7 +56,7 @@ def status(
     """
     from burnish import session
     from burnish.views import snapshot
-    from burnish.views.status import StatusView, picked
+    from burnish.views.status import LONG, StatusView, picked
 
     opened = session.look(context.paths, context.out.say)
     if ids is not None:
@@ -62,7 +67,8 @@ def status(
     def shown() -> StatusView:
         standings = None if ask is None else ask()
         presence = opened.presence
-        jobs, partly = picked(opened.state, every or as_json, chosen, ids)
+        room = shutil.get_terminal_size().lines - AROUND if watch and sys.stdout.isatty() else LONG
+        jobs, partly = picked(opened.state, every or as_json, chosen, ids, room)
         taken = snapshot.take(opened.state, time.time(), runs=presence.others(), say=presence.runs(), jobs=jobs)
         return StatusView(taken, partly, standings)
 

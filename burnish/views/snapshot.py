@@ -127,7 +127,7 @@ def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> Jo
         attempts=len(job.attempts),
         host=attempt.host,
         gpus=attempt.gpus,
-        pid=attempt.pid,
+        pid=attempt.pid or None,
         log=attempt.log,
         started=started,
         ended=ended,

@@ -99,14 +99,18 @@ class StatusView:
 
 
 def picked(
-    state: State, every: bool = False, words: Collection[Word] | None = None, ids: Collection[JobId] | None = None
+    state: State,
+    every: bool = False,
+    words: Collection[Word] | None = None,
+    ids: Collection[JobId] | None = None,
+    room: int = LONG,
 ) -> tuple[list[Job], bool]:
     """The jobs to show, and whether others are left out for want of room.
 
-    `words` and `ids` narrow them (None: all); whoever narrows, or sets `every`, sees all that remain.
+    `words` and `ids` narrow them (None: all); whoever narrows, or sets `every`, sees all that remain. `room`: rows that fit.
     """
     jobs = [job for job in state.listed() if (words is None or job.word in words) and (ids is None or job.id in ids)]
-    if every or words is not None or ids is not None or len(jobs) <= LONG:
+    if every or words is not None or ids is not None or len(jobs) <= min(LONG, room):
         return jobs, False
     return what_matters(jobs, state), True
 

@@ -74,3 +74,16 @@ def test_terminal_is_as_it_was_however_the_run_ends(shell: Terminal, tmp_path: P
     shell.shows("still here")
     (tmp_path / "go").touch()
     wait_for(lambda: shell.screen.count("still here") == 1, lambda: shell.screen)
+
+
+def test_what_runs_is_seen_at_the_end_of_a_table_that_is_longer_than_the_terminal(
+    shell: Terminal, tmp_path: Path
+) -> None:
+    burnish = f"{sys.executable} -m burnish"
+    (tmp_path / "more.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(6, 36)))
+    shell.type(f"clear; {burnish} create --csv more.csv --append; {burnish} hold --job_id 0-33", "Enter")
+    shell.shows("on HOLD")
+    shell.type(f"clear; {burnish} run --num_workers 1 --command 'sh job.sh {{n}}' & {burnish} status --watch", "Enter")
+    shell.shows("34  RUNNING")
+    shell.shows("Not shown: ")
+    shell.type("C-c")

@@ -141,3 +141,17 @@ def test_json_holds_what_the_page_says() -> None:
         "arguments": {"--lr": "0.1"},
         "result": {"acc": 0.9},
     }
+
+
+def test_table_that_does_not_fit_is_shown_in_part() -> None:
+    state = small()
+    assert picked(state, room=4) == (list(state.listed()), False)
+    jobs, partly = picked(state, room=3)
+    assert partly and jobs[0].word is Word.RUNNING
+
+
+def test_pid_that_is_not_known_is_none() -> None:
+    state = small()
+    state.jobs[JobId(2)].attempts[-1].pid = 0
+    (row,) = (row for row in take(state, BEGAN).rows if row.id == 2)
+    assert row.pid is None
