@@ -46,6 +46,7 @@ class Hearing:
         self._clock = clock
         self._ending: dict[str, tuple[HostName, Fact]] = {}  # verdicts that wait for their logs, by the attempt's name
         self._said = ""
+        self._orphans: set[str] = set()  # attempts without a supervisor, by name: said once
 
     def hear(self, report: HostReport) -> Iterator[actions.Action]:
         """Propose what the report proves; the orders that answer it."""
@@ -85,6 +86,8 @@ class Hearing:
         match report.status:
             case "running":
                 self._fleet.expect_logs(attempt, self._paths.log)
+                if not report.supervised and report.start:
+                    self._name_orphan(attempt)
                 if attempt.started_at is None and report.start:  # none: its folder was wiped under it
                     self._propose(started(attempt.id, report.start))
             case "void":
@@ -142,6 +145,16 @@ class Hearing:
         """Propose the verdict of an attempt whose logs are whole at home. Raises StoreError."""
         if name in self._ending and self._fleet.members[self._ending[name][0]].logs.whole(name):
             self._propose(self._ending.pop(name)[1])
+
+    def _name_orphan(self, attempt: Attempt) -> None:
+        """Say of an attempt whose supervisor is dead what it waits for, perhaps for long: all that the job left behind."""
+        if attempt.name not in self._orphans:
+            self._orphans.add(attempt.name)
+            job = attempt.id.job
+            self._say(
+                f"{attempt.host}: the supervisor of job {job} was killed, and nobody will know how the job ends. It counts as "
+                f"running while a process of it lives; burnish cancel --job_id {job} ends them all."
+            )
 
     def _say_once(self, sentence: str) -> None:
         """What is tried again and again is not said as often."""

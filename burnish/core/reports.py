@@ -70,7 +70,7 @@ class Submitted:
 class AttemptReported:
     """The status of an attempt's folder: one of absent, unstarted, queued, starting, running, void, ended (docs/protocol.md).
 
-    `batch`: as what it is given to a batch system, until it has ended.
+    `batch`: as what it is given to a batch system, until it has ended. Without `supervised`, it runs and nobody waits for it.
     """
 
     host: HostName
@@ -80,6 +80,7 @@ class AttemptReported:
     final: dict[str, Any] | None
     sizes: dict[str, int] | None
     batch: Submitted | None = None
+    supervised: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def report(host: HostName, header: Mapping[str, Any], body: bytes) -> Report | N
                 _record(header.get("final")),
                 _sizes(header.get("sizes")),
                 _submitted(header),
+                header.get("supervised") is not False,
             )
         case "log":
             stream = _text(header["stream"])

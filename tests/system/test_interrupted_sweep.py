@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from collections.abc import Iterator
@@ -153,4 +154,22 @@ def test_a_job_that_kills_its_supervisor_each_time_is_given_up(tmp_path: Path) -
         }  # fmt: skip
         assert sweep.status()[1]["reason"].startswith("LOST: killed with its supervisor")
     finally:
+        sweep.stop()
+
+
+def test_job_whose_supervisor_was_killed_is_said_to_be_without_one(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 1, "100")
+    try:
+        run = sweep.start()
+        wait_for(lambda: started(sweep) == 1 and sweep.starts(), lambda: sweep.said(run))
+        os.kill(sweep.starts()[0]["go"]["supervisor"]["pid"], signal.SIGKILL)
+        sentence = (
+            "localhost: the supervisor of job 0 was killed, and nobody will know how the job ends. It counts as running"
+        )
+        wait_for(lambda: sentence in sweep.said(run), lambda: sweep.said(run))
+        assert sweep.status()[0]["state"] == "RUNNING"
+        assert "Job 0 is stopped after" in sweep.burnish("cancel", "--job_id", "0").stderr
+        assert sweep.said(run).count("supervisor of job 0") == 1
+    finally:
+        sweep.burnish("cancel", "--all", check=False)
         sweep.stop()
