@@ -213,7 +213,8 @@ def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Ite
     if attempt.started_at is not None:
         yield f"started   {_when(attempt.started_at)}"
     if verdict is not None:
-        yield f"ended     {_when(verdict.ended)} after {durations.short(verdict.duration)}"
+        lasted = "" if verdict.duration is None else f" after {durations.short(verdict.duration)}"
+        yield f"ended     {_when(verdict.ended)}{lasted}"
         yield f"verdict   {verdict.word} ({printable(verdict.reason)})"
         if verdict.max_rss:
             yield f"memory    {verdict.max_rss / 1024:.0f} MiB at most"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +171,7 @@ def test_job_whose_supervisor_was_killed_is_said_to_be_without_one(tmp_path: Pat
         assert sweep.status()[0]["state"] == "RUNNING"
         assert "Job 0 is stopped after" in sweep.burnish("cancel", "--job_id", "0").stderr
         assert sweep.said(run).count("supervisor of job 0") == 1
+        assert re.search(r"^ended +[-\d]+ [:\d]+$", sweep.burnish("view", "0", "--meta").stdout, re.MULTILINE)
     finally:
         sweep.burnish("cancel", "--all", check=False)
         sweep.stop()
