@@ -107,7 +107,12 @@ class Projection:
         return self._table
 
     def begin(self, found: Table, ids: Mapping[int, JobId]) -> Fact:
-        """The journal is about to be made of `found`, whose rows without an id get `ids`: the fact that names this text."""
+        """The journal is about to be made of `found`, whose rows without an id get `ids`: the fact that names this text.
+
+        Raises StoreError.
+        """
+        # Else the inode that our first text displaces could, after a power loss, hold what it held before its last save.
+        self._file.sync()
         self._ids = ids
         return _named(found, ids)
 
