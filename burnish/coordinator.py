@@ -26,7 +26,7 @@ from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId
 from burnish.core.reports import Report
 from burnish.core.state import Phase, State, phase
 from burnish.errors import StoreError, TableClosed
-from burnish.fleet import Connect, Fleet, Member
+from burnish.fleet import Connect, Fleet
 from burnish.hearing import Hearing
 from burnish.inbox import Inbox
 from burnish.inspection import Inspection
@@ -385,7 +385,9 @@ class Coordinator:
 
     def _pause(self, host: HostName, why: str) -> None:
         """A host could start nothing: leave it alone for a while, so that a full disk is not tried a thousand times."""
-        member: Member = self._fleet.members[host]
+        member = self._fleet.members.get(host)
+        if member is None:
+            return  # another run's
         if time.monotonic() >= member.paused_until:
             self._say(f"{host} cannot start anything now: {why}. Trying again every {TROUBLE:.0f} s.")
         member.paused_until = time.monotonic() + TROUBLE

@@ -1,0 +1,27 @@
+"""A run reads what other runs commit, also about hosts that it has nothing to do with."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from burnish.core import events
+from burnish.core.jobs import AttemptId, JobId
+from burnish.store.journal import Journal
+from tests.support import facts
+from tests.support.sweeps import Sweep
+from tests.support.waiting import wait_for
+
+
+def test_trouble_of_a_host_that_is_not_its_own_is_nothing_to_a_run(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 1)
+    waiting = sweep.start_command("wait")
+    wait_for(lambda: "no burnish run is going" in sweep.said(waiting), lambda: sweep.said(waiting))
+    journal = Journal(tmp_path / ".burnish" / "burnish.db", "burnish.db", "other", time.time)
+    journal.open()
+    attempt = AttemptId(JobId(0), 1)
+    trouble = events.AttemptVoided(attempt, "no supervisor can be started", trouble=True)
+    for fact in (facts.claim_of(attempt, "other"), trouble):
+        journal.commit(lambda state, fact=fact: [fact])  # type: ignore[misc]
+    sweep.burnish("hold", "--job_id", "0")
+    assert waiting.wait(30) == 0, sweep.said(waiting)
