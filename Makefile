@@ -75,12 +75,12 @@ INPUTS ?= 20000
 fuzz: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m fuzz --inputs $(INPUTS) --first $(FIRST)
 
-# kill -9 at every system call of supervisor, agent and coordinator, links cut after every byte, and every state of a disk that a power
+# kill -9 at every system call of a coordinator, links cut after every byte, and every state of a disk that a power
 # loss may leave. About an hour and a half.
 crashes: $(VENV)/installed
 	@scripts/debian_packages
 	PYTHONPATH=tests $(BIN)/python -m simulation.crash_states --worlds 1
-	BURNISH_TEST_SWEEP=all $(BIN)/pytest tests/system/test_supervisor_crash.py tests/system/test_coordinator_crash.py \
+	BURNISH_TEST_SWEEP=all $(BIN)/pytest tests/system/test_coordinator_crash.py \
 	    tests/system/test_every_cut.py
 
 # STORMS of kill -9 over real sshds, from the seed FIRST on. About two minutes each.
