@@ -13,6 +13,7 @@ from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.jobs import AttemptId, CoordinatorId, JobId, Word
 from burnish.core.state import State
+from burnish.core.verdict import verdict_of
 from burnish.errors import counted
 from burnish.plan import Outcome, Plan
 
@@ -68,12 +69,11 @@ class Brakes:
 
     def may_halt(self, facts: Iterable[Fact]) -> bool:
         """True if nothing should be claimed with these facts: a failure among them may be the last that is borne."""
-        failures = (
-            fact
+        return self._plan.max_fails is not None and any(
+            isinstance(fact, events.AttemptRefused)
+            or (isinstance(fact, events.AttemptExited) and verdict_of(fact)[0] is Word.ERROR)
             for fact in facts
-            if isinstance(fact, events.AttemptRefused) or (isinstance(fact, events.AttemptExited) and fact.code != 0)
         )
-        return self._plan.max_fails is not None and any(failures)
 
     def halts(self) -> list[Fact]:
         """The halt, if one is due and not committed yet."""

@@ -166,6 +166,7 @@ class Coordinator:
     def turn(self, timeout: float) -> None:
         """One turn: wait up to `timeout` s for a report, then hear, commit, act."""
         self._watchdog.turned()
+        self._more = False  # or a disk that refuses would be asked without a pause
         for report in self._inbox.take(timeout):
             self._hear(report)
         if time.monotonic() >= self._next_look:
@@ -334,9 +335,7 @@ class Coordinator:
         """
         skipped, stopping = self._projection.skipped, self._stopping or bool(self._journal.state.halted)
         for attempt, why in self._vacancies.unwanted(skipped, self._placing.highest, stopping):
-            if self._claiming.specs.pop(
-                attempt.name, None
-            ):  # without it, a host that has not heard of it is told to void it
+            if self._claiming.specs.pop(attempt.name, None):
                 self._send(actions.void(attempt, why))
 
     # -- committing ------------------------------------------------------------------------------------------------
