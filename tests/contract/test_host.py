@@ -174,10 +174,14 @@ def test_setup_lines_run_before_and_do_not_touch_the_words(link: AgentClient) ->
     [
         ("source_it() { false; }\nsource_it", "its setup ended with 1"),
         ("echo first >&2\necho 'no such env' >&2; (exit 3)", "its setup ended with 3: no such env"),
+        (
+            "# of the lab\n. /no/such",
+            "its setup ended with 1: burnish setup: line 2: /no/such: No such file or directory",
+        ),
         ("exit 0", "its setup ended with 0"),
         ("set -e\nfalse\ntrue", "its setup ended with 1"),
     ],
-    ids=["last line fails", "with words", "shell ends", "set -e"],
+    ids=["last line fails", "with words", "numbered", "shell ends", "set -e"],
 )
 def test_command_is_not_run_when_its_setup_fails(link: AgentClient, host: OneHost, setup: str, why: str) -> None:
     end = verdict(link.run(*host.ledger_job(), setup=setup))

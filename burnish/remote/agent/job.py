@@ -42,9 +42,9 @@ def job_environment(spec: Record, place: Place, inherited: Dict[bytes, bytes]) -
     return environment
 
 
-# What the shell says of setup lines that end it, or of which the last one fails: the command has not run then.
-SETUP = b"""trap 'echo "its setup ended with $?" >"$BURNISH_RESULT.setup"' EXIT
-%s
+# What the shell says of setup lines that end it, or of which the last one fails: the command has not run then. They begin on its
+# first line, so that the numbers in what it says are theirs.
+SETUP = b"""trap 'echo "its setup ended with $?" >"$BURNISH_RESULT.setup"' EXIT; %s
 burnish_code=$?
 [ $burnish_code -eq 0 ] || exit $burnish_code
 trap - EXIT
