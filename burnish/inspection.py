@@ -70,7 +70,7 @@ class Inspection:
         """What a look has shown."""
         member, seen = self._fleet.members[report.host], report.sighting
         member.offer.see(seen, time.monotonic())
-        if self.lacking.see(report.host, seen.needs):
+        if self.lacking.see(report.host, seen.needs, time.monotonic()):
             self._say(f"{report.host} has what was missing, and takes jobs again.")
         self._judge(member)
         why = printable(seen.gpu_error, 300)
@@ -156,15 +156,9 @@ class Inspection:
         member = None if attempt is None else self._fleet.members.get(attempt.host)
         if attempt is None or member is None or member.offer.plain:
             return
+        self._learn_of_command(fact, attempt, member)
         if isinstance(fact, events.AttemptClaimed):
             member.offer.use(attempt.slots)
-        elif isinstance(fact, events.AttemptStarted):
-            if attempt.by == self._me:
-                self.lacking.start(member.host)
-                self._judge(member)
-        elif isinstance(fact, events.AttemptVoided) and fact.lacks:
-            if attempt.by == self._me:
-                self._miss(attempt.id.job, member, fact.lacks, fact.why)
         elif isinstance(fact, events.AttemptVoided) and fact.busy:
             member.offer.find_taken(attempt.slots, time.monotonic())
             if member.link.up:
@@ -172,6 +166,25 @@ class Inspection:
         elif (ending := _ending(fact, attempt)) is not None:
             self._endings.append(ending)
             self._suspect(ending, member)
+
+    def _learn_of_command(self, fact: Fact, attempt: Attempt, member: Member) -> None:
+        """Whether an attempt of this run came to its command; behind `setup` lines that is known when it has ended."""
+        if attempt.by != self._me:
+            return
+        match fact:
+            case events.AttemptVoided(lacks=dict() as need):
+                self._miss(attempt.id.job, member, need, fact.why)
+            case events.AttemptExited(lacks=dict() as need):
+                self._miss(attempt.id.job, member, need, fact.not_started)
+            case events.AttemptStarted() if not member.host.setup:
+                self._come_to(member)
+            case events.AttemptExited() if member.host.setup:
+                self._come_to(member)
+
+    def _come_to(self, member: Member) -> None:
+        """A job came to its command."""
+        self.lacking.start(member.host)
+        self._judge(member)
 
     def _miss(self, job: JobId, member: Member, need: Need, why: str) -> None:
         """A job could not be started for want of something."""
@@ -264,8 +277,10 @@ class Inspection:
             self._say(sentence)
 
 
-def _ending(fact: events.AttemptVoided | events.AttemptExited, attempt: Attempt) -> Ending | None:
-    """What an end says of the place where it happened; None where somebody asked for it, or nothing was tried."""
+def _ending(fact: Fact, attempt: Attempt) -> Ending | None:
+    """What an end says of the place where it happened; None where somebody asked for it, or the command was not come to."""
+    if not isinstance(fact, events.AttemptVoided | events.AttemptExited) or fact.lacks:
+        return None
     slot, gpu = (attempt.slots or (0,))[0], ",".join(attempt.gpus)
     if isinstance(fact, events.AttemptVoided):
         return Ending(attempt.id.job, attempt.host, slot, gpu, 0.0, False, not_run=True) if fact.refused else None

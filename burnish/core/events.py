@@ -186,8 +186,9 @@ class AttemptExited:
 
     `duration` in s, `max_rss` in KiB, `result` the JSON object that the job reported, or None. `cancelled` and `time_limit`:
     its supervisor ended it, asked by a person or by the clock; `oom`: the kernel did, for want of memory. `leftovers` counts
-    processes it left behind, which were ended. `not_started`: why its program could not be executed. `error`: why its result
-    could not be read. `note`: what the end of its stderr says of why it failed.
+    processes it left behind, which were ended. `not_started`: why its program could not be executed. `lacks`: the command was
+    not reached behind its `setup` lines, the host's fault as in `AttemptVoided`. `error`: why its result could not be read.
+    `note`: what the end of its stderr says of why it failed.
     """
 
     attempt: AttemptId
@@ -205,6 +206,7 @@ class AttemptExited:
     not_started: str = ""
     error: str = ""
     note: str = ""
+    lacks: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

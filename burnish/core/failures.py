@@ -4,8 +4,7 @@ A *note* is what the end of its stderr says of the reason: it stands beside the 
 a failure is what `on_failure` of an inventory sets a *policy* for: `retry` (as often as `--retries` allows), `stop` (ERROR at
 once) or `hold` (HOLD, for a person to look at).
 
-The texts are those of CUDA, PyTorch, JAX, TensorFlow, Python and the shell of `setup` lines; the newest line that says something
-known counts. What is missing behind `setup` is told here: only those lines' own shell could look for it, after they have run.
+The texts are those of CUDA, PyTorch, JAX, TensorFlow and Python; the newest line that says something known counts.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ GPU_MEMORY = "OOM, GPU memory"
 HOST_MEMORY = "OOM, host memory"
 DISK_FULL = "disk full"
 _NO_MODULE = "no module "
-MISSING = ("no file ", "no program ")  # begin the notes of what could not be run at all
+MISSING = "no file "  # begins the note of a script that was not looked for beforehand, and is not there
 
 RETRY, STOP, HOLD = POLICIES = ("retry", "stop", "hold")
 OOM = "oom"
@@ -36,9 +35,7 @@ _KNOWN = [
         (r"No space left on device|Disk quota exceeded", DISK_FULL),
         (r"^ModuleNotFoundError: No module named '(?P<module>[\w.]{1,60})'", _NO_MODULE + "{module}"),
         # python3: can't open file '/home/alice/train.py': [Errno 2] No such file or directory
-        (r"python[\d.]*: can't open file '(?P<file>[\w./@+=,~ -]{1,120})': \[Errno 2\]", "no file {file}"),
-        # burnish setup: line 2: exec: pyhton: not found
-        (r"^burnish setup: (line )?\d+: exec: (?P<program>[\w./@+=,~-]{1,60}): not found", "no program {program}"),
+        (r"python[\d.]*: can't open file '(?P<file>[\w./@+=,~ -]{1,120})': \[Errno 2\]", MISSING + "{file}"),
     )
 ]
 

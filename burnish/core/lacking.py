@@ -2,7 +2,8 @@
 
 A job that could not be started on a host for want of something is not tried there again. A host that lacks its own work folder,
 or on which three different jobs in a row could not be started, gets no more jobs. Either lasts until a look at the host finds
-what was missing. A run remembers this for itself: another one may have another inventory, and a later one tries anew.
+what was missing; where no look can tell, as behind `setup` lines, one job tries after a while. A run remembers this for itself:
+another one may have another inventory, and a later one tries anew.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from burnish.core.jobs import HostName, JobId
 
 JOBS = 3  # different ones, in a row: what so many need, the next one needs as well
 PATIENCE = 600.0  # s in which a host that had what was needed is waited for: it may mount it late after a reboot
+BLIND = 600.0  # s after which a job tries again what no look has answered
 
 NOWHERE: frozenset[HostName] = frozenset()
 
@@ -26,11 +28,12 @@ Need = Mapping[str, Any]  # what an agent was looking for, in its own words (doc
 
 @dataclass(slots=True)
 class _Lack:
-    """One need that is not met: why, a clause, since when, and the jobs that met with it."""
+    """One need that is not met: why, a clause, since when, when that was last known, and the jobs that met with it."""
 
     need: Need
     why: str
     since: float
+    known: float
     jobs: set[JobId] = field(default_factory=set)
 
 
@@ -58,20 +61,21 @@ class Lacking:
     def find(self, host: Host, job: JobId, need: Need, why: str, now: float) -> None:
         """A job could not be started on `host`, which has not what it needs."""
         place = self._places.setdefault(host.name, _Place(host))
-        lack = place.lacks.setdefault(_key(need), _Lack(need, why, now))
+        lack = place.lacks.setdefault(_key(need), _Lack(need, why, now, now))
+        lack.known = now
         lack.jobs.add(job)
         place.row.add(job)
         place.bare = place.bare or dict(need) == {"cwd": host.workdir}
         self._barred[job].add(host.name)
 
     def start(self, host: Host) -> None:
-        """A job was started there, so what others lack is their own matter."""
+        """A job came to its command there, so what others lack is their own matter."""
         place = self._places.setdefault(host.name, _Place(host))
         place.row.clear()
         place.bare, place.had = False, True
 
-    def see(self, host: HostName, answers: Iterable[tuple[Need, str]]) -> bool:
-        """A look was answered: need -> why it is not met, "" if it is. True if the host takes jobs again."""
+    def see(self, host: HostName, answers: Iterable[tuple[Need, str]], now: float) -> bool:
+        """A look was answered: need -> why it is not met, "" if it is. True if the host has what kept it from all jobs."""
         place = self._places.get(host)
         if place is None:
             return False
@@ -79,10 +83,14 @@ class Lacking:
         for need, why in answers:
             if (lack := place.lacks.get(_key(need))) is None:
                 continue
-            lack.why = why
+            lack.why, lack.known = why, now
             if not why:
                 self._mend(place, lack)
-        return bool(before) and not self.why(host)
+        mended = bool(before) and not self.why(host)
+        for lack in list(place.lacks.values()):
+            if now - lack.known >= BLIND:
+                self._forget(place, lack)
+        return mended
 
     def describe(self, host: Host) -> None:
         """The inventory describes the host so: what it lacked as it was described before is forgotten."""
@@ -97,9 +105,13 @@ class Lacking:
         self._barred.pop(job, None)
 
     def _mend(self, place: _Place, lack: _Lack) -> None:
-        del place.lacks[_key(lack.need)]
+        self._forget(place, lack)
         place.row.clear()
         place.bare = False
+
+    def _forget(self, place: _Place, lack: _Lack) -> None:
+        """Its jobs may be tried there again; the first one that fails bars the host for all, if they were barred before."""
+        del place.lacks[_key(lack.need)]
         for job in lack.jobs:
             self._barred[job].discard(place.host.name)
         self._freed |= lack.jobs

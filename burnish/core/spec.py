@@ -72,8 +72,7 @@ def voided(attempt: AttemptId, start: Mapping[str, Any]) -> events.AttemptVoided
     """The fact that a start.json with `void` proves. Raises KeyError, TypeError or ValueError for anything else."""
     void = _record(start["void"])
     kind = {name: bool(void.get(name)) for name in ("refused", "trouble", "busy")}
-    lacks = void.get("lacks")
-    return events.AttemptVoided(attempt, _brief(void["why"]), **kind, lacks=lacks if isinstance(lacks, dict) else None)
+    return events.AttemptVoided(attempt, _brief(void["why"]), **kind, lacks=_lacks(void))
 
 
 def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
@@ -102,7 +101,13 @@ def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
         not_started=_brief(record.get("exec_error") or ""),
         error=_brief(record.get("result_error") or ""),
         note=note_of(str(record.get("tail") or "")),
+        lacks=_lacks(record) if record.get("exec_error") else None,
     )
+
+
+def _lacks(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    lacks = record.get("lacks")
+    return lacks if isinstance(lacks, dict) else None
 
 
 def _record(value: object) -> dict[str, Any]:

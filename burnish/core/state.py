@@ -315,8 +315,7 @@ class State:
             self._close(job, attempt, Word.HOLD, CANCELLED)
         else:
             lack = f"not started: {fact.why} on {attempt.host}" if fact.lacks else ""
-            word = Word.HOLD if job.hold_next else Word.NOT_RUNNING
-            self._close(job, attempt, word, fact.why if fact.trouble else lack)
+            self._queue_again(job, attempt, fact.why if fact.trouble else lack)
         if fact.lacks:
             self.lacking[attempt.host] = fact.why
 
@@ -325,6 +324,10 @@ class State:
         word, reason = verdict_of(fact)
         attempt.started_at = fact.started
         attempt.verdict = Verdict(word, reason, fact.started, fact.ended, fact.duration, fact.max_rss, fact.result)
+        if fact.lacks and attempt.cancelled_by is None:
+            self.lacking[attempt.host] = fact.not_started
+            self._queue_again(job, attempt, f"{reason} on {attempt.host}")
+            return
         if word is Word.ERROR and attempt.cancelled_by is None:
             kind = kind_of(fact)
             job.failed_on = (*job.failed_on, attempt.host)
@@ -342,7 +345,7 @@ class State:
         elif job.lost > MAX_LOST:
             self._close(job, attempt, Word.ERROR, f"{reason}, {job.lost} times")
         else:
-            self._close(job, attempt, Word.HOLD if job.hold_next else Word.NOT_RUNNING, f"again: {fact.why}")
+            self._queue_again(job, attempt, f"again: {fact.why}")
 
     def _attempt_adopted(self, fact: events.AttemptAdopted) -> None:
         _, attempt = self._attempt(fact)
@@ -407,6 +410,10 @@ class State:
         if attempt.id.number != last + 1:
             raise IllegalFact(f"{attempt.id} cannot follow attempt {last} of its job")
         job.attempts.append(attempt)
+
+    def _queue_again(self, job: Job, attempt: Attempt, reason: str) -> None:
+        """The attempt is over and was no failure of the job, which waits, unless somebody held it meanwhile."""
+        self._close(job, attempt, Word.HOLD if job.hold_next else Word.NOT_RUNNING, reason)
 
     def _close(self, job: Job, attempt: Attempt, word: Word, reason: str) -> None:
         del self.open[attempt.id]

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from burnish.core.failures import note_of
 from burnish.remote.agent.frames import PROTOCOL
 from burnish.remote.agent.locks import FREE, lock_state
 from burnish.remote.agent.processes import read_process
@@ -299,15 +298,32 @@ def test_what_the_host_has_not_is_named_and_found_by_a_look_once_it_is_there(lin
 
 
 def test_what_setup_brings_about_is_not_lacking_before_it(link: AgentClient, tmp_path: Path) -> None:
-    setup = f"cd {tmp_path} && touch job.py && PATH=$PATH:{tmp_path}"
+    setup = f"cd {tmp_path} && touch job.py && ln -s /bin/true made-by-setup && PATH=$PATH:{tmp_path}"
     assert verdict(link.run("true", script="job.py", programs=["made-by-setup"], setup=setup))["code"] == 0
 
 
-def test_what_is_missing_behind_setup_is_told_by_the_end_of_the_job(link: AgentClient, tmp_path: Path) -> None:
-    lacked = verdict(link.run("python3", "train.py", script="train.py", setup=f"cd {tmp_path}"))
-    assert (lacked["code"], note_of(lacked["tail"])) == (2, f"no file {tmp_path}/train.py")
-    lacked = verdict(link.run("pyhton", "train.py", setup="true"))
-    assert (lacked["code"], note_of(lacked["tail"])) == (127, "no program pyhton")
+def test_what_setup_did_not_bring_about_is_lacking(link: AgentClient, host: OneHost, tmp_path: Path) -> None:
+    folder = tmp_path / "it's $HOME"
+    folder.mkdir()
+    (folder / "ours.py").touch()
+    enter = f'cd "{tmp_path}/it\'s \\$HOME"'
+    cases = [
+        (["python3", "train.py"], enter, {"script": "train.py"}, f"{folder}/train.py does not exist"),
+        (["python3", "/no/$(train).py"], "set -eu", {"script": "/no/$(train).py"}, "/no/$(train).py does not exist"),
+        (["pyhton", "it's"], "PATH=/usr/bin:/bin", {}, "no program pyhton in PATH (/usr/bin:/bin)"),
+        (["./it's"], "true", {}, "./it's does not exist, or is not executable"),
+        (
+            ["sh"],
+            "PATH=/nowhere",
+            {"programs": ["python", "python3"]},
+            "no program python or python3 in PATH (/nowhere)",
+        ),
+    ]
+    for argv, setup, sought, why in cases:
+        end = verdict(link.run(*argv, setup=setup, **sought))
+        assert (end["exec_error"], end["lacks"]) == (why, {"cwd": "/", "setup": why})
+    assert link.ask("look", "seen", needs=[end["lacks"]])["needs"] == [], "a look cannot tell"
+    assert verdict(link.run(*host.ledger_job(), "ours.py", script="ours.py", setup=enter))["code"] == 0
 
 
 def test_log_that_cannot_be_written_is_void_with_a_reason(link: AgentClient) -> None:

@@ -30,12 +30,13 @@ def late(table: Gated) -> Path:
     return table.folder / "late"
 
 
-def inventory(table: Gated, workdir: Path, only: str = "gpu1: , gpu2", env: str = "") -> None:
+def inventory(table: Gated, workdir: Path, only: str = "gpu1: , gpu2", env: str = "", setup: str = "") -> None:
     """Save lab.yaml as editors do."""
     assert table.bench is not None
     defaults = f"ssh_config: {table.bench.config}, gpus: none, slots: 1, workdir: {table.folder}"
     fresh = table.folder / "lab.new"
-    fresh.write_text(f"defaults: {{{defaults}}}\nhosts: {{{only}: {{workdir: {workdir}{env}}}}}\n")
+    lines = f", setup: '{setup}'" if setup else ""
+    fresh.write_text(f"defaults: {{{defaults}}}\nhosts: {{{only}: {{workdir: {workdir}{env}{lines}}}}}\n")
     fresh.replace(table.folder / "lab.yaml")
 
 
@@ -103,6 +104,44 @@ def test_run_whose_only_host_lacks_the_work_folder_ends_and_the_next_one_tries_a
     furnish(table, "gates", "ran", "job.py")
     table.run()
     ends_without_a_failure(table)
+
+
+def test_setup_that_fails_sends_jobs_elsewhere_and_burns_no_retry(table: Gated) -> None:
+    inventory(table, table.folder, setup="module load cuda")
+    table.run()
+    why = "its setup ended with 127: burnish setup: line 1: module: command not found"
+    wait_for(lambda: f"gpu2 gets no more jobs until this is mended: {why}." in table.said(), table.said)
+    first = table.said().partition("gpu2 could not start job ")[2].partition("\n")[0]
+    assert first[1:] == f": {why}. It is started elsewhere, if another host has that."
+    assert f"Could not start its last job: gpu2 ({why})" in table.burnish("status").stdout
+    assert f"not started: {why} on gpu2" in {job["reason"] for job in table.status().values()}
+    assert f"on gpu2 ended as ERROR (not started: {why})." in table.burnish("explain", first[0]).stdout
+    inventory(table, table.folder, setup="true")
+    wait_for(lambda: set(table.running_jobs().values()) == {"gpu1", "gpu2"}, table.said)
+    ends_without_a_failure(table)
+
+
+def test_run_whose_only_host_fails_in_setup_ends_and_names_it(table: Gated) -> None:
+    inventory(table, table.folder, only="gpu2", setup="exit 3")
+    assert table.run().wait(60) == 3, table.said()
+    assert "gpu2 gets no more jobs until this is mended: its setup ended with 3." in table.said()
+    assert {job["state"] for job in table.status().values()} == {"NOT_RUNNING"}
+    inventory(table, table.folder, only="gpu2", setup="true")
+    table.run()
+    ends_without_a_failure(table)
+
+
+def test_setup_that_is_cancelled_or_out_of_time_is_told_so(table: Gated) -> None:
+    inventory(table, table.folder, only="gpu2", setup=f"cd {table.folder}; touch setting-up; sleep 1000")
+    run = table.run("--time_limit", "3s", "--job_id", "0")
+    assert run.wait(60) == 1, table.said()
+    assert (table.status()[0]["state"], table.status()[0]["reason"]) == ("ERROR", "TIME_LIMIT")
+    (table.folder / "setting-up").unlink()
+    run = table.run("--job_id", "1")
+    wait_for((table.folder / "setting-up").exists, table.said)
+    assert table.burnish("cancel", "--job_id", "1").returncode == 0
+    assert run.wait(60) == 1, table.said()
+    assert (table.status()[1]["state"], table.status()[1]["reason"]) == ("ERROR", "CANCELLED")
 
 
 def test_one_job_of_which_no_host_has_the_program_is_left_and_named(table: Gated) -> None:

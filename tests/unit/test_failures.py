@@ -39,8 +39,6 @@ from burnish.core.jobs import AttemptId, JobId
         ),
         ("python: can't open file '\x1b[2J': [Errno 2] No such file or directory", ""),
         ("python: can't open file 'train.py': [Errno 13] Permission denied", ""),
-        ("burnish setup: line 2: exec: pyhton: not found", "no program pyhton"),
-        ("burnish setup: 2: exec: pyhton: not found", "no program pyhton"),
         ("ValueError: MemoryError is a class", ""),
         ("loss 0.1, out of memory of the past", ""),
         ("", ""),

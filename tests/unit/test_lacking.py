@@ -6,7 +6,7 @@ import pytest
 
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName, JobId
-from burnish.core.lacking import PATIENCE, Lacking
+from burnish.core.lacking import BLIND, PATIENCE, Lacking
 
 FOLDER = {"cwd": "/data/x"}
 SCRIPT = {"cwd": "/data/x", "programs": ["python3"], "path": "/bin", "script": "train.py"}
@@ -52,12 +52,24 @@ def test_host_gets_no_job_at_once_without_its_own_work_folder(lacking: Lacking) 
 def test_look_that_finds_it_frees_host_and_jobs_and_another_does_not(lacking: Lacking) -> None:
     find(lacking, 1, 2, 3)
     assert lacking.needs(GPU1.name) == [SCRIPT]
-    assert not lacking.see(GPU1.name, [(SCRIPT, "still not"), (FOLDER, "")])
+    assert not lacking.see(GPU1.name, [(SCRIPT, "still not"), (FOLDER, "")], 1.0)
     assert (lacking.why(GPU1.name), lacking.take_freed()) == ("still not", set())
-    assert lacking.see(GPU1.name, [(SCRIPT, "")])
+    assert lacking.see(GPU1.name, [(SCRIPT, "")], 2.0)
     assert (lacking.why(GPU1.name), lacking.needs(GPU1.name)) == ("", [])
     assert lacking.take_freed() == {1, 2, 3}
     assert not lacking.barred(JobId(1))
+
+
+def test_what_no_look_can_tell_is_tried_after_a_while_by_one_job(lacking: Lacking) -> None:
+    unready = {"cwd": "/data/x", "setup": "its setup ended with 1"}
+    find(lacking, 1, 2, 3, need=unready)
+    lacking.see(GPU1.name, [], BLIND - 1)
+    assert lacking.why(GPU1.name)
+    assert not lacking.see(GPU1.name, [], BLIND), "nobody knows whether it has what was missing"
+    assert not lacking.why(GPU1.name)
+    assert lacking.take_freed() == {1, 2, 3}
+    find(lacking, 1, need=unready, now=BLIND + 1)
+    assert lacking.why(GPU1.name), "three jobs need not try again"
 
 
 def test_host_described_anew_is_tried_again(lacking: Lacking) -> None:

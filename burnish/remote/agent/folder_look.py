@@ -10,7 +10,7 @@ import time
 
 from .compact_json import encode_json
 from .files import READ_SIZE, as_bytes, write_all
-from .needs import lack_of
+from .needs import can_be_sought, lack_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class FolderLook:
 
 def _look(end: int, workdir: Any, needs: Sequence[Record]) -> None:
     signal.alarm(END)
-    answers: List[List[Any]] = [[need, lack_of(need)] for need in needs]
+    answers: List[List[Any]] = [[need, lack_of(need)] for need in needs if can_be_sought(need)]
     seen = _look_at_folder(workdir) if isinstance(workdir, str) else None
     write_all(end, encode_json({"workdir": seen, "needs": answers}).encode("ascii"))
 

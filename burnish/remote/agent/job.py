@@ -42,13 +42,21 @@ def job_environment(spec: Record, place: Place, inherited: Dict[bytes, bytes]) -
     return environment
 
 
-# What the shell says of setup lines that end it, or of which the last one fails: the command has not run then. They begin on its
-# first line, so that the numbers in what it says are theirs.
-SETUP = b"""trap 'echo "its setup ended with $?" >"$BURNISH_RESULT.setup"' EXIT; %s
+SETUP_ENDED = "its setup ended with "
+
+# A shell that says in a file why it has not come to the command: its setup lines ended it, the last one failed, or they have not
+# brought the program, or the script, that it needs. They begin on its first line, so that the numbers in what it says are theirs.
+SETUP = b"""trap 'echo "its setup ended with $?" >"$BURNISH_RESULT.setup"' EXIT; %(setup)s
 burnish_code=$?
 [ $burnish_code -eq 0 ] || exit $burnish_code
+burnish_lack() { trap - EXIT; printf '%%s\\n' "$1" >"$BURNISH_RESULT.setup"; exit 127; }
+burnish_script=%(script)s
+case $burnish_script in ''|/*) ;; *) burnish_script=$PWD/$burnish_script ;; esac
+%(programs)s || burnish_lack %(missing)s
+[ -z "$burnish_script" ] || [ -e "$burnish_script" ] || burnish_lack "$burnish_script does not exist"
 trap - EXIT
-unset burnish_code
+unset -f burnish_lack
+unset burnish_code burnish_script
 exec "$@\""""
 
 
@@ -57,8 +65,22 @@ def wrapped_argv(spec: Record) -> List[bytes]:
     argv = [as_bytes(word) for word in spec["argv"]]
     if not spec.get("setup"):
         return argv
+    programs = [as_bytes(program) for program in spec.get("programs") or spec["argv"][:1]]
+    named = _quoted(b" or ".join(programs))
+    absent = b'%s" does not exist, or is not executable"' if b"/" in named else b'"no program "%s" in PATH ($PATH)"'
+    text = SETUP % {
+        b"setup": as_bytes(spec["setup"]),
+        b"script": _quoted(as_bytes(spec.get("script") or "")),
+        b"programs": b" || ".join(b"command -v %s >/dev/null" % _quoted(program) for program in programs),
+        b"missing": absent % named,
+    }
     shell = b"/bin/bash" if os.path.exists("/bin/bash") else b"/bin/sh"
-    return [shell, b"-c", SETUP % as_bytes(spec["setup"]), b"burnish setup", *argv]
+    return [shell, b"-c", text, b"burnish setup", *argv]
+
+
+def _quoted(word: bytes) -> bytes:
+    """`word` as a shell reads it back, byte for byte."""
+    return b"'%s'" % word.replace(b"'", b"'\\''")
 
 
 def why_not_run(program: bytes, argv: List[bytes], environment: Dict[bytes, bytes], error: OSError) -> str:

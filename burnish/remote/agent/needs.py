@@ -49,6 +49,11 @@ def need_of(spec: Record, environment: Dict[bytes, bytes]) -> Record:
     }
 
 
+def can_be_sought(need: Record) -> bool:
+    """False for what `setup` lines did not bring about: only the next attempt can tell whether they do."""
+    return "setup" not in need
+
+
 def require(need: Record) -> None:
     """Raises Lacking where `need` is not met: with the folder alone where that is missing, for then nothing can be started."""
     why = lack_of(need)

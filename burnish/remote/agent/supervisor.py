@@ -14,7 +14,7 @@ from .compact_json import encode_json
 from .files import as_bytes, read_text, reserve, sync_file, sync_folder, unlink, write_all
 from .forking import AWAITED, IGNORED
 from .held_slots import HeldSlots
-from .job import enter, job_environment, why_not_run, wrapped_argv
+from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
 from .needs import find_program, need_of, require, search_path
 from .notices import CHANGED, FREED
 from .oom import count_oom_kills, offer_to_oom_killer
@@ -301,9 +301,11 @@ class Supervisor:
             verdict["signal"] = os.WTERMSIG(status)
         else:
             verdict["code"] = os.WEXITSTATUS(status)
-        exec_error = self._exec_error or self._setup_error()
-        if exec_error:
-            verdict["exec_error"] = exec_error
+        unready = self._setup_error()
+        if self._exec_error or unready:
+            verdict["exec_error"] = self._exec_error or unready
+        if unready and self._cancelled_by is None and not self._out_of_time:
+            verdict["lacks"] = {"cwd": self._spec["cwd"], "setup": unready}
         verdict.update(
             pid=self._job,
             started=self._started,
@@ -326,8 +328,8 @@ class Supervisor:
 
     def _setup_error(self) -> str:
         """Why the command was not reached behind its `setup` lines, a clause; "" if it was, or there are none."""
-        said = read_text(self._place.file("result.json.setup")) if self._spec.get("setup") else ""
-        last = self._tail().strip().rpartition("\n")[2] if said else ""
+        said = printable(read_text(self._place.file("result.json.setup"))) if self._spec.get("setup") else ""
+        last = self._tail().strip().rpartition("\n")[2] if said.startswith(SETUP_ENDED) else ""
         return "%s: %s" % (said, printable(last)) if last else said
 
     def _tail(self) -> str:
