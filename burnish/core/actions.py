@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from burnish.core import events
-from burnish.core.events import Fact
+from burnish.core.events import Fact, job_of
 from burnish.core.jobs import Attempt, CoordinatorId, HostName
-from burnish.core.state import State, job_of
+from burnish.core.state import State
 
 
 @dataclass(frozen=True, slots=True)

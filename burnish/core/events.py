@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Union
 
-from burnish.core.jobs import AttemptId
+from burnish.core.jobs import AttemptId, JobId
 from burnish.errors import StoreError
 
 
@@ -329,6 +329,12 @@ for _kind in Fact.__args__:  # type: ignore[attr-defined]
 
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+def job_of(fact: Fact) -> JobId | None:
+    """The one job that a fact is about, itself or by its attempt; None for a fact about the table, a host or many jobs."""
+    attempt = getattr(fact, "attempt", None)
+    return getattr(fact, "job", None) if attempt is None else JobId(attempt.job)
 
 
 def to_json(fact: Fact) -> str:

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Any
 
 from burnish.core import events
-from burnish.core.events import Fact
+from burnish.core.events import Fact, job_of
 from burnish.core.failures import OOM, kind_of
 from burnish.core.jobs import CANCELLED, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Verdict, Word
 from burnish.core.verdict import after_failure, verdict_of
@@ -288,9 +288,7 @@ class State:
     def _attempt_refused(self, fact: events.AttemptRefused) -> None:
         job = self._leave(fact, fact.attempt.job)
         by, nowhere = CoordinatorId(fact.by), HostName("")
-        attempt = Attempt(
-            fact.attempt, "", by, nowhere, "", "", {}, (), (), (), fact.log, fact.at, voided=fact.why
-        )  # fmt: skip
+        attempt = Attempt(fact.attempt, "", by, nowhere, "", "", {}, (), (), (), fact.log, fact.at, voided=fact.why)
         self._append(job, attempt)
         job.word, job.reason, job.ran_with = Word.ERROR, f"not started: {fact.why}", None
 
@@ -315,7 +313,7 @@ class State:
             self._close(job, attempt, Word.HOLD, CANCELLED)
         else:
             lack = f"not started: {fact.why} on {attempt.host}" if fact.lacks else ""
-            self._queue_again(job, attempt, fact.why if fact.trouble else lack)
+            self._return(job, attempt, fact.why if fact.trouble else lack)
         if fact.lacks:
             self.lacking[attempt.host] = fact.why
 
@@ -326,7 +324,7 @@ class State:
         attempt.verdict = Verdict(word, reason, fact.started, fact.ended, fact.duration, fact.max_rss, fact.result)
         if fact.lacks and attempt.cancelled_by is None:
             self.lacking[attempt.host] = fact.not_started
-            self._queue_again(job, attempt, f"{reason} on {attempt.host}")
+            self._return(job, attempt, f"{reason} on {attempt.host}")
             return
         if word is Word.ERROR and attempt.cancelled_by is None:
             kind = kind_of(fact)
@@ -345,7 +343,7 @@ class State:
         elif job.lost > MAX_LOST:
             self._close(job, attempt, Word.ERROR, f"{reason}, {job.lost} times")
         else:
-            self._queue_again(job, attempt, f"again: {fact.why}")
+            self._return(job, attempt, f"again: {fact.why}")
 
     def _attempt_adopted(self, fact: events.AttemptAdopted) -> None:
         _, attempt = self._attempt(fact)
@@ -411,19 +409,13 @@ class State:
             raise IllegalFact(f"{attempt.id} cannot follow attempt {last} of its job")
         job.attempts.append(attempt)
 
-    def _queue_again(self, job: Job, attempt: Attempt, reason: str) -> None:
-        """The attempt is over and was no failure of the job, which waits, unless somebody held it meanwhile."""
+    def _return(self, job: Job, attempt: Attempt, reason: str) -> None:
+        """The job waits again, unless somebody held it meanwhile."""
         self._close(job, attempt, Word.HOLD if job.hold_next else Word.NOT_RUNNING, reason)
 
     def _close(self, job: Job, attempt: Attempt, word: Word, reason: str) -> None:
         del self.open[attempt.id]
         job.word, job.reason, job.hold_next = word, reason, False
-
-
-def job_of(fact: Fact) -> JobId | None:
-    """The one job that a fact is about, itself or by its attempt; None for a fact about the table, a host or many jobs."""
-    attempt = getattr(fact, "attempt", None)
-    return getattr(fact, "job", None) if attempt is None else JobId(attempt.job)
 
 
 _APPLY: dict[type[Any], Callable[[State, Any], None]] = {

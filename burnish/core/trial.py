@@ -11,9 +11,9 @@ from dataclasses import fields
 from operator import attrgetter
 
 from burnish.core import events
-from burnish.core.events import Fact
+from burnish.core.events import Fact, job_of
 from burnish.core.jobs import Attempt, Job, JobId
-from burnish.core.state import State, job_of
+from burnish.core.state import State
 
 # Of each kind, what its constructor takes: `dataclasses.replace` is ten times as slow, and this is done for each fact.
 _VALUES = {kind: attrgetter(*(field.name for field in fields(kind))) for kind in (Job, Attempt)}
