@@ -368,7 +368,7 @@ class Coordinator:
             self._vacancies.learn(fact)
             self._brakes.learn(fact)
             self._claiming.learn(fact)
-            if isinstance(fact, events.AttemptVoided) and fact.trouble:
+            if isinstance(fact, events.AttemptVoided) and fact.trouble and not fact.lacks:
                 self._pause(state.jobs[fact.attempt.job].attempts[-1].host, fact.why)
             for action in actions.follow(fact, state, self.me):
                 self._send(action)

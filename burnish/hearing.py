@@ -108,7 +108,8 @@ class Hearing:
     def _voided(self, attempt: Attempt, report: reports.AttemptReported) -> Fact:
         fact = voided(attempt.id, report.start or {})
         if fact.lacks and self._fleet.members[report.host].offer.plain:
-            return replace(fact, refused=True, lacks=None)  # plain workers are this machine: there is no other place
+            # Plain workers are this machine: there is no other place, and what is missing there is a mistake in the command.
+            return replace(fact, refused=not fact.trouble, lacks=None)
         return fact
 
     def _wait(self, report: reports.AttemptWaits) -> None:

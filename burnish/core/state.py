@@ -313,7 +313,7 @@ class State:
             self._close(job, attempt, Word.HOLD, CANCELLED)
         else:
             lack = f"not started: {fact.why} on {attempt.host}" if fact.lacks else ""
-            self._return(job, attempt, fact.why if fact.trouble else lack)
+            self._return(job, attempt, lack or (fact.why if fact.trouble else ""))
         if fact.lacks:
             self.lacking[attempt.host] = fact.why
 

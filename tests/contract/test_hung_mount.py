@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from burnish.remote.transport import Transport
+from tests.support.gated import PATIENT, Gated
 from tests.support.hung_mount import HungMount
 from tests.support.one_host import OneHost, one_host
 from tests.support.waiting import wait_for
@@ -34,11 +35,11 @@ def folder(tmp_path: Path) -> Iterator[tuple[Path, HungMount]]:
 
 
 def lookers(folder: Path) -> list[int]:
-    """Children of agents that hang on it: in the kernel, uninterruptibly."""
+    """Children of this test's agents that hang on it: in the kernel, uninterruptibly."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if "fuse" in (process / "wchan").read_text():
+            if "fuse" in (process / "wchan").read_text() and str(folder.parent) in (process / "environ").read_text():
                 found.append(int(process.name))
         except OSError:
             continue
@@ -68,6 +69,41 @@ def test_hung_work_folder_delays_no_ping_no_start_and_no_other_look(
     assert seen["workdir"] == {"path": str(work), "exists": True, "writable": True}
     assert seen["needs"] == [[need, f"{work}/train.py does not exist"]]
     assert os.path.isdir(work)
+
+
+def test_attempt_whose_folder_hangs_is_void_and_never_runs(host: OneHost, folder: tuple[Path, HungMount]) -> None:
+    work, mount = folder
+    link = host.connect()
+    attempt = link.start(*host.ledger_job(), cwd=str(work))
+    status = link.wait_status(attempt, "void", deadline=60)
+    assert status["start"]["void"] == {
+        "why": f"{work} has not answered for 30 s",
+        "trouble": True,
+        "lacks": {"cwd": str(work)},
+    }
+    mount.end()
+    wait_for(lambda: not lookers(work), "its supervisor still hangs")
+    assert link.run("true", cwd=str(work))["status"] == "ended", "the folder is there again"
+    assert link.status(attempt)["status"] == "void" and host.runs() == 0
+
+
+def test_jobs_go_where_the_work_folder_answers(transport: Transport, folder: tuple[Path, HungMount]) -> None:
+    work, mount = folder
+    table = Gated.of(None, 4)
+    try:
+        hosts = f"near: {{workdir: {table.folder}}}, far: {{workdir: {work}, state_dir: {table.folder}/far}}"
+        defaults = "connection: local, gpus: none, slots: 1"
+        (table.folder / "lab.yaml").write_text(f"defaults: {{{defaults}}}\nhosts: {{{hosts}}}\n")
+        run = table.run(program=PATIENT)
+        gone = f"far gets no more jobs until this is mended: {work} has not answered for 30 s."
+        wait_for(lambda: gone in table.said(), table.said, deadline=60)
+        table.open(*range(4))
+        assert run.wait(60) == 0, table.said()
+        assert [len(table.ran(job)) for job in range(4)] == [1] * 4
+        assert {job["host"] for job in table.status().values()} == {"near"}
+    finally:
+        mount.end()
+        table.stop()
 
 
 def test_folder_on_the_path_that_comes_to_hang_delays_no_look(

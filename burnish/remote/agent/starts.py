@@ -98,7 +98,7 @@ class Starts:
             void(place, "no supervisor can be started: %s" % clause(error), trouble=True)
             self._watches.answer(place)
         else:
-            self._watches.expect(place, crewed)
+            self._watches.expect(place, spec["cwd"], crewed)
 
     def _with_devices(self, spec: Record) -> Record:
         """`spec`, and what its slots are on this host: `devices`, and the `locks` to hold. Raises SlotTaken."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 
 from .files import size_of
 from .notices import CHANGED
@@ -11,12 +12,12 @@ from .place import ATTEMPT_NAME, log_path
 from .processes import open_pidfd
 from .records import read_record
 from .refusals import Refusal
-from .standing import ABSENT, ENDED, QUEUED, RUNNING, UNSTARTED, VOID, Standing, pid_in, settle, void
+from .standing import ABSENT, ENDED, QUEUED, RUNNING, STARTING, UNSTARTED, VOID, Standing, pid_in, settle, void
 from .undertaker import undertake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterable, List, Optional
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
     from .frames import Header
     from .home import Home
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from .records import Record
 
 
+START_PATIENCE = 30.0  # s in which a supervisor begins, or never: its folder, or the disk of its log, does not answer
+
+
 class Watch:
     """An attempt whose changes the link wants to hear of."""
 
-    __slots__ = ("crewed", "ours", "pidfd", "place", "said", "start", "started_here", "told", "undertaken")
+    __slots__ = ("crewed", "given", "ours", "pidfd", "place", "said", "start", "started_here", "told", "undertaken")
 
     def __init__(self, place: Place, started_here: bool = False) -> None:
         self.place = place
@@ -38,6 +42,9 @@ class Watch:
         self.pidfd: Optional[int] = None
         self.undertaken = False
         self.ours = False  # a supervisor of this agent's has it
+        self.given: Optional[Tuple[float, str]] = (
+            None  # when (monotonic) it got it, and the folder that it has to enter
+        )
         self.crewed = False  # one whose every change, and whose death, is heard of
         self.start: Optional[Record] = None  # what that one said it has written into start.json
         self.said: Optional[Standing] = None  # what it said last, until that was told
@@ -93,13 +100,13 @@ class Watches:
         """The attempts whose end nobody will tell of."""
         return [name for name, watch in self._by_attempt.items() if not watch.announced]
 
-    def expect(self, place: Place, crewed: bool) -> None:
-        """Watch an attempt that was given to a supervisor: told when the job runs, or at the next look.
+    def expect(self, place: Place, folder: str, crewed: bool) -> None:
+        """Watch an attempt that was given to a supervisor, to start in `folder`: told when the job runs, or at the next look.
 
         With `crewed`, all that happens to it, and to its supervisor, is told in notices.
         """
         watch = self._by_attempt[place.attempt] = Watch(place, started_here=True)
-        watch.ours, watch.crewed = True, crewed
+        watch.ours, watch.crewed, watch.given = True, crewed, (time.monotonic(), folder)
 
     def hear(self, notice: Notice) -> None:
         """Take in what a supervisor said of its attempt; the next look tells it."""
@@ -150,6 +157,11 @@ class Watches:
         if standing.status == UNSTARTED and watch.started_here and watch.told is not None:
             # For two looks nobody has been on the way. One alone may fall between another agent's mkdir and its lock.
             void(place, "its supervisor was killed before it started", trouble=True)
+            standing = settle(place, self._home.incarnation)
+        if standing.status == STARTING and watch.given and time.monotonic() - watch.given[0] >= START_PATIENCE:
+            folder = watch.given[1]
+            why = "%s has not answered for %.0f s" % (folder, START_PATIENCE)
+            void(place, why, trouble=True, lacks={"cwd": folder})
             standing = settle(place, self._home.incarnation)
         news = standing.status, standing.supervised
         if news != watch.told:
