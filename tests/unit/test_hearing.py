@@ -26,12 +26,13 @@ class Ears:
     def __init__(self, state: State, known: frozenset[str] = frozenset()) -> None:
         self.proposed: list[Fact] = []
         self.said: list[str] = []
-        fleet: Any = SimpleNamespace(welcome=lambda host: SAME_BOOT, members={})
+        plain = SimpleNamespace(offer=SimpleNamespace(plain=True))
+        fleet: Any = SimpleNamespace(welcome=lambda host: SAME_BOOT, members={HOST: plain})
         paths = Paths(Path("burnish.db"), "burnish.db", Path(".burnish"), Path("log"))
         self._hearing = Hearing(state, fleet, paths, self.proposed.append, known, self.said.append, lambda: 1.0)
 
-    def hear(self, status: str) -> list[actions.Action]:
-        return list(self._hearing.hear(reports.AttemptReported(HOST, NAME, status, None, None, None)))
+    def hear(self, status: str, start: dict[str, Any] | None = None) -> list[actions.Action]:
+        return list(self._hearing.hear(reports.AttemptReported(HOST, NAME, status, start, None, None)))
 
     def wait(self, why: str) -> None:
         list(self._hearing.hear(reports.AttemptWaits(HOST, NAME, why)))
@@ -63,3 +64,14 @@ def test_why_it_waits_is_a_fact_once() -> None:
             state.apply(fact)
     assert ears.proposed == [events.AttemptQueued(AttemptId(JobId(0), 1), "waiting for Priority")]
     assert state.jobs[JobId(0)].reason == "waiting for Priority"
+
+
+def test_what_this_machine_lacks_is_a_mistake_and_what_does_not_answer_is_waited_for() -> None:
+    """Plain workers: there is no other host."""
+    for trouble in (False, True):
+        ears = Ears(facts.claimed())
+        ears.hear("void", {"void": {"why": "/data is not there", "lacks": {"cwd": "/data"}, "trouble": trouble}})
+        expected = events.AttemptVoided(
+            AttemptId(JobId(0), 1), "/data is not there", refused=not trouble, trouble=trouble
+        )
+        assert ears.proposed == [expected]
