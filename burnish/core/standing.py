@@ -62,6 +62,7 @@ class Standing:
             or self.lacks
             or self.drained is not None
             or self.why_drained(gpu) is not None
+            or gpu.trouble
             or not self._offers(gpu)
         ):
             return False

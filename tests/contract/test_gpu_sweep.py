@@ -181,6 +181,21 @@ def test_sweep_over_ssh_hosts_that_say_what_real_machines_said(lab: Lab, bench: 
     assert "NVIDIA H200" in row and "0.0/140 GiB" in row
 
 
+def test_card_that_must_be_reset_gets_no_job_over_ssh(lab: Lab, bench: Bench, tmp_path: Path) -> None:
+    """It lists no memory in use, and nvidia-smi ends well: without a word about it, it would look like the idlest of all."""
+    broken = gpus.Card(2, bus=0x20, used=0, util="[GPU requires reset]", pstate="[GPU requires reset]")
+    gpus.write(tmp_path / "cards", [gpus.Card(1, bus=0x10), broken])
+    bench.add("gpu1", gpus=tmp_path / "cards")
+    lab.inventory(f"defaults: {{ssh_config: {bench.config}, workdir: {lab.folder}}}\nhosts: [gpu1]\n")
+    lab.table("one", 4)
+    said = lab.run("one")
+    assert lab.masks("one") == {"0 PCI_BUS_ID": 4}, said
+    assert "gpu1: nvidia-smi says of GPU 1: GPU requires reset. Nothing is started on GPU 1." in said
+    shown = lab.burnish("one", "hosts", "../lab.yaml")
+    assert shown.startswith("1 host: 2 GPUs, 1 free\n") and "GPU requires reset" in shown
+    assert "nvidia-smi --gpu-reset -i 1" in lab.burnish("one", "check", "../lab.yaml")
+
+
 def test_auto_is_narrowed_to_what_logins_see(lab: Lab, bench: Bench, tmp_path: Path) -> None:
     gpus.write(tmp_path / "recording", gpus.cards(3))
     bench.add("gpu1", shell="zsh", rc={".zshenv": "export CUDA_VISIBLE_DEVICES=2,1\n"}, gpus=tmp_path / "recording")

@@ -365,6 +365,12 @@ def test_look_tells_what_real_machines_said(
     )
     assert [(one["pid"], one["memory"]) for card in cards for one in card["processes"]] == processes
     assert [mig["name"] for card in cards for mig in card["migs"]] == migs
+    assert {card["trouble"] for card in cards} == {None}
+
+
+def test_card_whose_state_alone_says_that_it_must_be_reset(host: OneHost, smi: Path) -> None:
+    gpus.write(smi, [gpus.Card(1, bus=0x10), gpus.Card(2, bus=0x20, util="[N/A]", pstate="[GPU requires reset]")])
+    assert [card["trouble"] for card in seen(host.connect())["gpus"]] == [None, "GPU requires reset"]
 
 
 def test_no_nvidia_smi_is_no_error(host: OneHost) -> None:

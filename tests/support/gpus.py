@@ -21,7 +21,9 @@ TESTS = Path(__file__).resolve().parent.parent
 FAKES = TESTS / "fakes" / "bin"
 RECORDINGS = TESTS / "data" / "nvidia-smi"
 NAME, MEMORY, DRIVER = "Quadro RTX 8000", 48601, "495.29.05"
-GPU_HEADER = "index, uuid, pci.bus_id, name, driver_version, memory.total [MiB], memory.used [MiB], utilization.gpu [%]"
+GPU_HEADER = (
+    "index, uuid, pci.bus_id, name, driver_version, memory.total [MiB], memory.used [MiB], utilization.gpu [%], pstate"
+)
 PROCESS_HEADER = "gpu_uuid, pid, used_gpu_memory [MiB]"
 
 
@@ -63,7 +65,7 @@ def _tables(log: str) -> dict[str, str]:
         )
         uuid, pci, name, total, used, util = (gpu.findtext(place, "") for place in places)
         cells = (str(index), uuid, pci, name, root.findtext("driver_version", ""), total, used, util)
-        rows.append(", ".join(cells))
+        rows.append(", ".join((*cells, gpu.findtext("performance_state", ""))))
         for process in gpu.iter("process_info"):
             if "C" in process.findtext(
                 "type", ""
@@ -101,6 +103,7 @@ class Card:
     bus: int
     used: int | str = 1
     util: int | str = 0
+    pstate: str = "P8"
     index: int | None = None
     processes: list[tuple[int, int | str]] = field(default_factory=list)
     migs: list[str] = field(default_factory=list)
@@ -120,7 +123,7 @@ def write(folder: Path, gpus: list[Card]) -> None:
     folder.mkdir(exist_ok=True)
     rows = [
         f"{place if gpu.index is None else gpu.index}, {gpu.uuid}, 00000000:{gpu.bus:02X}:00.0, {NAME}, {DRIVER}, {MEMORY} MiB, "
-        f"{_unit(gpu.used, 'MiB')}, {_unit(gpu.util, '%')}"
+        f"{_unit(gpu.used, 'MiB')}, {_unit(gpu.util, '%')}, {gpu.pstate}"
         for place, gpu in enumerate(gpus)
     ]
     processes = [f"{gpu.uuid}, {pid}, {_unit(used, 'MiB')}" for gpu in gpus for pid, used in gpu.processes]
@@ -140,6 +143,7 @@ def seen_card(number: int, **fields: Any) -> dict[str, Any]:
         "util": 0,
         "processes": [],
         "migs": [],
+        "trouble": None,
         "was_held": False,
         "held": False,
         "alone": False,

@@ -203,6 +203,13 @@ def test_gpu_that_is_drained_is_not_free() -> None:
     assert [standing.is_free(one) for one in standing.seen.gpus] == [False, True, False]
 
 
+def test_gpu_that_is_out_of_order_is_not_free_and_is_told() -> None:
+    found = seen(gpu(0), gpu(1, trouble="GPU requires reset"))
+    standing = Standing(host(), found)
+    assert [standing.is_free(one) for one in found.gpus or ()] == [True, False]
+    assert told(host(), Visit(found, LIVES), Grade.ODD) == "GPU 1 gets no jobs: GPU requires reset"
+
+
 def test_workers_are_counted_by_attempts_and_by_locks() -> None:
     state = tables.opened(("--lr",), [("1",), ("2",)])
     tables.start(state, 0, "gpu1")

@@ -48,7 +48,7 @@ def test_columns_are_found_by_name_and_what_a_card_does_not_tell_is_none() -> No
     (mig,) = parse_gpus(recorded("h100-mig.gpu.csv"))
     assert mig == {
         "index": 0, "uuid": MASKED, "pci": "00000000:00:09.0", "name": "NVIDIA H100 80GB HBM3", "memory_total": 81559,
-        "memory_used": 11125, "util": None, "driver": "590.48.01", "processes": [], "migs": [],
+        "memory_used": 11125, "util": None, "driver": "590.48.01", "trouble": None, "processes": [], "migs": [],
     }  # fmt: skip
     (desk,) = parse_gpus(recorded("rtx-2080-wddm.gpu.csv"))
     assert (desk["memory_total"], desk["memory_used"], desk["util"], desk["driver"]) == (8192, 1366, 7, "610.62")
@@ -68,7 +68,7 @@ def test_whole_answers_of_a_real_machine_are_read() -> None:
     (plain,) = parse_gpus(captured("h200-load")["gpu.csv"])
     assert plain == {
         "index": 0, "uuid": MASKED, "pci": "00000000:83:00.0", "name": "NVIDIA H200", "memory_total": 143771,
-        "memory_used": 32362, "util": 100, "driver": "590.48.01", "processes": [], "migs": [],
+        "memory_used": 32362, "util": 100, "driver": "590.48.01", "trouble": None, "processes": [], "migs": [],
     }  # fmt: skip
     assert parse_processes(captured("h200-load")["compute-apps.csv"]) == [
         (MASKED, {"pid": 10291, "memory": 2566}),
@@ -126,6 +126,20 @@ def test_gpus_are_counted_in_pci_order() -> None:
         found = parse_gpus("\n".join([header, *order]))
         assert [gpu["uuid"] for gpu in found] == expected
         assert [gpu["index"] for gpu in found] == list(range(8))
+
+
+@pytest.mark.parametrize("words", ["GPU requires reset", "GPU is lost"])
+@pytest.mark.parametrize("cells", [("utilization.gpu [%]", "temperature.gpu"), ("pstate",)])
+def test_card_that_must_be_reset_is_out_of_order(words: str, cells: tuple[str, ...]) -> None:
+    """The row of an idle card with the words in place of some of its values: see the README beside the recordings."""
+    header, row = captured("h200-idle")["gpu.csv"].splitlines()
+    values = row.split(", ")
+    for cell in cells:
+        values[header.split(", ").index(cell)] = f"[{words}]"
+    (card,) = parse_gpus("\n".join([header, ", ".join(values)]))
+    assert (card["trouble"], card["memory_used"]) == (words, 0)
+    (healthy,) = parse_gpus("\n".join([header, row]))
+    assert healthy["trouble"] is None
 
 
 @pytest.mark.parametrize("failure", FAILURES)
