@@ -126,6 +126,10 @@ def _gpus(host: Host, seen: Sighting) -> Iterator[Finding]:
     elif there:
         yield Finding(_models(there) + (f", driver {printable(seen.driver)}" if seen.driver else ""))
         yield from _absent(host, listed, there)
+        for gpu in there:
+            if gpu.trouble:
+                remedy = f"`nvidia-smi --gpu-reset -i {gpu.index}` there, as root and with nothing on it, or reboot {host.name}"
+                yield Finding(f"GPU {gpu.index} gets no jobs: {printable(gpu.trouble, 100)}", Grade.ODD, remedy)
     elif seen.gpus is not None and not seen.gpu_error and host.gpus == "auto":
         yield Finding("no GPU")
     if host.gpus == "auto" and (cut := [gpu for gpu in there if gpu.migs]):

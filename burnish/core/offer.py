@@ -104,7 +104,7 @@ class Offer:
         first = self._first.get(slot.gpu, gpu.uuid)
         if self.host.gpus != "auto" and slot.gpu.isdigit() and gpu.uuid != first:
             return f"GPU {slot.gpu} was {first}, is now {gpu.uuid}"
-        return ""
+        return f"nvidia-smi says of GPU {gpu.index}: {gpu.trouble}" if gpu.trouble else ""
 
     def gpu(self, slot: Slot) -> GpuSeen | None:
         """The GPU that `slot` is a share of, as it was seen last."""

@@ -38,6 +38,7 @@ class GpuSeen:
 
     `held`: a burnish job, of whatever table, has it or a share of it now; `alone`: all of it; `shares`: how many are taken.
     `was_held`: one had it when the memory was read. `holders` has its UUID and those of its MIG devices. `pci`: its address.
+    `trouble`: why it is out of order, in nvidia-smi's words, "" if it is not.
     """
 
     index: int | None
@@ -54,6 +55,7 @@ class GpuSeen:
     was_held: bool = False
     holders: Mapping[str, Holders] = field(default_factory=dict)
     pci: str = ""
+    trouble: str = ""
 
     def called(self, gpu: str) -> bool:
         """True if a slot of the inventory means this GPU by `gpu`, an index or a UUID."""
@@ -133,6 +135,7 @@ def _gpu(gpu: Mapping[str, Any]) -> GpuSeen:
         was_held=gpu.get("was_held") is True,
         holders=dict(_holders(_mapping(device)) for device in (gpu, *_list(gpu.get("migs")))),
         pci=_text(gpu.get("pci")),
+        trouble=_text(gpu.get("trouble")),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from burnish.core.gpus import drain_names, found_by_auto, occupied
 from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, HostName
-from burnish.core.sighting import GpuSeen, Sighting
+from burnish.core.sighting import GpuSeen, Holders, Sighting
 from burnish.core.slots import named_gpus, slots_of
 from burnish.core.state import State
 
@@ -62,8 +62,14 @@ class Standing:
             or self.lacks
             or self.drained is not None
             or self.why_drained(gpu) is not None
-            or not self._offers(gpu)
+            or gpu.trouble
+            or not (offered := self._offered(gpu))
         ):
+            return False
+        parts = [name for name in offered if name in gpu.migs]
+        if any(self._is_part_free(gpu, part) for part in parts):
+            return True
+        if len(parts) == len(offered):
             return False
         jobs = max(len(self.on(gpu)), gpu.shares, int(gpu.held or False))
         if jobs:
@@ -88,8 +94,15 @@ class Standing:
         here = sum(not attempt.gpus for attempt in self.attempts)
         return max(0, workers - max(here, self.seen.held or 0))
 
-    def _offers(self, gpu: GpuSeen) -> bool:
-        return any(gpu.called(name) for name in named_gpus(self.host, self._found()))
+    def _is_part_free(self, gpu: GpuSeen, part: str) -> bool:
+        """`part`: a MIG device that the inventory lists. Whether somebody beside burnish uses it cannot be told from outside."""
+        own, of = gpu.holders.get(part, Holders()), self.host.slots_per_gpu
+        jobs = sum(part in attempt.gpus for attempt in self.attempts)
+        return not gpu.alone and jobs < of and not all(own.has(share, of) for share in range(of))
+
+    def _offered(self, gpu: GpuSeen) -> list[str]:
+        """The names by which the inventory offers `gpu` or parts of it."""
+        return [name for name in named_gpus(self.host, self._found()) if gpu.called(name)]
 
     def _found(self) -> tuple[str, ...]:
         return () if self.seen is None else found_by_auto(self.seen.gpus or (), self.seen.mask)

@@ -178,7 +178,8 @@ def gpu_json(standing: Standing, gpu: GpuSeen) -> dict[str, object]:
     """One GPU of docs/status-json.md."""
     jobs = [int(attempt.id.job) for attempt in standing.on(gpu)]
     shown = {name: value for name, value in asdict(gpu).items() if name not in ("was_held", "holders", "pci")}
-    return {**shown, "jobs": jobs, "free": standing.is_free(gpu), "drained": standing.why_drained(gpu)}
+    more = {"trouble": gpu.trouble or None, "free": standing.is_free(gpu), "drained": standing.why_drained(gpu)}
+    return {**shown, "jobs": jobs, **more}
 
 
 def word(standing: Standing) -> str:
@@ -253,13 +254,15 @@ def users(standing: Standing, gpu: GpuSeen) -> str:
 def _brief(standing: Standing, gpu: GpuSeen) -> str:
     util = "?" if gpu.util is None else f"{gpu.util}%"
     jobs = _names(standing.on(gpu))
-    more = (f" job {jobs}" if jobs else "") + (" drained" if standing.why_drained(gpu) is not None else "")
+    out = " drained" if standing.why_drained(gpu) is not None else f" {gpu.trouble}" if gpu.trouble else ""
+    more = (f" job {jobs}" if jobs else "") + out
     return f"{'?' if gpu.index is None else gpu.index}: {util} {_memory(gpu)} GiB{more}"
 
 
 def _drain(standing: Standing, gpu: GpuSeen) -> str:
+    """What keeps jobs from a GPU, in a few words."""
     why = standing.why_drained(gpu)
-    return "" if why is None else f"drained ({why})" if why else "drained"
+    return gpu.trouble if why is None else f"drained ({why})" if why else "drained"
 
 
 def _memory(gpu: GpuSeen) -> str:

@@ -158,6 +158,44 @@ def test_gpus_that_other_people_use_or_that_are_absent_are_left_alone(local: Lab
     assert f"desk: there is no GPU 7; {there}. Nothing is started on GPU 7." in said
 
 
+def test_sweep_over_ssh_hosts_that_say_what_real_machines_said(lab: Lab, bench: Bench, tmp_path: Path) -> None:
+    """An idle H200, one cut into MIG devices of which two are ours, and eight V100S that all belong to somebody else."""
+    parts = [f"MIG-0000000{number}-0000-0000-0000-00000000000{number}" for number in (2, 3)]
+    for name, machine in (("gpu1", "h200-idle"), ("gpu2", "h200-mig-load"), ("gpu3", "v100s-x8")):
+        gpus.replay(tmp_path / machine, machine)
+        bench.add(name, gpus=tmp_path / machine)
+    lab.inventory(
+        f"defaults: {{ssh_config: {bench.config}, workdir: {lab.folder}}}\n"
+        f"hosts: {{gpu1: {{}}, gpu2: {{gpus: [{', '.join(parts)}]}}, gpu3: {{}}}}\n"
+    )
+    lab.table("one", 9)
+    said = lab.run("one")
+    assert words(lab.jobs("one")) == {"COMPLETE": 9}, said
+    assert set(lab.masks("one")) == {f"{gpu} PCI_BUS_ID" for gpu in ("0", *parts)}
+    assert {job["host"] for job in lab.jobs("one")} == {"gpu1", "gpu2"}
+    page = lab.burnish("one", "hosts", "../lab.yaml").splitlines()
+    assert page[0] == "3 hosts: 10 GPUs, 2 free"
+    rows = [line for line in page if "Tesla V100S-PCIE-32GB" in line]
+    assert len(rows) == 8 and "30.9/32 GiB" in rows[0] and "? (30.9 GiB)" in rows[0], page
+    (row,) = [line for line in page if line.startswith("gpu1")]
+    assert "NVIDIA H200" in row and "0.0/140 GiB" in row
+
+
+def test_card_that_must_be_reset_gets_no_job_over_ssh(lab: Lab, bench: Bench, tmp_path: Path) -> None:
+    """It lists no memory in use, and nvidia-smi ends well: without a word about it, it would look like the idlest of all."""
+    broken = gpus.Card(2, bus=0x20, used=0, util="[GPU requires reset]", pstate="[GPU requires reset]")
+    gpus.write(tmp_path / "cards", [gpus.Card(1, bus=0x10), broken])
+    bench.add("gpu1", gpus=tmp_path / "cards")
+    lab.inventory(f"defaults: {{ssh_config: {bench.config}, workdir: {lab.folder}}}\nhosts: [gpu1]\n")
+    lab.table("one", 4)
+    said = lab.run("one")
+    assert lab.masks("one") == {"0 PCI_BUS_ID": 4}, said
+    assert "gpu1: nvidia-smi says of GPU 1: GPU requires reset. Nothing is started on GPU 1." in said
+    shown = lab.burnish("one", "hosts", "../lab.yaml")
+    assert shown.startswith("1 host: 2 GPUs, 1 free\n") and "GPU requires reset" in shown
+    assert "nvidia-smi --gpu-reset -i 1" in lab.burnish("one", "check", "../lab.yaml")
+
+
 def test_auto_is_narrowed_to_what_logins_see(lab: Lab, bench: Bench, tmp_path: Path) -> None:
     gpus.write(tmp_path / "recording", gpus.cards(3))
     bench.add("gpu1", shell="zsh", rc={".zshenv": "export CUDA_VISIBLE_DEVICES=2,1\n"}, gpus=tmp_path / "recording")

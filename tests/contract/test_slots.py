@@ -119,15 +119,16 @@ def test_index_counts_in_pci_order_whatever_order_nvidia_smi_has(host: OneHost, 
 
 
 def test_mig_device_is_named_by_its_uuid_and_keeps_whole_gpu_jobs_away(host: OneHost, smi: Path) -> None:
-    one, two = gpus.uuid(1, "MIG"), gpus.uuid(2, "MIG")
-    card = gpus.Card(1, bus=1, migs=[one, two])
-    gpus.write(smi, [card])
+    """The first two of this card are compute instances of one part of it."""
+    gpus.replay(smi, "h200-mig-idle")
     link = host.connect()
+    devices = [mig["uuid"] for mig in seen(link)["gpus"][0]["migs"]]
+    one, two = devices[:2]
     assert shown(link, on_gpu(one)) == f"{one}|PCI_BUS_ID"
     assert start(link, on_gpu(one))["status"] == start(link, on_gpu(two))["status"] == "running"
     assert taken(start(link, on_gpu(one))) == f"MIG device {one} is taken by another burnish job"
     assert taken(start(link, on_gpu("0"))) == "GPU 0 is taken by another burnish job"
-    assert [mig["held"] for mig in seen(link)["gpus"][0]["migs"]] == [True, True]
+    assert [mig["held"] for mig in seen(link)["gpus"][0]["migs"]] == [True, True, False, False, False]
 
 
 def test_gpu_that_is_not_there_is_refused_with_what_is(host: OneHost, smi: Path) -> None:
@@ -322,6 +323,54 @@ def test_look_tells_what_the_host_has(host: OneHost, smi: Path) -> None:
         {"pid": 1, "memory": None, "user": "root"},
         {"pid": 4_000_000, "memory": 5, "user": None},
     ]
+
+
+@pytest.mark.parametrize(
+    ("machine", "used", "util", "processes", "migs"),
+    [
+        ("h200-idle", [0], [0], [], []),
+        ("h200-load", [32362], [100], [(10291, 2566), (10293, 1542), (10309, 28234)], []),
+        ("h200-mig-idle", [55], [None], [], ["1c.3g.71gb", "2c.3g.71gb", "2g.35gb", "1g.18gb", "1g.18gb"]),
+        (
+            "h200-mig-load",
+            [16959],
+            [None],
+            [(12249, 2194), (12250, 1170), (12267, 13526)],
+            ["1c.3g.71gb", "2c.3g.71gb", "2g.35gb", "1g.18gb", "1g.18gb"],
+        ),
+        (
+            "v100s-x8",
+            [31689, 29545, 29539, 32099, 29517, 32141, 32157, 29501],
+            [97, 75, 80, 23, 98, 98, 91, 99],
+            [(37305, memory) for memory in (31683, 29539, 29533, 32093, 29511, 32135, 32151, 29495)],
+            [],
+        ),
+    ],
+)
+def test_look_tells_what_real_machines_said(
+    host: OneHost,
+    smi: Path,
+    machine: str,
+    used: list[int],
+    util: list[int | None],
+    processes: list[tuple[int, int]],
+    migs: list[str],
+) -> None:
+    gpus.replay(smi, machine)
+    told = seen(host.connect())
+    assert (told["gpu_error"], told["gpu_exit"]) == (None, None)
+    cards = told["gpus"]
+    assert [(card["index"], card["memory_used"], card["util"]) for card in cards] == list(
+        zip(range(8), used, util, strict=False)
+    )
+    assert [(one["pid"], one["memory"]) for card in cards for one in card["processes"]] == processes
+    assert [mig["name"] for card in cards for mig in card["migs"]] == migs
+    assert {card["trouble"] for card in cards} == {None}
+
+
+def test_card_whose_state_alone_says_that_it_must_be_reset(host: OneHost, smi: Path) -> None:
+    gpus.write(smi, [gpus.Card(1, bus=0x10), gpus.Card(2, bus=0x20, util="[N/A]", pstate="[GPU requires reset]")])
+    assert [card["trouble"] for card in seen(host.connect())["gpus"]] == [None, "GPU requires reset"]
 
 
 def test_no_nvidia_smi_is_no_error(host: OneHost) -> None:

@@ -340,7 +340,7 @@ SSH_ANSWER = (
     b"connecttimeout none\nstricthostkeychecking accept-new\nhashknownhosts no\nproxyjump none\n"
     b"proxycommand none\nhostkeyalias pool\nidentityagent SSH_AUTH_SOCK\ncertificatefile ~/.ssh/id-cert.pub\n",
 )
-NVIDIA_SMI = tuple(path.read_bytes() for path in sorted((TESTS / "data" / "nvidia-smi").iterdir()))
+NVIDIA_SMI = tuple(path.read_bytes() for path in sorted((TESTS / "data" / "nvidia-smi").rglob("*")) if path.is_file())
 INVENTORIES = tuple(path.read_bytes() for path in sorted((TESTS.parent / "hosts").glob("*.yaml")))
 RESULTS = (
     b'{"acc": 0.9, "loss": 1e-4, "curve": [1, 2, 3], "note": "\\u00e9"}',

@@ -1,7 +1,8 @@
 """GPUs that tests/fakes/bin/nvidia-smi tells of, and what nvidia-smi was recorded to say (tests/data/nvidia-smi has the sources).
 
-The cards of the tests' hosts are the eight Quadro RTX 8000 of one recording. Nobody published a machine in each situation that a
-test needs, so `write` composes those in the recordings' form: where a card sits, what is in use, and whose processes are on it.
+`replay` lets it answer from the whole recording of a real machine: the columns that are asked for, word for word. Nobody
+published a machine in each situation that a test needs, so `write` composes those in the recordings' form, of recorded cards; the
+README beside the recordings says what in them is real, what was set, and why.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ TESTS = Path(__file__).resolve().parent.parent
 FAKES = TESTS / "fakes" / "bin"
 RECORDINGS = TESTS / "data" / "nvidia-smi"
 NAME, MEMORY, DRIVER = "Quadro RTX 8000", 48601, "495.29.05"
-GPU_HEADER = "index, uuid, pci.bus_id, name, driver_version, memory.total [MiB], memory.used [MiB], utilization.gpu [%]"
+GPU_HEADER = (
+    "index, uuid, pci.bus_id, name, driver_version, memory.total [MiB], memory.used [MiB], utilization.gpu [%], pstate"
+)
 PROCESS_HEADER = "gpu_uuid, pid, used_gpu_memory [MiB]"
 
 
@@ -27,6 +31,57 @@ def recorded(name: str) -> str:
     """A text that nvidia-smi printed on a real machine, without our lines on where it is from."""
     lines = (RECORDINGS / name).read_text().splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("#"))
+
+
+def captures() -> list[str]:
+    """The machines of which whole answers were recorded."""
+    return sorted(path.name for path in RECORDINGS.iterdir() if path.is_dir())
+
+
+def captured(name: str) -> dict[str, str]:
+    """What nvidia-smi said on a real machine, by the files that the fake one reads: `gpu.csv`, `compute-apps.csv` and `list`."""
+    said = {path.name: path.read_text() for path in (RECORDINGS / name).iterdir() if path.name != "SOURCE"}
+    if log := said.pop("query.xml", None):
+        said.update(_tables(log))
+    if "list" not in said:
+        header, *rows = [line.split(", ") for line in said["gpu.csv"].splitlines()]
+        places = [header.index(column) for column in ("index", "name", "uuid")]
+        said["list"] = "".join("GPU {}: {} (UUID: {})\n".format(*(row[place] for place in places)) for row in rows)
+    return said
+
+
+def _tables(log: str) -> dict[str, str]:
+    """An answer to `-q -x` as the tables that are asked for, each cell the text of its element."""
+    root = ElementTree.fromstring(log)
+    rows, processes = [], []
+    for index, gpu in enumerate(root.iter("gpu")):
+        places = (
+            "uuid",
+            "pci/pci_bus_id",
+            "product_name",
+            "fb_memory_usage/total",
+            "fb_memory_usage/used",
+            "utilization/gpu_util",
+        )
+        uuid, pci, name, total, used, util = (gpu.findtext(place, "") for place in places)
+        cells = (str(index), uuid, pci, name, root.findtext("driver_version", ""), total, used, util)
+        rows.append(", ".join((*cells, gpu.findtext("performance_state", ""))))
+        for process in gpu.iter("process_info"):
+            if "C" in process.findtext(
+                "type", ""
+            ):  # the others draw on a screen, and no list of compute processes has them
+                processes.append(f"{uuid}, {process.findtext('pid')}, {process.findtext('used_memory')}")
+    return {
+        "gpu.csv": "".join(f"{line}\n" for line in (GPU_HEADER, *rows)),
+        "compute-apps.csv": "".join(f"{line}\n" for line in (PROCESS_HEADER, *processes)),
+    }
+
+
+def replay(folder: Path, name: str) -> None:
+    """Let the nvidia-smi that reads `folder` say what a real machine's said."""
+    folder.mkdir(exist_ok=True)
+    for file, text in captured(name).items():
+        _put(folder / file, text.splitlines())
 
 
 @functools.cache
@@ -48,6 +103,7 @@ class Card:
     bus: int
     used: int | str = 1
     util: int | str = 0
+    pstate: str = "P8"
     index: int | None = None
     processes: list[tuple[int, int | str]] = field(default_factory=list)
     migs: list[str] = field(default_factory=list)
@@ -67,7 +123,7 @@ def write(folder: Path, gpus: list[Card]) -> None:
     folder.mkdir(exist_ok=True)
     rows = [
         f"{place if gpu.index is None else gpu.index}, {gpu.uuid}, 00000000:{gpu.bus:02X}:00.0, {NAME}, {DRIVER}, {MEMORY} MiB, "
-        f"{_unit(gpu.used, 'MiB')}, {_unit(gpu.util, '%')}"
+        f"{_unit(gpu.used, 'MiB')}, {_unit(gpu.util, '%')}, {gpu.pstate}"
         for place, gpu in enumerate(gpus)
     ]
     processes = [f"{gpu.uuid}, {pid}, {_unit(used, 'MiB')}" for gpu in gpus for pid, used in gpu.processes]
@@ -87,6 +143,7 @@ def seen_card(number: int, **fields: Any) -> dict[str, Any]:
         "util": 0,
         "processes": [],
         "migs": [],
+        "trouble": None,
         "was_held": False,
         "held": False,
         "alone": False,

@@ -195,12 +195,32 @@ def test_only_what_the_inventory_offers_is_free() -> None:
     assert [one.index for one in (masked.seen and masked.seen.gpus) or () if masked.is_free(one)] == [1]
 
 
+def test_card_of_which_a_listed_part_is_free_is_free() -> None:
+    """Other people's processes on the card say nothing of a MIG device: as a run has it, which starts jobs there."""
+    one, two = ({"uuid": f"MIG-{number}", "name": "1g.18gb", "held": False, "alone": False} for number in (1, 2))
+    taken = {"held": True, "alone": True}
+    others = {"processes": [{"pid": 7, "user": "bob", "memory": 16_000}], "memory_used": 16_000}
+    ours = host(gpus=("MIG-1", "MIG-2"))
+    assert free(ours, gpu(0, migs=[one, two], **others)) == [0]
+    assert free(host(), gpu(0, migs=[one, two], **others)) == []
+    assert free(ours, gpu(0, migs=[{**one, **taken}, two], held=True)) == [0]
+    assert free(ours, gpu(0, migs=[{**one, **taken}, {**two, **taken}], held=True)) == []
+    assert free(ours, gpu(0, migs=[one, two], **taken)) == []
+
+
 def test_gpu_that_is_drained_is_not_free() -> None:
     drains = {HostName("gpu1:GPU-0"): "broken", HostName("gpu1:2"): "", HostName("gpu2:1"): "another's"}
     standing = Standing(host(), seen(gpu(0), gpu(1), gpu(2)), drains=drains)
     assert standing.seen and standing.seen.gpus
     assert [standing.why_drained(one) for one in standing.seen.gpus] == ["broken", None, ""]
     assert [standing.is_free(one) for one in standing.seen.gpus] == [False, True, False]
+
+
+def test_gpu_that_is_out_of_order_is_not_free_and_is_told() -> None:
+    found = seen(gpu(0), gpu(1, trouble="GPU requires reset"))
+    standing = Standing(host(), found)
+    assert [standing.is_free(one) for one in found.gpus or ()] == [True, False]
+    assert told(host(), Visit(found, LIVES), Grade.ODD) == "GPU 1 gets no jobs: GPU requires reset"
 
 
 def test_workers_are_counted_by_attempts_and_by_locks() -> None:

@@ -113,6 +113,15 @@ def test_host_described_anew_keeps_what_was_seen_of_it() -> None:
     assert [slot.gpu for slot in offer.slots] == [None]
 
 
+def test_card_that_must_be_reset_is_let_be_until_it_was() -> None:
+    offer = seen(replace(HOST, busy=None), card(1), card(2, trouble="GPU requires reset"))
+    assert reasons(offer) == ["", "nvidia-smi says of GPU 1: GPU requires reset"], (
+        "also where GPUs are shared with everybody"
+    )
+    offer.see(look(card(1), card(2)), 110.0)
+    assert reasons(offer, 110.0) == ["", ""]
+
+
 # -- somebody else's -----------------------------------------------------------------------------------------------
 
 

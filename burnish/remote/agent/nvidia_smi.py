@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .records import Record
 
 NVIDIA_SMI_LIMIT = 20.0  # s for one reading of the GPUs
-GPU_QUERY = "index,uuid,pci.bus_id,name,memory.total,memory.used,utilization.gpu,driver_version"
+GPU_QUERY = "index,uuid,pci.bus_id,name,memory.total,memory.used,utilization.gpu,pstate,driver_version"
 PROCESS_QUERY = "gpu_uuid,pid,used_memory"
 ALSO_IN = ("/usr/bin", "/usr/lib/wsl/lib", "/run/opengl-driver/bin", "/opt/bin")
 # What its exit status means: the section on return values of its manual page; 18 is NVML's, and stands in no manual.
@@ -33,6 +33,8 @@ NVIDIA_SMI_SAYS = {
     15: "a GPU has fallen off the bus or has otherwise become inaccessible",
     18: "the driver that is loaded is not the one that is installed",
 }
+# What stands instead of numbers when a card answers no more, while nvidia-smi itself ends well.
+_OUT_OF_ORDER = re.compile(r"\[(GPU requires reset|GPU is lost)\]", re.IGNORECASE)
 _MIG_LINE = re.compile(r"\s+MIG (.*?)\s+Device\s+\d+:\s+\(UUID: (MIG-[0-9A-Za-z/-]+)\)")
 _GPU_LINE = re.compile(r"GPU \d+: .*\(UUID: (GPU-[0-9A-Za-z-]+)\)")
 
@@ -62,6 +64,7 @@ def parse_gpus(text: str) -> List[Record]:
     """The GPUs of an answer to GPU_QUERY in PCI order, which is what CUDA counts in when it is asked to.
 
     Numbers that are `N/A`, `[Not Supported]`, `[Unknown Error]` or absent are None.
+    `trouble` is why a card is out of order, or None.
     """
     rows = [row for row in parse_rows(text, "uuid") if row["uuid"].startswith("GPU-")]
     rows.sort(key=lambda row: (_pci_order(row.get("pci.bus_id", "")), _whole(row.get("index")) or 0))
@@ -75,6 +78,7 @@ def parse_gpus(text: str) -> List[Record]:
             "memory_used": _whole(row.get("memory.used")),
             "util": _whole(row.get("utilization.gpu")),
             "driver": row.get("driver_version", ""),
+            "trouble": _trouble(row),
             "processes": [],
             "migs": [],
         }
@@ -103,6 +107,11 @@ def parse_migs(text: str) -> Dict[str, List[Record]]:
         elif part:
             found.setdefault(gpu, []).append({"uuid": part.group(2), "name": part.group(1).strip()})
     return found
+
+
+def _trouble(row: Dict[str, str]) -> Optional[str]:
+    found = [match.group(1) for match in map(_OUT_OF_ORDER.match, row.values()) if match]
+    return found[0] if found else None
 
 
 def _pci_order(bus_id: str) -> Tuple[int, ...]:
