@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from burnish.core.bases import Base
+from burnish.core.broken_off import breaks_off
 from burnish.core.events import (
     CancelRequested,
     ColumnsChanged,
@@ -21,7 +23,6 @@ from burnish.core.events import (
     ResetRequested,
 )
 from burnish.core.ids import name_ids
-from burnish.core.merge import breaks_off
 from burnish.core.table import Table, consequence
 from burnish.errors import Problem, printable
 
@@ -30,7 +31,7 @@ SHOWN_COLUMNS = 6
 
 def faults(opened: Table, edited: Table) -> list[Problem]:
     """What is wrong with `edited` that was not so in `opened`, in the order of its lines."""
-    if breaks_off(opened, edited):
+    if breaks_off(Base.of(opened, 0.0), edited):
         return [Problem(edited.where(edited.rows[-1]), "the text breaks off in the middle of this row.")]
     known = {row.raw for row in opened.rows if not row.usable}
     unusable = [row for row in edited.rows if not row.usable]

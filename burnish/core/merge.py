@@ -29,6 +29,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from burnish.core.bases import Base
+from burnish.core.broken_off import breaks_off
 from burnish.core.columns import CONTROL_COLUMNS
 from burnish.core.events import (
     CancelRequested,
@@ -83,10 +84,13 @@ def merge(
             "written again. To remove a table: burnish clean."
         )
         return Merged([], [notice], {}, refused=True)
-    if breaks_off(base.table, theirs):
+    merging = _Merge(base, theirs, jobs, columns, next_id, frozenset(ambiguous))
+    ids = merging.bind()
+    if breaks_off(base, theirs, jobs, columns, ids):
         notice = (
-            f"{theirs.where(theirs.rows[-1])}: the file breaks off in the middle of this row, as a save on a full disk does. "
-            "Nothing of it was taken; the table is written again."
+            f"{theirs.where(theirs.rows[-1])}: the file breaks off in the middle of this row, as a save does on a full disk or "
+            "in a loss of power. Nothing of it was taken; the table is written again. If the row is as you want it: save it "
+            "with a newline behind it."
         )
         return Merged([], [notice], {}, refused=True)
     known = 0 if theirs.rows else sum(_listed(jobs, job_id) for job_id in base.numbers)
@@ -96,7 +100,7 @@ def merge(
             "Nothing was removed; the table is written again. To remove a table: burnish clean."
         )
         return Merged([], [notice], {}, refused=True)
-    return _Merge(base, theirs, jobs, columns, next_id, frozenset(ambiguous)).run()
+    return merging.run(ids)
 
 
 def adopt(theirs: Table) -> Merged:
@@ -130,16 +134,6 @@ def adopt(theirs: Table) -> Merged:
     return Merged([JobsAdded(theirs.columns, tuple(rows)), *marks] if rows else [], notices, ids)
 
 
-def breaks_off(base: Table, theirs: Table) -> bool:
-    """True if `theirs` is the beginning of `base` and ends inside a row."""
-    if not theirs.rows or len(theirs.rows) > len(base.rows) or theirs.records[-1].endswith("\n"):
-        return False
-    last = len(theirs.records) - 1
-    whole, cut = base.records[last] if last < len(base.records) else "", theirs.records[last]
-    cut_short = whole.endswith("\n") and whole.startswith(cut) and whole.rstrip("\r\n") != cut
-    return cut_short and theirs.records[:last] == base.records[:last]
-
-
 def _without_id(table: Table) -> list[int]:
     return [number for number, row in enumerate(table.rows) if row.usable and row.id is None]
 
@@ -167,8 +161,8 @@ class _Merge:
         self.notices = Notices(theirs.name)
         self.respelt: Counter[tuple[str, str, str]] = Counter()
 
-    def run(self) -> Merged:
-        ids = self.bind()
+    def run(self, ids: dict[int, JobId]) -> Merged:
+        """`ids`: of rows without one that are jobs already (`bind`)."""
         taken = set(ids.values())
         # Over NFS a kept text may be ahead of the journal, and so may the ids in it.
         self.next_id = max([self.next_id, *(JobId(job + 1) for job in taken)])

@@ -139,9 +139,10 @@ def lose_power(scenario: Scenario, machine: Machine, seconds: float) -> None:
     machine.lose_power()
     if machine in scenario.homes:
         scenario.oracle.forget_edits()  # editors do not sync what they save
-        scenario.remove_torn_table()
     if machine.disk is scenario.disk:
         scenario.oracle.after_power_loss()
+    if machine in scenario.homes:
+        scenario.remove_torn_table()
     scenario.world.at(scenario.world.now + seconds, lambda: _boot(scenario, machine))
 
 

@@ -71,6 +71,7 @@ class FileSystem:
         self.full = False
         self.sync_fails = False
         self.on_named: Callable[[Inode, str, Inode | None], None] = lambda folder, name, inode: None
+        self.on_torn: Callable[[bytes, bytes], None] = lambda whole, left: None
         self._next = 2
         self._unsynced: list[Change] = []
 
@@ -230,7 +231,9 @@ class FileSystem:
             case 0:
                 return kept
             case 1:
-                return bytes(inode.data[: self.random.randint(0, len(inode.data))])
+                left = bytes(inode.data[: self.random.randint(0, len(inode.data))])
+                self.on_torn(bytes(inode.data), left)
+                return left
         return bytes(inode.data)
 
     def _keep(self, change: Change) -> None:

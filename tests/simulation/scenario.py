@@ -127,12 +127,18 @@ class Scenario:
         return "" if table is None else table.data.decode()
 
     def remove_torn_table(self) -> None:
-        """What a power loss left of a save is no table: its user removes it, and burnish writes it again."""
+        """What a power loss left of a save is no table if its header is torn, or a row that is no job's: its user removes it.
+
+        burnish writes it again, as it does of itself where it knows whose row is torn.
+        """
         folder = self.disk.root
         for name in self.folder:
             folder = folder.entries[name]
-        table = folder.entries.get("burnish.db")
-        if table is not None and any(row.count(b",") != 3 for row in table.data.splitlines() or [b""]):
+        lines = self.table_text().splitlines()
+        if not lines:
+            return
+        torn = lines[-1].count(",") != 3 and lines[-1].split(",")[0] not in map(str, self.oracle.state.jobs)
+        if torn if len(lines) > 1 else not lines[0].startswith("JOB_ID,STATE"):
             self.disk.change((folder, "burnish.db", None))
 
     def _transport(self, host: Host, say: Callable[[str], None]) -> Transport:
