@@ -53,17 +53,20 @@ def edit(session: Session, ask: Ask | None) -> None:
 
 
 def _take(session: Session, opened: Base, made: Table) -> None:
+    """Raises _Quit for a text of which nothing is taken."""
     before = session.state.columns
     merged = session.projection.take_edit(opened, made)
     for notice in (*merged.notices, *told(made, session.state.jobs, session.state.columns)):
         session.say(notice)
+    if merged.refused:
+        raise _Quit
     came_to = edited.told(merged.facts, before)
     session.say(f"{session.paths.shown}: {came_to}." if came_to else "No job was changed.")
     session.settle()
 
 
 class _Quit(Exception):
-    """The user gives up a text."""
+    """A text is given up, by the user or because it cannot be merged."""
 
 
 @contextmanager

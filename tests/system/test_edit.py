@@ -68,6 +68,13 @@ def test_a_text_that_cannot_be_taken_is_kept_where_it_says(table: Path) -> None:
     assert table.read_text() == TABLE
 
 
+def test_a_text_without_rows_is_not_taken_and_is_kept(table: Path) -> None:
+    done = edit(table, "sed -i -e 2,$d -e s/n/n,seed/")
+    assert "Nothing was removed" in done.stderr and table.read_text() == TABLE
+    kept = re.search(r"Nothing was changed. What you typed is kept in (\S+)", done.stderr)
+    assert kept and Path(kept[1]).read_text() == "JOB_ID,STATE,n,seed\n", done.stderr
+
+
 def test_layout_that_a_person_typed_stays(table: Path) -> None:
     edit(table, "sed -i -e '$a \\\\n,,\"9\"' -e s/^0,/0,/ -e 's/,1$/,\"1\"/'")
     assert table.read_text().endswith('1,NOT_RUNNING,"1"\n2,NOT_RUNNING,2\n3,NOT_RUNNING,3\n\n4,NOT_RUNNING,"9"\n')
