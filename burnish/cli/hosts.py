@@ -42,6 +42,7 @@ def hosts(
     Example: burnish hosts hosts/lab.yaml --free
     """
     from burnish import roster, whereabouts
+    from burnish.cli import signals
     from burnish.core.state import State
     from burnish.views import watch as watching
     from burnish.views.hosts import FleetView, InventoryView
@@ -61,6 +62,7 @@ def hosts(
         return FleetView(time.time(), whereabouts.standings(asked, state, described=inventory is not None), only_free)
 
     if watch:
+        signals.interrupt()
         watching.watch(look, context.out)
         return 0
     view = look()

@@ -77,8 +77,10 @@ def status(
         return shown()
 
     if watch:
+        from burnish.cli import signals
         from burnish.views import watch as watching
 
+        signals.interrupt()
         watching.watch(again, context.out)
     else:
         context.out.show(shown())
