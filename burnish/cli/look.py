@@ -178,7 +178,8 @@ def results(context: Context, as_json: bool, as_csv: bool) -> None:
 
     if as_json and as_csv:
         raise UsageError("results takes --json or --csv, not both.")
-    shown = ResultsView(snapshot.take(session.look(context.paths, context.out.say).state, time.time()))
+    opened = session.look(context.paths, context.out.say)
+    shown = ResultsView(snapshot.take(opened.state, time.time()), opened.alone)
     if as_csv:
         context.out.lines(shown.csv())
     else:
