@@ -1,7 +1,8 @@
 """One command's dealings with one table: opens it, puts the parts together, and does what commands ask.
 
-A table without a journal (made by the first burnish, copied, restored from git) is taken over when it is first opened. Whoever
-opens a table takes in the user's edits first, and writes the table before leaving if no coordinator will.
+A table without a journal (made by the first burnish, copied, restored from git) is taken over when it is first opened to change
+something; who only looks at it reads the file and leaves it alone. Whoever opens a table takes in the user's edits first, and
+writes the table before leaving if no coordinator will.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from burnish.core import events, merge, verbs
+from burnish.core import events, file_alone, merge, verbs
 from burnish.core.columns import did_you_mean
 from burnish.core.events import Fact
 from burnish.core.ids import name_ids, new_run, typed_ids
@@ -22,7 +23,7 @@ from burnish.core.selection import Selection
 from burnish.core.state import Phase, State, phase
 from burnish.core.typed_over import state_of
 from burnish.core.verbs import Wish
-from burnish.errors import Interrupted, TableClosed, UsageError, counted
+from burnish.errors import InputError, Interrupted, TableClosed, UsageError, counted
 from burnish.garbage import unsought
 from burnish.projection import Projection
 from burnish.store.journal import Journal
@@ -43,7 +44,12 @@ Say = Callable[[str], None]
 
 
 class Session:
-    """An open table. `state` is what the journal says; `say` gets sentences for the user, without newline at the end."""
+    """An open table. `state` is what the journal says; `say` gets sentences for the user, without newline at the end.
+
+    `alone`: the file is all that is read, and nothing may be committed.
+    """
+
+    alone = False
 
     def __init__(self, paths: Paths, journal: Journal, projection: Projection, me: CoordinatorId, say: Say) -> None:
         self.paths = paths
@@ -112,9 +118,21 @@ class Session:
 
     def sync(self, *, wait: bool = True) -> None:
         """Read what others committed and what the user edited; `wait` until nobody is just writing."""
+        if self.alone:
+            self._look_again()
+            return
         self.journal.catch_up()
         for notice in self.projection.look(wait=wait):
             self.say(notice)
+
+    def _look_again(self) -> None:
+        """Read the file anew, and its journal if there is one now."""
+        try:
+            newer = look(self.paths, lambda sentence: None)
+        except InputError as error:
+            self._note(str(error))  # somebody is just writing it, or will mend it
+        else:
+            self.journal, self.projection, self.alone = newer.journal, newer.projection, newer.alone
 
     def settle(self) -> None:
         """Write the table, unless a coordinator that lives will; shorten the next replay."""
@@ -349,19 +367,27 @@ def jobs(ids: Sequence[JobId], one: str = "is", many: str = "are") -> str:
 
 
 def look(paths: Paths, say: Say) -> Session:
-    """Open a table to look at it only. A table of somebody else is read from its CSV alone, and that is said."""
-    mine = not paths.db.exists() or paths.db.stat().st_uid == os.geteuid()
-    return Session.open(paths, say) if mine else _look_at_csv(paths, say)
+    """Open a table to look at it only. Without a journal that we may read, the CSV is all there is; that is said."""
+    if not paths.db.exists():
+        return Session.open(paths, say)
+    if paths.db.stat().st_uid == os.geteuid() and Journal.exists(paths.root):
+        return Session.open(paths, say)
+    return _look_at_csv(paths, say)
 
 
 @unsought()
 def _look_at_csv(paths: Paths, say: Say) -> Session:
     session = Session.bare(paths, say)
+    session.alone = True
     found = session.projection.read_alone()
-    facts = [events.TableOpened("", found.columns, time.time()), *merge.adopt(found).facts]
-    for fact in facts:
-        session.state.apply(fact)
-    say(f"{paths.shown} belongs to another user: this is what the file alone says, without reasons, hosts and times.")
+    session.journal.state = file_alone.state_of(found, time.time())
+    told = "this is what the file alone says, without reasons, hosts, times, results and logs."
+    if paths.db.stat().st_uid != os.geteuid():
+        say(f"{paths.shown} belongs to another user: {told}")
+    elif file_alone.was_run(session.state):
+        say(f"{paths.shown} is here without its journal, as a copy is: {told}")
+    for problem in found.problems:
+        say(str(problem))
     return session
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from burnish.core.hosts import without_name
-from burnish.core.ids import name_ids
+from burnish.core.ids import name_jobs
 from burnish.core.jobs import Attempt, AttemptId, HostName
 
 AGAIN = 60.0  # s between two sentences about the same host
@@ -53,7 +53,7 @@ class Silence:
             waiting = [attempt.id.job for attempt in running if attempt.host == host]
             if waiting and self._clock() - silent.said >= AGAIN:
                 self._say(
-                    f"{host} still does not answer ({silent.why}); as far as known, it runs job {name_ids(waiting)}."
+                    f"{host} still does not answer ({silent.why}); as far as known, it runs {name_jobs(waiting)}."
                 )
                 silent.said = self._clock()
 
@@ -75,8 +75,8 @@ class Silence:
                 self._unstarted[attempt.id] = now
                 late.setdefault(attempt.host, []).append(attempt)
         for host, waiting in late.items():
-            names = name_ids([attempt.id.job for attempt in waiting])
+            jobs = name_jobs([attempt.id.job for attempt in waiting])
             self._say(
-                f"{host} answers, but has not started job {names} for more than {AGAIN:.0f} s: its work folder or its disk may "
+                f"{host} answers, but has not started {jobs} for more than {AGAIN:.0f} s: its work folder or its disk may "
                 "hang. burnish check tells more."
             )

@@ -46,12 +46,24 @@ def view(
 ) -> None:
     """Show a log as asked. Raises UsageError when there is none, saying why."""
     [job] = session.jobs(frozenset({JobId(job_id)}), nothing="")
+    if session.alone and job.word not in (Word.NOT_RUNNING, Word.HOLD):
+        raise _log_elsewhere(session, job)
     chosen = _attempt(job, attempt)
     if meta:
         out.lines(describe(job, chosen, session.presence.others()))
         return
     with _fetched(session, chosen) as fetch:
         _show(session, job, chosen, fetch, follow=follow, tail=tail, stderr=stderr)
+
+
+def _log_elsewhere(session: Session, job: Job) -> UsageError:
+    """Of a job that was run, as the file says, under a journal that we have not."""
+    logs = sorted(session.paths.log_dir.glob(f"*_job_{job.id}.log"))
+    there = f"burnish view {job.id} in the folder where the table is run: .burnish/ and burnish_log/ are there"
+    return UsageError(
+        f"Job {job.id} is {job.word}, and which log is its, only the journal says.",
+        hint=f"less {shlex.quote(os.path.relpath(logs[-1]))} is the newest that is here" if logs else there,
+    )
 
 
 def _fetched(session: Session, attempt: Attempt) -> AbstractContextManager[Fetch | None]:

@@ -47,7 +47,8 @@ def asked_for(
     if session is None:
         raise UsageError(f"Which hosts? There is no table {shown} here, and no inventory was named.", hint=example)
     if not (hosts := hosts_of(session.state)):
-        raise UsageError(f"Which hosts? {shown} has used none so far, and no inventory was named.", hint=example)
+        why = "has no journal here that names those it has used" if session.alone else "has used none so far"
+        raise UsageError(f"Which hosts? {shown} {why}, and no inventory was named.", hint=example)
     return hosts
 
 

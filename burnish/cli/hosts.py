@@ -42,6 +42,7 @@ def hosts(
     Example: burnish hosts hosts/lab.yaml --free
     """
     from burnish import roster, whereabouts
+    from burnish.cli import signals
     from burnish.core.state import State
     from burnish.views import watch as watching
     from burnish.views.hosts import FleetView, InventoryView
@@ -52,15 +53,16 @@ def hosts(
         context.out.show(InventoryView(roster.read(str(inventory), limit)))
         return 0
     opened = whereabouts.table_if_any(context.paths, context.out.say)
-    state = State() if opened is None else opened.state
     asked = whereabouts.asked_for("hosts", inventory, limit, opened, context.paths.shown)
 
     def look() -> FleetView:
-        if opened is not None and opened.state.table:
+        if opened is not None:
             opened.sync(wait=False)
+        state = State() if opened is None else opened.state
         return FleetView(time.time(), whereabouts.standings(asked, state, described=inventory is not None), only_free)
 
     if watch:
+        signals.interrupt()
         watching.watch(look, context.out)
         return 0
     view = look()

@@ -77,8 +77,10 @@ def status(
         return shown()
 
     if watch:
+        from burnish.cli import signals
         from burnish.views import watch as watching
 
+        signals.interrupt()
         watching.watch(again, context.out)
     else:
         context.out.show(shown())
@@ -176,7 +178,8 @@ def results(context: Context, as_json: bool, as_csv: bool) -> None:
 
     if as_json and as_csv:
         raise UsageError("results takes --json or --csv, not both.")
-    shown = ResultsView(snapshot.take(session.look(context.paths, context.out.say).state, time.time()))
+    opened = session.look(context.paths, context.out.say)
+    shown = ResultsView(snapshot.take(opened.state, time.time()), opened.alone)
     if as_csv:
         context.out.lines(shown.csv())
     else:

@@ -121,6 +121,7 @@ def _conduct(context: Context, opened: Session, plan: Plan, asked: dict[str, Any
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"])
     hook = _hook(context, asked["on_event"])
     coordinator = opened.coordinator(plan, _tell(voice.hear, hook.hear if hook else None, begun))
+    voice.taken = coordinator.outcome.taken
     signals.heed(coordinator)
     try:
         with _foot(context, opened, coordinator, voice) if not asked["quiet"] else nullcontext():

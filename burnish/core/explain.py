@@ -121,7 +121,9 @@ def _drained(state: State) -> Iterator[str]:
 
 def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
     attempt = job.open_attempt
-    assert attempt is not None
+    if attempt is None:
+        yield "So the file says, and no journal here knows of its start: whether it still runs is known where it was started."
+        return
     where = str(attempt.host) + (f", GPU {', '.join(attempt.gpus)}" if attempt.gpus else "")
     leader = leader_of(attempt, state)
     if leader is not None:

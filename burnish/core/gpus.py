@@ -38,6 +38,12 @@ def occupied(gpu: GpuSeen, rule: Busy | None, me: str) -> str:
     return ""
 
 
+def full(gpu: GpuSeen, slots_per_gpu: int, jobs: int = 0) -> bool:
+    """True if burnish jobs leave no share of `gpu`, `jobs` of one's own table among them."""
+    jobs = max(jobs, gpu.shares, int(gpu.held or False))
+    return bool(jobs) and (bool(gpu.alone) or jobs >= slots_per_gpu)
+
+
 def broken(seen: Sighting, known: Sequence[GpuSeen]) -> tuple[GpuSeen, ...]:
     """Those of the `known` GPUs that must be taken for broken: the one that nvidia-smi names, or all if it names none."""
     named = tuple(gpu for gpu in known if _is_named(gpu, seen.gpu_error))

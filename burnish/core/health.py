@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from burnish.core.gpus import MISMATCH, found_by_auto, unusable
+from burnish.core.gpus import MISMATCH, found_by_auto, full, occupied, unusable
 from burnish.core.hosts import Host
 from burnish.core.sighting import GpuSeen, Sighting
 from burnish.core.slots import named_gpus, slots_of
@@ -130,6 +130,7 @@ def _gpus(host: Host, seen: Sighting) -> Iterator[Finding]:
             if gpu.trouble:
                 remedy = f"`nvidia-smi --gpu-reset -i {gpu.index}` there, as root and with nothing on it, or reboot {host.name}"
                 yield Finding(f"GPU {gpu.index} gets no jobs: {printable(gpu.trouble, 100)}", Grade.ODD, remedy)
+        yield from _in_use(host, seen, there)
     elif seen.gpus is not None and not seen.gpu_error and host.gpus == "auto":
         yield Finding("no GPU")
     if host.gpus == "auto" and (cut := [gpu for gpu in there if gpu.migs]):
@@ -161,11 +162,26 @@ def _absent(host: Host, listed: tuple[str, ...], there: tuple[GpuSeen, ...]) -> 
         return
     real = ", ".join(str(gpu.index) for gpu in there)
     useless = len(absent) == len(listed) and not host.slots
+    are = "GPU {} is" if len(absent) == 1 else "GPUs {} are"
     yield Finding(
-        f"GPU {', '.join(map(printable, absent))} is not there; it has {real}",
+        f"{are.format(', '.join(map(printable, absent)))} not there; it has {real}",
         Grade.UNUSABLE if useless else Grade.ODD,
         f"correct `gpus:` of {host.name} in the inventory",
     )
+
+
+def _in_use(host: Host, seen: Sighting, there: tuple[GpuSeen, ...]) -> Iterator[Finding]:
+    """How many of the GPUs that jobs may have are taken now, by whomever."""
+    names = named_gpus(host, found_by_auto(there, seen.mask))
+    offered = [gpu for gpu in there if any(gpu.called(name) for name in names)]
+    taken = [gpu for gpu in offered if full(gpu, host.slots_per_gpu) or occupied(gpu, host.busy, seen.user)]
+    if not taken:
+        return
+    if len(taken) < len(offered):
+        yield Finding(f"{len(taken)} of {len(offered)} GPUs in use")
+        return
+    text = "its GPU is in use" if len(offered) == 1 else f"all {len(offered)} GPUs are in use"
+    yield Finding(text, Grade.ODD, "jobs wait until one is free; who is on them: burnish hosts")
 
 
 def _models(gpus: tuple[GpuSeen, ...]) -> str:

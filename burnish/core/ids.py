@@ -36,6 +36,11 @@ def name_ids(ids: Sequence[int]) -> str:
     return ", ".join(pieces[:SHOWN_IDS]) + (f" and {len(pieces) - SHOWN_IDS} more" if len(pieces) > SHOWN_IDS else "")
 
 
+def name_jobs(ids: Sequence[int]) -> str:
+    """`job 3`, `jobs 3, 5-8`."""
+    return f"{'job' if len(ids) == 1 else 'jobs'} {name_ids(ids)}"
+
+
 def typed_ids(ids: Sequence[int]) -> str:
     """`3,5-8`: all of them, as `parse_ids` reads them."""
     return ",".join(_ranges(ids))

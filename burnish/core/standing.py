@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from burnish.core.gpus import drain_names, found_by_auto, occupied
+from burnish.core.gpus import drain_names, found_by_auto, full, occupied
 from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, HostName
 from burnish.core.sighting import GpuSeen, Holders, Sighting
@@ -71,9 +71,9 @@ class Standing:
             return True
         if len(parts) == len(offered):
             return False
-        jobs = max(len(self.on(gpu)), gpu.shares, int(gpu.held or False))
-        if jobs:
-            return not gpu.alone and jobs < self.host.slots_per_gpu
+        jobs = len(self.on(gpu))
+        if jobs or gpu.shares or gpu.held:
+            return not full(gpu, self.host.slots_per_gpu, jobs)
         return not self.is_busy(gpu)
 
     def why_drained(self, gpu: GpuSeen) -> str | None:

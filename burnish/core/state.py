@@ -46,6 +46,7 @@ class Phase(Enum):
 _SETTLED = {
     Word.NOT_RUNNING: Phase.WAITING,
     Word.HOLD: Phase.HELD,
+    Word.RUNNING: Phase.RUNNING,  # without an attempt: core.file_alone
     Word.COMPLETE: Phase.COMPLETE,
     Word.ERROR: Phase.ERROR,
 }

@@ -6,7 +6,8 @@ Unknown is shown as `?`, and a host that does not answer by the sentence why, so
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from burnish.core.hosts import Host
@@ -114,23 +115,45 @@ class HostsView:
 
 @dataclass(frozen=True)
 class InventoryView:
-    """`burnish hosts --list`: what an inventory says of each host, once defaults and groups are in; nobody is asked."""
+    """`burnish hosts --list`: what an inventory says of each host, once defaults and groups are in; nobody is asked.
+
+    What most hosts have is shown once, above them, and at each of them what is otherwise.
+    """
 
     hosts: Sequence[Host]
 
     def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
-        for host in self.hosts:
+        spelled = [{key: _spelled(value) for key, value in settled(host).items()} for host in self.hosts]
+        usual = _usual(spelled)
+        if usual:
+            yield f"All {len(spelled)} hosts, where they say nothing else:"
+            yield from _keys(usual, width)
+            yield ""
+        for host, values in zip(self.hosts, spelled, strict=True):
             groups = f"  ({', '.join(host.groups)})" if host.groups else ""
             yield f"{host.name}{groups}"
-            for key, value in settled(host).items():
-                line = f"    {key}: {printable(_spelled(value), 500)}"
-                yield line if width is None else tables.cut(line, width)
+            yield from _keys({key: value for key, value in values.items() if usual.get(key) != value}, width)
 
     def json(self) -> object:
         return {
             "schema": SCHEMA,
             "hosts": [{"name": h.name, "groups": list(h.groups), **settled(h)} for h in self.hosts],
         }
+
+
+def _usual(spelled: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The keys that all hosts have, with the value that most of them have; none where there is one host."""
+    if len(spelled) < 2:
+        return {}
+    everywhere = [key for key in spelled[0] if all(key in values for values in spelled)]
+    most = {key: Counter(values[key] for values in spelled).most_common(1)[0] for key in everywhere}
+    return {key: value for key, (value, count) in most.items() if count * 2 > len(spelled)}
+
+
+def _keys(values: Mapping[str, str], width: int | None) -> Iterator[str]:
+    for key, value in values.items():
+        line = f"    {key}: {printable(value, 500)}"
+        yield line if width is None else tables.cut(line, width)
 
 
 def _spelled(value: object) -> str:

@@ -46,6 +46,7 @@ class Voice:
         self._clock = clock
         self._began = self._last = clock()
         self._failures = 0
+        self.taken: Collection[JobId] | None = None  # the jobs of the run, which progress is of; None: all
         self.foot: Callable[[Sequence[Fact], State], None] | None = (
             None  # shows the progress instead, and hears as we do
         )
@@ -68,7 +69,8 @@ class Voice:
             self.foot(facts, state)
         elif facts and not self._quiet and self._clock() - self._last >= BEAT:
             self._last = self._clock()
-            self._say(progress(state.listed()))
+            jobs = state.listed() if self.taken is None else [state.jobs[job_id] for job_id in self.taken]
+            self._say(progress(jobs))
 
     def _tell_end(self, job: Job) -> None:
         if job.word is not Word.ERROR:

@@ -28,9 +28,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True)
 class ResultsView:
-    """The results in a snapshot. `text`, `json`, and `csv` hold the same rows in table order."""
+    """The results in a snapshot. `text`, `json`, and `csv` hold the same rows in table order. `alone`: it is of a bare file."""
 
     snapshot: Snapshot
+    alone: bool = False
 
     @cached_property
     def rows(self) -> list[tuple[JobRow, dict[str, object]]]:
@@ -57,7 +58,7 @@ class ResultsView:
                 f"What {counted(len(refused), 'job')} ({name_ids(refused)}) wrote to $BURNISH_RESULT was not taken; why: "
                 f"burnish explain {refused[0]}"
             )
-        elif not self.metrics:
+        elif not self.metrics and not self.alone:
             yield "No job has reported a metric: a JSON object written to the file $BURNISH_RESULT becomes its result"
 
     def json(self) -> object:

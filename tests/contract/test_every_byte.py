@@ -30,7 +30,9 @@ WORDS = [
     b"$HOME", b"`id`", b"$(id)", b"!!", b"*", b"~", b"%s", b"{a,b}", b"; rm -rf ~ #", b"\xff\xfe",
     "\u00e9 \U0001f600 \u202e".encode(), b"\x1b[2J", b"x" * 100_000,
 ]  # fmt: skip
-FOLDER = b"work\xff \n'\"$(id)\\*"  # below the table's, and no slash in it
+# A folder's name holds all but the slash: 254 bytes, of the 255 that file systems allow.
+PROJECT = EVERY.replace(b"/", b"")  # where the table is, and the commands are typed
+FOLDER = PROJECT[::-1]  # below it, where the jobs work
 
 RUNNER = f"""
 import os
@@ -47,7 +49,7 @@ import os, sys, time
 os.mkdir("../at/" + os.uname().nodename)
 while len(os.listdir("../at")) < {len(SHELLS)}:
     time.sleep(0.02)
-for word in [*sys.argv[1:], os.environ["EVERY"], os.getcwd()]:
+for word in [*sys.argv[1:], os.environ.get("EVERY", ""), os.getcwd()]:
     sys.stdout.buffer.write(os.fsencode(word) + b"\\0")
 sys.stderr.buffer.write(bytes(range(256)) * 1000)
 """
@@ -57,19 +59,19 @@ sys.stderr.buffer.write(bytes(range(256)) * 1000)
 def folder() -> Iterator[Path]:
     """Where the hosts' account may write: pytest's own folders are closed to others."""
     made = Path(tempfile.mkdtemp(prefix="burnish-test-"))
-    for name in (b".", b"at", b"home", FOLDER):
-        path = Path(os.fsdecode(os.path.join(os.fsencode(made), name)))
+    project = made / os.fsdecode(PROJECT)
+    for path in (made, project, project / "at", project / "home", project / os.fsdecode(FOLDER)):
         path.mkdir(exist_ok=True)
         path.chmod(0o777)
-    yield made
+    yield project
     shutil.rmtree(made)
 
 
-def burnish(folder: Path, *arguments: str) -> str:
+def burnish(folder: Path, *arguments: str) -> bytes:
     command = [sys.executable, "-m", "burnish", *arguments]
     environment = {**os.environ, "HOME": str(folder / "home")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=120)
+    assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout!r}\n{done.stderr!r}"
     return done.stdout
 
 
@@ -90,4 +92,28 @@ def test_every_byte_goes_there_and_back_whatever_the_login_shell(bench: Bench, f
         [out] = (folder / "burnish_log").glob(f"*/*_job_{number}.log")
         assert out.read_bytes().split(b"\0") == [*WORDS, EVERY, cwd, b""]
         assert out.with_suffix(".err").read_bytes() == bytes(range(256)) * 1000
+        assert burnish(folder, "view", str(number)) == out.read_bytes()
     assert sorted(os.listdir(folder / "at")) == sorted(bench.hosts), "each shell had a job"
+
+
+def test_project_folder_of_any_name_is_the_work_folder_of_its_jobs(bench: Bench, folder: Path) -> None:
+    """Where the inventory names no other, jobs work where the command was typed: on hosts, and here."""
+    for shell, file in SHELLS.items():
+        bench.add(f"with-{shell}", shell=shell, rc={file: NOISE})
+    hosts = ", ".join(bench.hosts)
+    (folder / "lab.yaml").write_text(
+        f"defaults: {{ssh_config: {bench.config}, gpus: none, slots: 1}}\nhosts: [{hosts}]\n"
+    )
+    (folder / "echo.py").write_text(ECHO.replace("../at", "at"))
+    (folder / "jobs.csv").write_text("n\n" + "\n".join(map(str, range(len(SHELLS)))) + "\n")
+    burnish(folder, "create", "--csv", "jobs.csv")
+    assert b"UNUSABLE" not in burnish(folder, "check", "lab.yaml")
+    words = ("--command", "python3 echo.py {n}")
+    burnish(folder, "run", "--hosts", "lab.yaml", *words)
+    assert sorted(os.listdir(folder / "at")) == sorted(bench.hosts), "each shell had a job"
+    here = os.path.realpath(os.fsencode(folder))
+    for number in range(len(SHELLS)):
+        assert burnish(folder, "view", str(number)).split(b"\0") == [str(number).encode(), b"", here, b""]
+    burnish(folder, "reset")
+    burnish(folder, "run", "--job_id", "0", "--command", "pwd -P")
+    assert burnish(folder, "view", "0") == here + b"\n"

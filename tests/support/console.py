@@ -11,7 +11,7 @@ import re
 import selectors
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,11 +63,14 @@ def _normal(line: str, fraction: re.Pattern[str] = _FRACTION) -> str:
 
 
 class Shell:
-    """One bash for a whole page, so that `cd`, `$!` and `$?` mean what a reader thinks. stdout and stderr come together."""
+    """One bash for a whole page, so that `cd`, `$!` and `$?` mean what a reader thinks. stdout and stderr come together.
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    `enter`: words that start it elsewhere.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], enter: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            ["bash", "--norc", "--noprofile"],
+            [*enter, "bash", "--norc", "--noprofile"],
             cwd=folder,
             env=dict(environment),
             stdin=subprocess.PIPE,

@@ -35,8 +35,12 @@ class Terminal:
     @property
     def cursor_is_shown(self) -> bool:
         """False while a program hides it."""
-        shown = subprocess.run([*self._tmux, "display", "-p", "#{cursor_flag}"], capture_output=True, text=True)
-        return shown.stdout.strip() == "1"
+        return self._told("cursor_flag") == "1"
+
+    @property
+    def pid(self) -> int:
+        """The process that it was opened with."""
+        return int(self._told("pane_pid"))
 
     def resize(self, columns: int) -> None:
         """Make it so many columns wide."""
@@ -48,6 +52,10 @@ class Terminal:
 
     def end(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], capture_output=True)
+
+    def _told(self, what: str) -> str:
+        shown = subprocess.run([*self._tmux, "display", "-p", f"#{{{what}}}"], capture_output=True, text=True)
+        return shown.stdout.strip()
 
 
 def is_key(key: str) -> bool:

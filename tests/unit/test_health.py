@@ -70,6 +70,12 @@ def test_healthy_host_is_fine_throughout() -> None:
         ({}, Visit(seen(), LIVES, twin="box"), Grade.UNUSABLE, "the same host as box"),
         ({"gpus": ("0", "7")}, Visit(seen(gpu(0), gpu(1)), LIVES), Grade.ODD, "GPU 7 is not there; it has 0, 1"),
         ({"gpus": ("7",)}, Visit(seen(gpu(0)), LIVES), Grade.UNUSABLE, "GPU 7 is not there; it has 0"),
+        ({"gpus": 3}, Visit(seen(gpu(0)), LIVES), Grade.ODD, "GPUs 1, 2 are not there; it has 0"),
+        ({}, Visit(seen(gpu(0, util=97), gpu(1, memory_used=9000)), LIVES), Grade.ODD, "all 2 GPUs are in use"),
+        ({}, Visit(seen(gpu(0, held=True)), LIVES), Grade.ODD, "its GPU is in use"),
+        ({"gpus": ("0",)}, Visit(seen(gpu(0, util=97), gpu(1)), LIVES), Grade.ODD, "its GPU is in use"),
+        ({}, Visit(seen(gpu(0, util=97), gpu(1)), LIVES), Grade.FINE, "1 of 2 GPUs in use"),
+        ({"busy": None}, Visit(seen(gpu(0, util=97), gpu(1, held=True)), LIVES), Grade.FINE, "1 of 2 GPUs in use"),
         ({"gpus": 2}, Visit(seen(), LIVES), Grade.ODD, "its 2 listed GPUs are taken at their word"),
         ({"gpus": 1}, Visit(seen(), LIVES), Grade.ODD, "its listed GPU is taken at its word"),
         (

@@ -57,6 +57,11 @@ def test_a_host_that_answers_and_does_not_start_a_job_is_named_each_minute() -> 
         silence.name([started, behind])
         silence.name([queued])
     assert len(said) == 1
+    other = replace(attempts[0], id=AttemptId(JobId(1), 1))
+    for moment in (0.0, AGAIN):
+        now[0] = 1500 + moment
+        silence.name([attempts[0], other])
+    assert said.pop().startswith("gpu01 answers, but has not started jobs 0-1 for more than 60 s: ")
     silence.dropped(GPU01, "gpu01: connection refused.")
     for moment in (0.0, AGAIN):
         now[0] = 2000 + moment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,18 @@ def test_inventory_shows_what_is_settled_and_no_more() -> None:
     text = "\n".join(InventoryView([settled]).text())
     assert "busy: {max_mem_mib: 500, max_util: 10, quiet_for: 120s}" in text, "as one writes it"
     assert "gpus: [0, GPU-a]" in text and "env: {A: b}" in text
+
+
+def test_list_says_once_what_most_hosts_have_and_of_each_what_it_has_else() -> None:
+    one, two = Host(HostName("gpu1")), Host(HostName("gpu2"), groups=("a",))
+    three = Host(HostName("gpu3"), gpus=("0",), busy=None, slots=2)
+    text = "\n".join(InventoryView([one, two, three]).text())
+    common, _, each = text.partition("\n\n")
+    assert common.splitlines()[0] == "All 3 hosts, where they say nothing else:"
+    assert "    gpus: auto" in common and "    slots_per_gpu: 1" in common and "slots:" not in common
+    assert each == "gpu1\ngpu2  (a)\ngpu3\n    gpus: [0]\n    slots: 2\n    busy: share"
+    differ = "\n".join(InventoryView([replace(one, hostname="10.0.0.1"), replace(two, hostname="10.0.0.2")]).text())
+    assert "gpu1\n    hostname: 10.0.0.1\ngpu2  (a)\n    hostname: 10.0.0.2" in differ
 
 
 def test_check_puts_the_worst_first_with_its_remedy() -> None:

@@ -8,9 +8,9 @@ from support.tables import claim, finish, opened, start
 
 from burnish.core import events
 from burnish.core.ids import name_run, new_run
-from burnish.core.jobs import CoordinatorId
+from burnish.core.jobs import CoordinatorId, JobId
 from burnish.core.state import State
-from burnish.views.live import Voice
+from burnish.views.live import BEAT, Voice
 
 ME = CoordinatorId("me")
 OTHER = new_run("ann-desk", 4711, "9f86d0")
@@ -107,3 +107,16 @@ def test_a_run_that_chose_none_of_the_waiting_jobs_does_not_say_that_none_waits(
     state.apply(events.HoldRequested(0))
     Voice(said.append, state).summary([], None, ME, [])
     assert said == ["Nothing to run: no job that was chosen is NOT_RUNNING", "Nothing to run: no job is NOT_RUNNING"]
+
+
+def test_progress_is_that_of_the_jobs_of_the_run() -> None:
+    said: list[str] = []
+    state = opened(("--lr",), [("1",), ("2",), ("3",), ("4",)])
+    finish(state, start(state, 0))
+    now = [0.0]
+    voice = Voice(said.append, state, clock=lambda: now[0])
+    voice.taken = {JobId(1), JobId(2)}
+    attempt = start(state, 1)
+    now[0] = 2 * BEAT
+    voice.hear([events.AttemptStarted(attempt, 1, 0.0)], state)
+    assert said == ["0 of 2 done, 1 RUNNING"]
