@@ -15,7 +15,7 @@ from types import MappingProxyType
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.explain import more_of
-from burnish.core.ids import name_ids, name_run, typed_ids
+from burnish.core.ids import name_ids, name_run, to_type
 from burnish.core.jobs import FAILED, FOUND_RUNNING, Attempt, CoordinatorId, Job, JobId, Word
 from burnish.core.state import State
 from burnish.errors import counted, printable
@@ -111,7 +111,7 @@ class Voice:
             were = counted(len(found), "job was", "jobs were")
             self._say(
                 f"{were} not run: on HOLD, {FOUND_RUNNING} in a table without a journal. Once nothing of theirs runs any more: "
-                f"burnish release --job_id {typed_ids(found)}"
+                f"burnish release --job_id {to_type(found)}"
             )
         for why, ids in _by_reason(stuck):
             self._say(f"{'Job' if len(ids) == 1 else 'Jobs'} {name_ids(ids)} could not be started: {why}.")
