@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -143,7 +144,7 @@ def explain(context: Context, job: int | None, job_id: int | None) -> None:
     \b
     Example: burnish explain 3
     """
-    from burnish import session
+    from burnish import session, viewing
     from burnish.core import explain as explaining
 
     wanted = {number for number in (job, job_id) if number is not None}
@@ -152,7 +153,8 @@ def explain(context: Context, job: int | None, job_id: int | None) -> None:
     opened = session.look(context.paths, context.out.say, whole=True)
     [asked] = opened.jobs(frozenset({JobId(wanted.pop())}), nothing="")
     projection = opened.projection
-    around = explaining.Surroundings(projection.skipped, projection.readable, opened.presence.others())
+    more = partial(viewing.where_to_read, opened)
+    around = explaining.Surroundings(projection.skipped, projection.readable, opened.presence.others(), more)
     context.out.lines(explaining.explain(opened.state, asked, around))
 
 

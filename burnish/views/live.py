@@ -28,7 +28,7 @@ _ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptRefused, events
 
 
 class Voice:
-    """Turns news into lines. `say` gets one line at a time."""
+    """Turns news into lines. `say` gets one line at a time; `more` tells the command that shows more of a failed job."""
 
     def __init__(
         self,
@@ -37,12 +37,14 @@ class Voice:
         *,
         quiet: bool = False,
         verbose: bool = False,
+        more: Callable[[Job], str] = more_of,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say = say
         self._state = state
         self._quiet = quiet
         self._verbose = verbose
+        self._more = more
         self._clock = clock
         self._began = self._last = clock()
         self._failures = 0
@@ -77,7 +79,7 @@ class Voice:
             return
         self._failures += 1
         if self._failures <= SHOWN_FAILURES or self._verbose:
-            self._say(f"job {job.id} ERROR, {job.reason} ({more_of(job)})")
+            self._say(f"job {job.id} ERROR, {job.reason} ({self._more(job)})")
         elif self._failures == SHOWN_FAILURES + 1:
             self._say("more jobs fail; burnish view --errors shows them all")
 
