@@ -40,7 +40,7 @@ _FIXED = (
     Column("REASON", least=10),
     Column("HOST", least=8),
     Column("GPU", least=4),
-    Column("ATTEMPT", right=True),
+    Column("ATTEMPT", right=True, optional=True),
     Column("TIME", right=True),
 )
 
