@@ -85,6 +85,15 @@ def test_a_narrow_terminal_shows_what_failed_where_and_for_how_long() -> None:
     ]
 
 
+def test_a_narrow_terminal_cuts_a_reason_before_it_wraps() -> None:
+    state = opened(("--lr",), [("0.1",), ("0.2",)])
+    attempt = start(state, 0, "attic")
+    timed_out = events.AttemptExited(attempt, None, 15, BEGAN, BEGAN + 12, 12.0, 1, time_limit=True)
+    state.apply(timed_out)
+    finish(state, start(state, 1, "attic"))
+    assert max(map(width_of, page(state, BEGAN + 75).text(width=40))) <= 40
+
+
 def test_state_stands_in_words_where_it_is_coloured() -> None:
     coloured = "\n".join(page(small(), BEGAN + 75).text(colour=True))
     assert "\x1b[31mERROR\x1b[0m" in coloured
