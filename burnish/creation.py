@@ -101,6 +101,7 @@ def _make_room(paths: Paths, say: Say, force: bool) -> None:
         )
     if exists and not paths.db.is_file():
         raise UsageError(f"{paths.shown} is not a file. Nothing was written.")
+    refusals.refuse_theirs(paths.shown, str(paths.root))
     if Journal.exists(paths.root):
         _close_journal(paths, say)
     if exists:

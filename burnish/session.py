@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from burnish.core import events, file_alone, merge, verbs
 from burnish.core.columns import did_you_mean
 from burnish.core.events import Fact
-from burnish.core.ids import name_ids, new_run, typed_ids
+from burnish.core.ids import name_ids, new_run, to_type
 from burnish.core.jobs import CANCELLED, GRACE, AttemptId, CoordinatorId, Job, JobId, Word
 from burnish.core.selection import Selection
 from burnish.core.state import Phase, State, phase
@@ -26,6 +26,7 @@ from burnish.core.verbs import Wish
 from burnish.errors import InputError, Interrupted, TableClosed, UsageError, counted
 from burnish.garbage import unsought
 from burnish.projection import Projection
+from burnish.store import refusals
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
@@ -74,6 +75,7 @@ class Session:
         `closed_too`: open a table that an interrupted `clean` has closed, to finish that; nothing can be written to it.
         Raises UsageError if there is no table, InputError or StoreError if it cannot be used.
         """
+        refusals.refuse_theirs(paths.shown, str(paths.root))
         session = cls.bare(paths, say)
         if not Journal.exists(paths.root) and session._take_over():
             return session
@@ -164,13 +166,14 @@ class Session:
     def reset(self, ids: frozenset[JobId] | None, errors_only: bool) -> None:
         """Put jobs back to NOT_RUNNING and say so; what lives is left and named."""
         wish = self._wish(lambda state: verbs.reset(state, self.jobs(ids), errors_only=errors_only))
-        none = f"No job was reset: {'none is in ERROR' if errors_only else 'NOT_RUNNING already'}."
+        already = "NOT_RUNNING already" if self.state.jobs else "the table has none"
+        none = f"No job was reset: {'none is in ERROR' if errors_only else already}."
         if wish.done or not wish.alive:
             self.say(f"{jobs(wish.done)} NOT_RUNNING again." if wish.done else none)
         if wish.alive:
             self.say(
                 f"{jobs(wish.alive)} still running and left as {'it is' if len(wish.alive) == 1 else 'they are'}. "
-                f"To stop and rerun: burnish reset --kill --job_id {typed_ids(wish.alive)}"
+                f"To stop and rerun: burnish reset --kill --job_id {to_type(wish.alive)}"
             )
 
     def hold(self, ids: frozenset[JobId] | None) -> None:
@@ -353,7 +356,7 @@ def exit_code(session: Session, outcome: Outcome) -> int:
 
 
 def _to_release(ids: Sequence[JobId]) -> str:
-    return f"To let {'it' if len(ids) == 1 else 'them'} go on: burnish release --job_id {typed_ids(ids)}"
+    return f"To let {'it' if len(ids) == 1 else 'them'} go on: burnish release --job_id {to_type(ids)}"
 
 
 def named(ids: Sequence[JobId]) -> str:
@@ -366,12 +369,18 @@ def jobs(ids: Sequence[JobId], one: str = "is", many: str = "are") -> str:
     return f"Job {name_ids(ids)} {one}" if len(ids) == 1 else f"Jobs {name_ids(ids)} {many}"
 
 
-def look(paths: Paths, say: Say) -> Session:
-    """Open a table to look at it only. Without a journal that we may read, the CSV is all there is; that is said."""
+def look(paths: Paths, say: Say, *, whole: bool = False) -> Session:
+    """Open a table to look at it only. Without a journal that we may read, the CSV is all there is; that is said.
+
+    `whole`: raise UsageError for a table of somebody else, as what is asked for stands in the journal.
+    """
     if not paths.db.exists():
         return Session.open(paths, say)
-    if paths.db.stat().st_uid == os.geteuid() and Journal.exists(paths.root):
+    owner = paths.db.stat().st_uid
+    if owner == os.geteuid() and Journal.exists(paths.root):
         return Session.open(paths, say)
+    if whole and owner != os.geteuid():
+        raise refusals.theirs(paths.shown, str(paths.root), owner)
     return _look_at_csv(paths, say)
 
 

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from burnish.core.command import as_shown
+from burnish.core.explain import more_of
 from burnish.core.hosts import Host
 from burnish.core.ids import name_ids, name_run, process_of
 from burnish.core.jobs import BY_HAND, FROM_FILE, Attempt, CoordinatorId, Job, JobId, Word
@@ -279,6 +280,14 @@ def _headline(session: Session, job: Job) -> str:
         return job.reason  # set by hand or never started: what stands in its log is burnish's, or its runner function's
     lines = _last_lines(session, attempt)
     return lines[-1] if lines else f"{job.reason}, and nothing on stdout or stderr"
+
+
+def where_to_read(session: Session, job: Job) -> str:
+    """The command that shows more of a failed job, and not an empty log: its stdout where it wrote nothing to stderr."""
+    attempt = job.attempt
+    if attempt is None or attempt.verdict is None or _size(session.paths.log(attempt.log, "err")):
+        return more_of(job)
+    return f"burnish view {job.id}{'' if _size(session.paths.log(attempt.log, 'out')) else ' --meta'}"
 
 
 def last_line(session: Session, job: Job) -> str:

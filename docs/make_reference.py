@@ -21,6 +21,8 @@ OPENING = """\
 
 *Made by `docs/make_reference.py` from what `--help` says. Change it in `burnish/cli/`.*
 
+`burnish help run` shows what `burnish run --help` does.
+
 Options are written with underscores and accept dashes too: `--job_id`, `--job-id`. Ids are `3`, `3,5-8` or `all`. Durations are
 `90` or `90s`, `10m`, `2h`, `3d`. Data goes to stdout, talk to stderr. Every option of `run` can stand in the environment as
 `BURNISH_RUN_<OPTION>`, for example `BURNISH_RUN_NUM_WORKERS=4`.

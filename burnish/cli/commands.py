@@ -77,6 +77,10 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         typed = list(args)
+        if args[:1] == ["help"]:
+            # `burnish help run`; a shell that completes it gets the names of commands
+            about = [word for word in args[1:2] if word != "help"]
+            args = [*about, *(() if ctx.resilient_parsing else ("--help",)), *args[2:]]
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

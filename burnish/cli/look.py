@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -126,13 +127,13 @@ def view(
             raise UsageError(f"view --errors shows several logs, and takes no --{useless[0]}. Nothing was done.")
         if job is not None and job_id is not None and job != job_id:
             raise UsageError("view takes JOB or --job_id, not both. Nothing was done.")
-        opened = session.look(context.paths, context.out.say)
+        opened = session.look(context.paths, context.out.say, whole=True)
         context.out.lines(viewing.errors(opened, job_id if job is None else job, how["tail"]))
         return
     wanted = (job or frozenset()) | (job_id or frozenset())
     if len(wanted) != 1:
         raise UsageError("view needs one job: burnish view 3, or burnish view --errors.")
-    viewing.view(session.look(context.paths, context.out.say), context.out, *wanted, **how)
+    viewing.view(session.look(context.paths, context.out.say, whole=True), context.out, *wanted, **how)
 
 
 @click.command(context_settings=SETTINGS)
@@ -145,16 +146,17 @@ def explain(context: Context, job: int | None, job_id: int | None) -> None:
     \b
     Example: burnish explain 3
     """
-    from burnish import session
+    from burnish import session, viewing
     from burnish.core import explain as explaining
 
     wanted = {number for number in (job, job_id) if number is not None}
     if len(wanted) != 1:
         raise UsageError("explain needs one job: burnish explain 3.")
-    opened = session.look(context.paths, context.out.say)
+    opened = session.look(context.paths, context.out.say, whole=True)
     [asked] = opened.jobs(frozenset({JobId(wanted.pop())}), nothing="")
     projection = opened.projection
-    around = explaining.Surroundings(projection.skipped, projection.readable, opened.presence.others())
+    more = partial(viewing.where_to_read, opened)
+    around = explaining.Surroundings(projection.skipped, projection.readable, opened.presence.others(), more)
     context.out.lines(explaining.explain(opened.state, asked, around))
 
 
@@ -178,7 +180,7 @@ def results(context: Context, as_json: bool, as_csv: bool) -> None:
 
     if as_json and as_csv:
         raise UsageError("results takes --json or --csv, not both.")
-    opened = session.look(context.paths, context.out.say)
+    opened = session.look(context.paths, context.out.say, whole=True)
     shown = ResultsView(snapshot.take(opened.state, time.time()), opened.alone)
     if as_csv:
         context.out.lines(shown.csv())

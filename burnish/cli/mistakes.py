@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import click
@@ -31,6 +32,7 @@ _ELSEWHERE = {
     "init": "create",
     "start": "run",
 }
+_IDS = re.compile(r"[0-9]+(-[0-9]+)?|all", re.ASCII)
 
 
 def told(error: BurnishError, typed: Sequence[str], names: Sequence[str]) -> str:
@@ -50,14 +52,30 @@ def told_of_typing(error: click.ClickException, typed: Sequence[str], names: Seq
         sentence = f"{error.option_name} needs a value."
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         sentence = f"{_spelt(error.param)} is missing."
+        if error.param.name == "ids" and (ids := _ids_of([word for word in typed[1:] if not word.startswith("-")])):
+            hint = f"burnish {typed[0]} --job_id {ids}"
     else:
         sentence = error.format_message()
     extra = "extra argument" in sentence
     if (extra or isinstance(error, click.NoSuchOption)) and "--command" in typed:
         hint = "a command is one argument, in quotes: burnish run --command 'python train.py --lr {--lr}'"
+    elif extra and _takes_ids(command) and (ids := _ids_of(sentence.rpartition("(")[2].rstrip(").").split())):
+        hint = f"{error.ctx.command_path} --job_id {ids}"  # type: ignore[attr-defined]
     elif extra:
         hint = f"text with spaces needs quotes, and a pattern such as *.csv stands for several files; {hint}"
     return concluded(sentence, undone(typed, names)), hint
+
+
+def _takes_ids(command: click.Command | None) -> bool:
+    """True for a command that takes ids as --job_id, and only so."""
+    params = [] if command is None else command.params
+    return any("--job_id" in param.opts for param in params) and not any(isinstance(p, click.Argument) for p in params)
+
+
+def _ids_of(words: Sequence[str]) -> str:
+    """`3,5-8` of the words `3, 5-8`; empty if one of them is none."""
+    pieces = [piece for word in words for piece in word.split(",") if piece]
+    return ",".join(pieces) if all(map(_IDS.fullmatch, pieces)) else ""
 
 
 def unknown_command(word: str, names: Sequence[str]) -> str:

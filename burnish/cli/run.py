@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from burnish.coordinator import Coordinator
     from burnish.core.events import Fact
+    from burnish.core.jobs import Job
     from burnish.core.state import State
     from burnish.detaching import Child
     from burnish.hook import Hook
@@ -118,7 +119,12 @@ def _conduct(context: Context, opened: Session, plan: Plan, asked: dict[str, Any
     from burnish.cli import signals
     from burnish.views import live
 
-    voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"])
+    def more(job: Job) -> str:
+        from burnish.viewing import where_to_read  # once a job fails
+
+        return where_to_read(opened, job)
+
+    voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"], more=more)
     hook = _hook(context, asked["on_event"])
     coordinator = opened.coordinator(plan, _tell(voice.hear, hook.hear if hook else None, begun))
     voice.taken = coordinator.outcome.taken

@@ -6,7 +6,7 @@ What only a run knows (which slots are free at this moment, which hosts answer) 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from burnish.core.ahead import leader_of
@@ -21,11 +21,15 @@ from burnish.errors import Problem, counted, printable
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is known beside the state: jobs whose row cannot be read, and why; whether the table can; which runs are going."""
+    """What is known beside the state: jobs whose row cannot be read, and why; whether the table can; which runs are going.
+
+    `more` tells the command that shows more of a failed job.
+    """
 
     skipped: Mapping[JobId, Problem] = field(default_factory=dict)
     readable: bool = True
     runs: Sequence[CoordinatorId] = ()
+    more: Callable[[Job], str] = lambda job: more_of(job)
 
 
 def explain(state: State, job: Job, around: Surroundings) -> Iterator[str]:
@@ -48,7 +52,7 @@ def explain(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         case Phase.COMPLETE:
             yield f"It is not run again unless it is asked for: burnish reset --job_id {job.id}"
         case Phase.ERROR:
-            yield from _failed(job)
+            yield from _failed(job, around)
     yield from _past(job)
 
 
@@ -131,7 +135,7 @@ def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
     elif attempt.started_at is None:
         yield f"Attempt {attempt.id} was given to {where}, which has not said yet that it started."
     else:
-        pid = f", pid {attempt.pid}" if attempt.pid else ""
+        pid = f"; it was started as pid {attempt.pid}" if attempt.pid else ""  # which may be over, and its children not
         yield f"Attempt {attempt.id} runs on {where}{pid}."
     if attempt.cancelled_by is not None:
         yield f"It is being cancelled: {attempt.host} ends it, or will when it answers again."
@@ -146,10 +150,10 @@ def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         )
 
 
-def _failed(job: Job) -> Iterator[str]:
+def _failed(job: Job, around: Surroundings) -> Iterator[str]:
     if job.lost > MAX_LOST:
         yield f"It died {job.lost} times without a verdict, and is not started again by itself."
-    yield f"To see more: {more_of(job)}. To run it again: burnish reset --job_id {job.id}"
+    yield f"To see more: {around.more(job)}. To run it again: burnish reset --job_id {job.id}"
 
 
 def more_of(job: Job) -> str:

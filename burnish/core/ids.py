@@ -8,6 +8,7 @@ from burnish.core.jobs import CoordinatorId, JobId
 from burnish.errors import UsageError
 
 SHOWN_IDS = 12
+TYPED_IDS = 100  # pieces of a command that somebody may copy
 LONGEST_ID = 12  # digits
 
 
@@ -44,6 +45,12 @@ def name_jobs(ids: Sequence[int]) -> str:
 def typed_ids(ids: Sequence[int]) -> str:
     """`3,5-8`: all of them, as `parse_ids` reads them."""
     return ",".join(_ranges(ids))
+
+
+def to_type(ids: Sequence[int]) -> str:
+    """The same in a command that is suggested; `IDS` where nobody would copy it, and no shell take it: thousands of pieces."""
+    pieces = _ranges(ids)
+    return ",".join(pieces) if len(pieces) <= TYPED_IDS else "IDS"
 
 
 def _ranges(ids: Sequence[int]) -> list[str]:

@@ -43,7 +43,7 @@ from burnish.core.events import (
     ReleaseRequested,
     ResetRequested,
 )
-from burnish.core.ids import name_ids, typed_ids
+from burnish.core.ids import name_ids, to_type
 from burnish.core.jobs import BY_HAND, CANCELLED, FOUND_RUNNING, FROM_FILE, GRACE, Job, JobId, Word
 from burnish.core.notices import Notices
 from burnish.core.table import CANCEL, Row, Table
@@ -129,7 +129,7 @@ def adopt(theirs: Table) -> Merged:
         notices.append(
             f"{theirs.name}: {counted(len(running), 'job stands', 'jobs stand')} there as RUNNING ({name_ids(running)}), but no "
             "journal here knows of a start, so burnish cannot see whether anything still runs. Put on HOLD, so that nothing "
-            f"runs twice. Once nothing of theirs runs any more: burnish release --job_id {typed_ids(running)}"
+            f"runs twice. Once nothing of theirs runs any more: burnish release --job_id {to_type(running)}"
         )
     return Merged([JobsAdded(theirs.columns, tuple(rows)), *marks] if rows else [], notices, ids)
 

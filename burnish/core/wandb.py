@@ -2,7 +2,9 @@
 
 `method: grid` is the product of all values; `method: random` draws `run_cap` rows, each parameter by its own distribution. The
 same file gives the same draws everywhere. `command:` says how wandb's agent would start a run, and becomes the `burnish run` that
-does so. What needs results while the sweep goes (`bayes`, `early_terminate`) is beyond a table, and that is said.
+does so. Parameters within a parameter become arguments with dots in their names: wandb's agent would pass Python's `{'lr': 0.1}`
+in one argument, which hardly anything reads. What needs results while the sweep goes (`bayes`, `early_terminate`) is beyond a
+table, and that is said.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import hashlib
 import math
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from statistics import NormalDist
 
@@ -114,31 +116,55 @@ def _parameters(node: Mapping, method: str, findings: Findings) -> Iterator[_Par
         return
     command = node.get("command")
     words = [item.text for item in getattr(command, "items", ()) if isinstance(item, Scalar)]
-    for key, spec in found:
-        if fault := column_fault(f"--{key.text}"):
-            findings.refuse(key, fault)
-        elif not isinstance(spec, Mapping):
+    names: set[str] = set()
+    for key, spec in _leaves(found, "", findings):
+        if key.text in names:
             findings.refuse(
-                spec,
-                f"{printable(key.text)} is {kind(spec)}; expected {{value: …}}, {{values: […]}} or a distribution.",
+                key, f"{printable(key.text)} is there twice, as a name with dots and by nesting; remove one."
             )
+        elif fault := column_fault(f"--{key.text}"):
+            findings.refuse(key, fault)
         else:
             yield _parameter(key, spec, method, FLAGS in words, findings)
+        names.add(key.text)
+
+
+def _leaves(found: Mapping, above: str, findings: Findings) -> Iterator[tuple[Scalar, Mapping]]:
+    """Each parameter that has values, those within other parameters too, under its full name: `optimizer.lr`."""
+    for typed, spec in found:
+        key = replace(typed, text=above + typed.text)
+        name = printable(key.text)
+        if not isinstance(spec, Mapping):
+            expected = "{value: …}, {values: […]}, a distribution, or {parameters: …}"
+            findings.refuse(spec, f"{name} is {kind(spec)}; expected {expected}.")
+        elif (own := spec.get("parameters")) is None:
+            yield key, spec
+        elif not isinstance(own, Mapping) or not own.entries:
+            found_own = "empty" if isinstance(own, Mapping) else kind(own)
+            findings.refuse(
+                own, f"parameters of {name} is {found_own}; expected a mapping such as {{lr: {{value: 0.1}}}}."
+            )
+        elif len(spec.entries) > 1:
+            other = next(other for other, _ in spec if other.text != "parameters")
+            findings.refuse(
+                other, f"{name} holds parameters of its own, and {printable(other.text)} beside them; remove one."
+            )
+        else:
+            if not above:
+                first = printable(f"--{key.text}.{own.entries[0][0].text}")
+                findings.note(typed, f"each parameter within {name} is an argument of its own: {first}, …")
+            yield from _leaves(own, f"{key.text}.", findings)
 
 
 def _parameter(key: Scalar, spec: Mapping, method: str, flags: bool, findings: Findings) -> _Parameter:
     column = f"--{key.text}"
     nothing = _Parameter(column, ("",))
-    for name, _ in spec:
-        if name.text == "parameters":
-            findings.refuse(
-                name, f"{printable(key.text)} holds parameters of its own; expected a single value for each job."
-            )
-            return nothing
+    for name, held in spec:
         if name.text not in OF_PARAMETER:
-            findings.refuse(
-                name, f'wandb knows no "{printable(name.text)}" here.{did_you_mean(name.text, OF_PARAMETER)}'
-            )
+            near = did_you_mean(name.text, OF_PARAMETER)
+            if isinstance(held, Mapping):
+                near = f" Parameters within {printable(key.text)} stand below `parameters:`."
+            findings.refuse(name, f'wandb knows no "{printable(name.text)}" here.{near}')
     if (value := spec.get("value")) is not None:
         return _Parameter(column, (_cell(column, value, flags, findings),))
     if (values := spec.get("values")) is not None:

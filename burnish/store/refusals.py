@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from burnish.errors import InputError, Problem, StoreError
+from burnish.errors import InputError, Problem, StoreError, UsageError
 
 _WHY = {
     errno.ENOSPC: "the disk is full",
@@ -54,6 +54,30 @@ def no_file(shown: str, mode: int) -> InputError | None:
     kinds = [(stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket")]
     kind = next((name for test, name in kinds if test(mode)), "a device")
     return InputError([Problem(shown, f"this is {kind}; expected a CSV file. Nothing was started.")])
+
+
+def theirs(shown: str, root: str, owner: int) -> UsageError:
+    """The table of another user (`owner`: their uid), where its journal in `root` is needed."""
+    import pwd
+
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"user {owner}"
+    return UsageError(
+        f"{shown} belongs to {name}, and its journal ({root}) is theirs to open.",
+        hint="burnish status shows what the table itself says",
+    )
+
+
+def refuse_theirs(shown: str, root: str) -> None:
+    """Raise UsageError for a journal of another user, unless they let this one in (as root is, and a group may be)."""
+    try:
+        owner = os.stat(root).st_uid
+    except OSError:
+        return
+    if owner != os.geteuid() and not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        raise theirs(shown, root, owner)
 
 
 def read_only(shown: str, path: str) -> StoreError | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import shutil
 import time
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, TextIO
 
 from burnish.core import events
@@ -145,8 +147,10 @@ class Dashboard:
 
 
 def time_left(jobs: Iterable[Job], now: float) -> float | None:
-    """Seconds until the last of `jobs` is over, if the rest last as long as those that are COMPLETE did and as many run at a time
-    as now. None while none is COMPLETE or none runs. `now` is s since 1970.
+    """Seconds until the last of `jobs` is over, if as many run at a time as now. None while none is COMPLETE or none runs.
+
+    What waits takes as long as others took on average. What runs takes as long as those took that lasted longer than it has
+    already; a job that has outlasted all of them, as long again. `now` is s since 1970.
     """
     waiting, lasted, running = 0, [], []
     for job in jobs:
@@ -154,13 +158,23 @@ def time_left(jobs: Iterable[Job], now: float) -> float | None:
         if job.word is Word.NOT_RUNNING:
             waiting += 1
         elif job.word is Word.RUNNING and attempt is not None and attempt.started_at is not None:
-            running.append(now - attempt.started_at)
+            running.append(max(0.0, now - attempt.started_at))
         elif job.word is Word.COMPLETE and attempt is not None and attempt.verdict is not None:
             lasted.append(attempt.verdict.duration or 0.0)
     if not lasted or not running:
         return None
-    mean = sum(lasted) / len(lasted)
-    return (waiting * mean + sum(max(0.0, mean - elapsed) for elapsed in running)) / len(running)
+    lasted.sort()
+    sums = list(accumulate(lasted, initial=0.0))
+    lasting = lasted + [elapsed for elapsed in running if elapsed > lasted[-1]]
+    rests = [_rest(elapsed, lasted, sums) for elapsed in running]
+    return max(*rests, (waiting * sum(lasting) / len(lasting) + sum(rests)) / len(running))
+
+
+def _rest(elapsed: float, lasted: Sequence[float], sums: Sequence[float]) -> float:
+    """What is left of a job that has run for `elapsed`, going by what others `lasted`, in order; `sums[i]`: of the first i."""
+    shorter = bisect_right(lasted, elapsed)
+    longer = len(lasted) - shorter
+    return (sums[-1] - sums[shorter]) / longer - elapsed if longer else elapsed
 
 
 def foot(progress: Progress, elapsed: float, now: float, width: int) -> Iterator[str]:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.explain import more_of
-from burnish.core.ids import name_ids, name_run, typed_ids
+from burnish.core.ids import name_ids, name_run, to_type
 from burnish.core.jobs import FAILED, FOUND_RUNNING, Attempt, CoordinatorId, Job, JobId, Word
 from burnish.core.state import State
 from burnish.errors import counted, printable
@@ -28,7 +28,7 @@ _ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptRefused, events
 
 
 class Voice:
-    """Turns news into lines. `say` gets one line at a time."""
+    """Turns news into lines. `say` gets one line at a time; `more` tells the command that shows more of a failed job."""
 
     def __init__(
         self,
@@ -37,12 +37,14 @@ class Voice:
         *,
         quiet: bool = False,
         verbose: bool = False,
+        more: Callable[[Job], str] = more_of,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say = say
         self._state = state
         self._quiet = quiet
         self._verbose = verbose
+        self._more = more
         self._clock = clock
         self._began = self._last = clock()
         self._failures = 0
@@ -79,7 +81,7 @@ class Voice:
             return
         self._failures += 1
         if self._failures <= SHOWN_FAILURES or self._verbose:
-            self._say(f"job {job.id} ERROR, {job.reason} ({more_of(job)})")
+            self._say(f"job {job.id} ERROR, {job.reason} ({self._more(job)})")
         elif self._failures == SHOWN_FAILURES + 1:
             self._say("more jobs fail; burnish view --errors shows them all")
 
@@ -113,7 +115,7 @@ class Voice:
             were = counted(len(found), "job was", "jobs were")
             self._say(
                 f"{were} not run: on HOLD, {FOUND_RUNNING} in a table without a journal. Once nothing of theirs runs any more: "
-                f"burnish release --job_id {typed_ids(found)}"
+                f"burnish release --job_id {to_type(found)}"
             )
         for why, ids in _by_reason(stuck):
             self._say(f"{'Job' if len(ids) == 1 else 'Jobs'} {name_ids(ids)} could not be started: {why}.")

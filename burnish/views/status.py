@@ -37,10 +37,10 @@ _SGR = {Word.RUNNING: "36", Word.ERROR: "31", Word.HOLD: "33", Word.COMPLETE: "3
 _FIXED = (
     Column("JOB_ID", right=True, keep_empty=True),
     Column("STATE", least=len(Word.NOT_RUNNING), keep_empty=True),
-    Column("REASON", least=10),
+    Column("REASON"),
     Column("HOST", least=8),
     Column("GPU", least=4),
-    Column("ATTEMPT", right=True),
+    Column("ATTEMPT", right=True, optional=True),
     Column("TIME", right=True),
 )
 

@@ -455,7 +455,9 @@ def test_clean_says_what_still_runs_on_a_host_that_was_forgotten(bench: Bench, t
 def test_explain_names_the_run_that_is_gone(table: Gated) -> None:
     table.orphan(1)
     running, waiting = table.burnish("explain", "0").stdout, table.burnish("explain", "--job_id", "3").stdout
-    assert "Attempt 0.1 runs on gpu1, pid" in running and "The run that looked after it (pid" in running
+    assert (
+        "Attempt 0.1 runs on gpu1; it was started as pid" in running and "The run that looked after it (pid" in running
+    )
     assert "No burnish run is going" in waiting and "2 waiting jobs start before it" in waiting
     table.burnish("explain", code=2)
     table.burnish("explain", "99", code=2)

@@ -43,6 +43,7 @@ def asked(folder: Path, words: str) -> list[str]:
     ("words", "found"),
     [
         ("burnish rel", ["release"]),
+        ("burnish help rel", ["release"]),
         ("burnish view 1", ["1", "12", "13"]),
         ("burnish view --job_id 1", ["1", "12", "13"]),
         ("burnish release --job_id ", ["0", "13"]),

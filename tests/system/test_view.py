@@ -81,13 +81,9 @@ def test_all_of_a_table_is_what_no_id_means(failed: Sweep) -> None:
     [
         (0, "burnish view 0 --stderr", "ValueError: no such model."),
         (2, "burnish view 2 --meta", "command   no-such-program --lr\n"),
-        (3, "burnish view 3 --stderr", "(Job 3 wrote nothing; it is ERROR (exit 4))"),
+        (3, "burnish view 3 --meta", "verdict   ERROR (exit 4)"),
         (4, "burnish view 4 --stderr", "ValueError: x."),
-        (
-            7,
-            "burnish view 7 --stderr",
-            "wrote nothing to stderr; it is ERROR (signal 9). What it wrote to stdout: burnish view 7",
-        ),
+        (7, "burnish view 7", "last words\n"),
     ],
 )
 def test_where_a_failure_points_there_is_something_to_read(failed: Sweep, job: int, hint: str, there: str) -> None:
@@ -96,6 +92,12 @@ def test_where_a_failure_points_there_is_something_to_read(failed: Sweep, job: i
     assert hint in failed.burnish("explain", str(job)).stdout
     shown = failed.burnish(*hint.split()[1:])
     assert there in shown.stdout + shown.stderr
+
+
+def test_an_empty_stderr_says_where_to_read_instead(failed: Sweep) -> None:
+    assert "(Job 3 wrote nothing; it is ERROR (exit 4))" in failed.burnish("view", "3", "--stderr").stderr
+    said = failed.burnish("view", "7", "--stderr").stderr
+    assert "wrote nothing to stderr; it is ERROR (signal 9). What it wrote to stdout: burnish view 7" in said
 
 
 def test_a_log_that_is_looked_for_in_another_folder_than_the_runs_says_how_to_name_it(failed: Sweep) -> None:

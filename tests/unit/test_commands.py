@@ -35,6 +35,19 @@ def test_every_name_is_that_of_its_command() -> None:
     assert [cli.named(name).hidden for name in NAMES] == [name not in LISTED for name in NAMES]
 
 
+@pytest.mark.parametrize(
+    ("typed", "same"),
+    [("help", "--help"), ("help help", "--help"), ("help status", "status --help"), ("help run", "run --help")],
+)
+def test_help_may_be_typed_as_a_command(typed: str, same: str) -> None:
+    def shown(words: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "burnish", *words.split()], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
+    assert shown(typed) == shown(same)
+
+
 def test_help_imports_no_command(tmp_path: Path) -> None:
     modules = imported_by(tmp_path, "--help")
     own = {module for module in modules if module.startswith("burnish")}

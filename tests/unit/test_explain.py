@@ -56,7 +56,7 @@ def test_drained_hosts_and_taken_slots_are_named() -> None:
 def test_running_job_whose_run_is_gone_says_who_takes_it_back() -> None:
     state = tables.opened(("--lr",), [("1",)])
     tables.start(state, 0, gpus=("0", "1"))
-    assert "runs on gpu01, GPU 0, 1, pid 4711" in told(state)
+    assert "runs on gpu01, GPU 0, 1; it was started as pid 4711." in told(state)
     assert "is gone" not in told(state)
     assert "The burnish run that looks after it is me." in told(state)
     assert "The run that looked after it (me) is gone, so it may have ended since." in told(

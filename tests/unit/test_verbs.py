@@ -11,7 +11,7 @@ from support import facts, tables
 
 from burnish.core import events, verbs
 from burnish.core.events import Fact
-from burnish.core.ids import name_ids, parse_ids
+from burnish.core.ids import name_ids, parse_ids, to_type, typed_ids
 from burnish.core.jobs import AttemptId, JobId, Word
 from burnish.core.state import Phase, State, phase
 from burnish.core.verbs import Wish, chosen
@@ -72,6 +72,13 @@ def test_many_ids_are_cut_short() -> None:
     assert name_ids([3, 5, 6, 7, 8]) == "3, 5-8"
     assert name_ids(range(0, 40, 2)) == "0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22 and 8 more"
     assert name_ids([]) == ""
+
+
+def test_a_command_that_is_suggested_is_one_that_somebody_would_copy() -> None:
+    assert to_type([3, 5, 6, 7, 8, 10]) == "3,5-8,10"
+    assert parse_ids(to_type(range(0, 200, 2))) == set(range(0, 200, 2))
+    assert to_type(range(0, 100_000, 2)) == "IDS"
+    assert typed_ids(range(0, 100_000, 2)).count(",") == 49_999  # for Slurm, which has no terminal
 
 
 def mixed() -> State:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import shlex
 from statistics import mean
 
 import pytest
 
 from burnish.core import wandb
+from burnish.core.command import Template
 from burnish.core.sweep import Grid
 from burnish.errors import InputError
 from burnish.store.yaml_file import parse
@@ -47,6 +49,44 @@ def test_true_is_what_wandb_passes_and_a_flag_where_flags_are_asked_for() -> Non
     text = "method: grid\nparameters:\n  amp: {values: [true, false]}\n"
     assert expand(text).rows == (("True",), ("False",))
     assert expand(text + 'command: ["${program}", "${args_no_boolean_flags}"]\n').rows == (("--amp",), ("",))
+
+
+NESTED = """\
+program: train.py
+method: grid
+parameters:
+  batch: {values: [32, 64]}
+  optimizer:
+    parameters:
+      lr: {values: [0.1, 0.01]}
+      nadam: {parameters: {beta: {value: 0.9}}}
+"""
+
+
+def test_parameters_within_a_parameter_are_arguments_with_dots() -> None:
+    grid = expand(NESTED)
+    assert grid.columns == ("--batch", "--optimizer.lr", "--optimizer.nadam.beta")
+    assert grid.rows == tuple(itertools.product(["32", "64"], ["0.1", "0.01"], ["0.9"]))
+    assert [str(notice) for notice in grid.notices] == [
+        "sweep.yaml:1:1: to start it as wandb would: burnish run --python_file train.py",
+        "sweep.yaml:5:3: each parameter within optimizer is an argument of its own: --optimizer.lr, …",
+    ]
+
+
+def test_hydra_gets_the_dotted_names_that_it_reads() -> None:
+    text = NESTED + 'command: [python, "${program}", "${args_no_hyphens}"]\n'
+    said = str(expand(text).notices[0]).partition("--command ")[2]
+    filled = Template.parse(shlex.split(said)[0]).fill(
+        {"--batch": "32", "--optimizer.lr": "0.1", "--optimizer.nadam.beta": "0.9"}
+    )
+    assert filled == ("python", "train.py", "batch=32", "optimizer.lr=0.1", "optimizer.nadam.beta=0.9")
+
+
+def test_nested_parameters_are_drawn_each_by_its_own_distribution() -> None:
+    text = "method: random\nrun_cap: 200\nparameters: {a: {parameters: {x: {min: 0.0, max: 1}, y: {min: 5, max: 6}}}}\n"
+    grid = expand(text)
+    assert grid.columns == ("--a.x", "--a.y")
+    assert len({x for x, _ in grid.rows}) == 200 and {y for _, y in grid.rows} == {"5", "6"}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +146,22 @@ def test_the_command_is_told_as_a_run(command: str, run: str) -> None:
         ("method: grid\nparameters: {a: {vales: [1]}}\n", "Did you mean values?"),
         ("method: grid\nparameters: {a: {values: 1}}\n", 'values of a is "1"; expected a list.'),
         ("method: grid\nparameters: {a: 1}\n", 'a is "1"; expected {value: …}'),
-        ("method: grid\nparameters: {a: {parameters: {b: {value: 1}}}}\n", "a holds parameters of its own"),
+        (
+            "method: grid\nparameters: {a: {parameters: {b: {value: 1}}, value: 2}}\n",
+            "sweep.yaml:2:47: a holds parameters of its own, and value beside them; remove one.",
+        ),
+        ("method: grid\nparameters: {a: {parameters: [b]}}\n", "parameters of a is a list; expected a mapping such as"),
+        ("method: grid\nparameters: {a: {parameters: {}}}\n", "parameters of a is empty; expected a mapping"),
+        ("method: grid\nparameters: {a: {parameters: {b: 1}}}\n", 'a.b is "1"; expected {value: …}'),
+        ("method: grid\nparameters: {a: {parameters: {b: {vales: [1]}}}}\n", "Did you mean values?"),
+        (
+            "method: grid\nparameters: {a: {lr: {values: [1]}}}\n",
+            'wandb knows no "lr" here. Parameters within a stand below `parameters:`.',
+        ),
+        (
+            "method: grid\nparameters: {a.b: {value: 1}, a: {parameters: {b: {value: 1}}}}\n",
+            "sweep.yaml:2:48: a.b is there twice",
+        ),
         ("method: grid\nparameters: {a: {min: 0.0, max: 1}}\n", "a has endlessly many values"),
         ("method: grid\nparameters: {a: {min: 3, max: 1}}\n", "a has neither value nor values that can be read"),
         (

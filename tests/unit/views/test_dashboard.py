@@ -61,7 +61,25 @@ def test_rest_lasts_as_long_as_what_is_complete_and_is_not_guessed_at_without_th
     tables.start(state, 2, at=tables.BEGAN)
     state.apply(events.HoldRequested(5))
     assert time_left(jobs, tables.BEGAN + 20) == (2 * 60 + 40 + 40) / 2
-    assert time_left(jobs, tables.BEGAN + 500) == 60  # those that run are late
+
+
+def test_job_that_outlasts_the_others_is_not_about_to_end_for_ever() -> None:
+    state = tables.opened(("--n",), [(str(n),) for n in range(4)])
+    jobs = state.jobs.values()
+    for job, seconds in ((0, 10), (1, 20)):
+        tables.finish(state, tables.start(state, job), ended=tables.BEGAN + seconds)
+    tables.start(state, 2, at=tables.BEGAN)
+    assert time_left(jobs, tables.BEGAN + 5) == 10 + 15  # as long as those on average, and what waits
+    assert time_left(jobs, tables.BEGAN + 12) == 8 + 15  # the short one is none that it is like
+    assert time_left(jobs, tables.BEGAN + 600) == 600 + (10 + 20 + 600) / 3
+
+
+def test_last_job_decides_when_the_slots_beside_it_are_empty_soon() -> None:
+    state = tables.opened(("--n",), [(str(n),) for n in range(4)])
+    tables.finish(state, tables.start(state, 0), ended=tables.BEGAN + 100)
+    for job, began in ((1, 0), (2, 1), (3, 90)):
+        tables.start(state, job, at=tables.BEGAN + began)
+    assert time_left(state.jobs.values(), tables.BEGAN + 99) == 91
 
 
 def test_what_a_job_wrote_cannot_steer_the_terminal() -> None:

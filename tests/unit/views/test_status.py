@@ -71,6 +71,29 @@ def test_jobs_whose_run_is_gone_are_named_above_the_table_and_in_json() -> None:
     assert StatusView(take(state, BEGAN)).json()["unattended"] == []  # type: ignore[index]
 
 
+def test_a_narrow_terminal_shows_what_failed_where_and_for_how_long() -> None:
+    state = opened(("--lr",), [("0.1",), ("0.2",)])
+    finish(state, start(state, 0, "desk"), code=1, ended=BEGAN + 5)
+    start(state, 1, "attic")
+    assert list(page(state, BEGAN + 75).text(width=40)) == [
+        "2 jobs: 1 RUNNING, 1 ERROR",
+        "",
+        "JOB_ID  STATE    REASON  HOST    TIME",
+        "     0  ERROR    exit 1  desk    5.0s",
+        "     1  RUNNING          attic  1m15s",
+        "Not shown for want of room: ATTEMPT, --…",
+    ]
+
+
+def test_a_narrow_terminal_cuts_a_reason_before_it_wraps() -> None:
+    state = opened(("--lr",), [("0.1",), ("0.2",)])
+    attempt = start(state, 0, "attic")
+    timed_out = events.AttemptExited(attempt, None, 15, BEGAN, BEGAN + 12, 12.0, 1, time_limit=True)
+    state.apply(timed_out)
+    finish(state, start(state, 1, "attic"))
+    assert max(map(width_of, page(state, BEGAN + 75).text(width=40))) <= 40
+
+
 def test_state_stands_in_words_where_it_is_coloured() -> None:
     coloured = "\n".join(page(small(), BEGAN + 75).text(colour=True))
     assert "\x1b[31mERROR\x1b[0m" in coloured
