@@ -96,7 +96,7 @@ def run(seed: int, machine: str, moment: int, choices: Choices | None, seen: lis
         faults.lose_power(lab, victim, 0.5)
         victim.disk.random = chance
 
-    def counted(name: str, *detail: Any, reads: bool = False) -> None:
+    def counted(name: str, *detail: Any, reads: bool = False) -> Any:
         nonlocal count
         if lab.world.current is not None and lab.world.current.process.machine is victim:
             if seen is not None:
@@ -104,7 +104,7 @@ def run(seed: int, machine: str, moment: int, choices: Choices | None, seen: lis
             if choices is not None and count == moment:
                 strike()
             count += 1
-        effect(name, *detail, reads=reads)
+        return effect(name, *detail, reads=reads)
 
     lab.world.effect = counted  # type: ignore[method-assign]
     return lab.run().failure

@@ -6,7 +6,7 @@ import errno
 from collections import deque
 from typing import Any
 
-from simulation.filesystem import FileSystem, Inode, refuse
+from simulation.filesystem import refuse
 from simulation.machine import Machine, OpenFile, Process
 from simulation.world import Source
 
@@ -34,16 +34,10 @@ class Text(OpenFile):
 
 
 class Folder(OpenFile):
-    def __init__(self, machine: Machine, disk: FileSystem, inode: Inode, path: str) -> None:
-        super().__init__(machine, disk, inode)
-        self.path = path
+    """What a listing, or a call with `dir_fd`, is asked of."""
 
 
 class RegularFile(OpenFile):
-    def __init__(self, machine: Machine, disk: FileSystem, inode: Inode, path: str) -> None:
-        super().__init__(machine, disk, inode)
-        self.path = path
-
     def read(self, size: int) -> bytes:
         assert self.disk is not None and self.inode is not None
         piece = bytes(self.disk.bytes_of(self.inode, self.machine)[self.place : self.place + size])

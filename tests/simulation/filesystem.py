@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -24,7 +25,10 @@ BLOCK = 4096
 
 def refuse(code: int, name: Any = None) -> OSError:
     """The OSError of this number."""
-    return OSError(code, os.strerror(code), name)
+    return OSError(code, _sentence(code), name)
+
+
+_sentence = lru_cache(os.strerror)
 
 
 class Inode:
@@ -90,16 +94,17 @@ class FileSystem:
 
     def change(self, *changes: tuple[Inode, str, Inode | None]) -> None:
         """Give names to inodes, or take them (None), all in one step."""
+        now = self.stamp()
         for folder, name, inode in changes:
             old = folder.entries.pop(name, None)
             if old is not None:
                 old.links -= 1
-                old.ctime = self.stamp()
+                old.ctime = now
             if inode is not None:
                 folder.entries[name] = inode
                 inode.links += 1
-                inode.ctime = self.stamp()
-            folder.mtime = self.stamp()
+                inode.ctime = now
+            folder.mtime = now
             self.on_named(folder, name, inode)
         self._unsynced.append(list(changes))
 
@@ -284,8 +289,8 @@ class Server(FileSystem):
         key = (client, folder.number, name)
         if found is None:
             self._missed[key] = self.world.now
-        elif key in self._missed:
-            if self.world.now - self._missed[key] < 10 * self.staleness and self.world.faulty:
+        elif (then := self._missed.get(key)) is not None:
+            if self.world.now - then < 10 * self.staleness and self.world.faulty:
                 self.world.fault("stale lookup", name)
                 return None
             del self._missed[key]

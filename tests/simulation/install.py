@@ -11,10 +11,12 @@ import importlib
 import pkgutil
 import time as real_time
 import types
+from functools import lru_cache
 from typing import Any
 
 import filelock
 
+from burnish.core import events
 from burnish.remote import reach
 from simulation import libraries
 from simulation.os_layer import Os
@@ -22,21 +24,12 @@ from simulation.world import World
 
 REMOTE = ("remote.link", "remote.logs", "remote.transport")  # not what knows SSH
 
-_world: World | None = None
+os = Os()
 
 
 def enter(world: World) -> None:
     """From now on, this world is the one that burnish runs in."""
-    global _world
-    _world = world
-
-
-def _current() -> World:
-    assert _world is not None
-    return _world
-
-
-os = Os(_current)
+    os.world = world
 
 
 def install() -> None:
@@ -44,7 +37,7 @@ def install() -> None:
     libraries.SimpleQueue.os = libraries.SimulatedPath.os = libraries.FileLock.os = os
     libraries.FileLock.fcntl = libraries.Fcntl(os)
     replacements: dict[str, Any] = {
-        "os": os,
+        "os": os.module,
         "time": libraries.Time(os),
         "secrets": libraries.Secrets(os),
         "random": libraries.Secrets(os),
@@ -68,6 +61,9 @@ def install() -> None:
             if hasattr(module, attribute):
                 setattr(module, attribute, simulated)
         _replace_defaults(module, replacements["time"])
+    events.from_json = lru_cache(maxsize=1 << 12)(
+        events.from_json
+    )  # the same lines again and again; facts do not change
     filelock.FileLock = libraries.FileLock  # type: ignore[misc,assignment]
 
 

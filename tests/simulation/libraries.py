@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl as real_fcntl
+import os as real_os
 import queue
 import select as real_select
 import signal as real_signal
@@ -106,11 +107,7 @@ class Signal:
 
     def __init__(self, os: Os) -> None:
         self._os = os
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("SIG"):
-            return getattr(real_signal, name)
-        raise AttributeError(f"the simulated signal has no {name}")
+        vars(self).update({name: value for name, value in vars(real_signal).items() if name.startswith("SIG")})
 
     def signal(self, number: int, action: Any) -> None:
         assert action is real_signal.SIG_IGN
@@ -337,7 +334,7 @@ class SimulatedPath(PurePosixPath):
                 raise
 
     def open(self, mode: str = "rb") -> Any:
-        flags = self.os.O_RDONLY if mode == "rb" else self.os.O_WRONLY | self.os.O_CREAT | self.os.O_TRUNC
+        flags = real_os.O_RDONLY if mode == "rb" else real_os.O_WRONLY | real_os.O_CREAT | real_os.O_TRUNC
         return self.os.fdopen(self.os.open(self, flags))
 
     def read_bytes(self) -> bytes:
@@ -368,7 +365,7 @@ class FileLock:
     def acquire(self) -> None:
         import filelock
 
-        self._descriptor = self.os.open(self._path, self.os.O_RDWR | self.os.O_CREAT | self.os.O_TRUNC, 0o600)
+        self._descriptor = self.os.open(self._path, real_os.O_RDWR | real_os.O_CREAT | real_os.O_TRUNC, 0o600)
         try:
             self.fcntl.flock(self._descriptor, Fcntl.LOCK_EX | Fcntl.LOCK_NB)
         except OSError as error:

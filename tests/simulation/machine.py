@@ -8,7 +8,8 @@ loses all processes and what its disks had not synced, and boots with another bo
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from simulation.filesystem import FileSystem, Inode, Server
@@ -21,19 +22,29 @@ IMMEDIATE = (signal.SIGKILL, signal.SIGSTOP)
 HARMLESS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)
 
 
+@lru_cache(maxsize=1 << 14)
+def names_of(path: str) -> tuple[tuple[str, ...], str]:
+    """The folders of a path, and its last name; "" if it has none."""
+    parts = [name for name in path.split("/") if name not in ("", ".")]
+    return tuple(parts[:-1]), parts[-1] if parts else ""
+
+
 class OpenFile:
     """An open file description: shared by all descriptors that were duplicated, inherited or passed on."""
 
-    def __init__(self, machine: Machine, disk: FileSystem | None = None, inode: Inode | None = None) -> None:
+    place = 0
+    appends = False
+    writes = False
+    users = 0
+    sources: Sequence[Source] = ()
+
+    def __init__(
+        self, machine: Machine, disk: FileSystem | None = None, inode: Inode | None = None, path: str = ""
+    ) -> None:
         self.machine = machine
         self.disk = disk
         self.inode = inode
-        self.path = ""
-        self.place = 0
-        self.appends = False
-        self.writes = False
-        self.users = 0
-        self.sources: list[Source] = []
+        self.path = path
 
     def readable(self) -> bool:
         """True if a read would not wait."""
@@ -53,13 +64,14 @@ class OpenFile:
 
     def close(self) -> None:
         """The last descriptor is gone."""
-        if self.inode is None or self.disk is None:
+        inode = self.inode
+        if inode is None or self.disk is None:
             return
-        for holders in self.inode.locks.values():
+        for holders in inode.locks.values():
             if holders.pop(self, None) is not None:
-                self.inode.lock_freed.notify()
+                inode.lock_freed.notify()
         if self.writes:
-            self.disk.closed(self.inode, self.machine)
+            self.disk.closed(inode, self.machine)
 
 
 class Process:
@@ -112,10 +124,11 @@ class Process:
 
     def install(self, file: OpenFile, at_least: int = 3, inherited: bool = False) -> int:
         """A new descriptor of `file`."""
-        descriptor = at_least
-        while descriptor in self.files:
+        files, descriptor = self.files, at_least
+        while descriptor in files:
             descriptor += 1
-        self.put(descriptor, file, inherited)
+        file.users += 1
+        files[descriptor] = file, inherited
         return descriptor
 
     def put(self, descriptor: int, file: OpenFile, inherited: bool) -> None:
@@ -194,7 +207,7 @@ class Process:
 
 
 class Machine:
-    """A computer. `disks`: mount point -> disk, the root's is `/`. `skew`: s by which its wall clock is wrong."""
+    """A computer. `disks`: mount point -> disk, the root's is `/`; see `mount`. `skew`: s by which its wall clock is wrong."""
 
     def __init__(self, world: World, name: str, number: int) -> None:
         self.world = world
@@ -203,6 +216,7 @@ class Machine:
         self.random = world.random(f"machine {name}")
         self.disk = FileSystem(world, name, 100 + number)
         self.disks: dict[str, FileSystem] = {"/": self.disk}
+        self._mounts: list[tuple[str, FileSystem]] = []  # all others, whose names are no part of each other's
         self.skew = 1.6e9 + self.random.choice((0.0, 0.0, 0.3, -5.0, 7200.0))
         self.processes: dict[int, Process] = {}
         self.up = True
@@ -224,6 +238,18 @@ class Machine:
     def incarnation(self) -> str:
         """As the agent makes it."""
         return f"{self.boot_id}.{int(self.birth * TICKS)}.{PID_NAMESPACE}"
+
+    def mount(self, point: str, disk: FileSystem) -> None:
+        """From now on, what is below `point` is on that disk."""
+        self.disks[point] = disk
+        self._mounts.append((point, disk))
+
+    def way_to(self, path: str) -> tuple[FileSystem, tuple[tuple[str, ...], str]]:
+        """The disk of an absolute path, and its `names_of` from that disk's root on."""
+        for point, disk in self._mounts:
+            if path.startswith(point) and path[len(point) : len(point) + 1] in ("", "/"):
+                return disk, names_of(path[len(point) :])
+        return self.disk, names_of(path)
 
     def next_pid(self) -> int:
         """Pids come round again, quickly."""

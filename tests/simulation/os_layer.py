@@ -10,16 +10,21 @@ import errno
 import os as real
 import posixpath
 import stat
+from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Any
 
 from simulation import proc
 from simulation.files import Folder, Null, Pidfd, Pipe, RegularFile
 from simulation.filesystem import FileSystem, Inode, refuse
-from simulation.machine import OpenFile, Process
+from simulation.machine import Machine, OpenFile, Process, names_of
+from simulation.stand_in import stand_in
 from simulation.world import Killed, World
 
 UID = 1000
+O_CREAT, O_EXCL, O_TRUNC, O_APPEND = real.O_CREAT, real.O_EXCL, real.O_TRUNC, real.O_APPEND
+O_NOFOLLOW, O_DIRECTORY, WRITES = real.O_NOFOLLOW, real.O_DIRECTORY, real.O_WRONLY | real.O_RDWR
+DEVNULL = real.devnull
 _FILE, _FOLDER, _LINK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK
 _TYPES = {"file": _FILE, "folder": _FOLDER, "link": _LINK}
 LOST_ANSWER = (errno.EIO, errno.EEXIST)
@@ -29,6 +34,10 @@ SHORT_TARGET = 59  # bytes of a link's target that need no block on ext4
 class Status:
     """What stat tells."""
 
+    __slots__ = (
+        "st_ctime", "st_dev", "st_gid", "st_ino", "st_mode", "st_mtime", "st_nlink", "st_size", "st_uid",
+    )  # fmt: skip
+
     def __init__(self, disk: FileSystem, inode: Inode, client: Any, skew: float) -> None:
         self.st_mode = _TYPES[inode.kind] | inode.mode
         self.st_ino = inode.number
@@ -37,35 +46,41 @@ class Status:
         self.st_uid, self.st_gid = inode.uid, inode.gid
         self.st_size = len(disk.bytes_of(inode, client))
         self.st_mtime, self.st_ctime = inode.mtime + skew, inode.ctime + skew
-        self.st_mtime_ns, self.st_ctime_ns = round(self.st_mtime * 1e9), round(self.st_ctime * 1e9)
+
+    @property
+    def st_mtime_ns(self) -> int:
+        return round(self.st_mtime * 1e9)
+
+    @property
+    def st_ctime_ns(self) -> int:
+        return round(self.st_ctime * 1e9)
 
 
 class Os:
-    """`os`. Constants and what only computes are the real module's."""
+    """`os`. Constants and what only computes are the real module's: `module` is all that burnish sees.
 
-    def __init__(self, world_of: Any) -> None:
-        self._world_of = world_of
+    `world` is the one that burnish runs in now.
+    """
+
+    world: World
+
+    def __init__(self) -> None:
         self.path = Path(self)
         self.environ = Environment(self)
         self.devnull = real.devnull
         self.defpath = real.defpath
+        pure = {name: value for name, value in vars(real).items() if isinstance(value, int) or name in _PURE}
+        self.module = stand_in("os", pure, self, self._missing)
+        self.module.path = self.path.module  # type: ignore[attr-defined]
 
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(real, name)
-        if isinstance(value, int) or name in _PURE:
-            return value
+    def _missing(self, name: str) -> Any:
+        if name == "environb":
+            return self.me.environment
+        getattr(real, name)  # an error by itself if the real one has none either
         self.world.fail(f"the simulated os has no {name}")  # or somebody takes the error for a refusal of the disk
         raise AttributeError(name)
 
-    @property
-    def environb(self) -> dict[bytes, bytes]:
-        return self.me.environment
-
     # -- who and where ---------------------------------------------------------------------------------------------
-
-    @property
-    def world(self) -> World:
-        return self._world_of()
 
     @property
     def me(self) -> Process:
@@ -74,128 +89,133 @@ class Os:
             raise Killed
         return process
 
-    def locate(self, path: Any, dir_fd: int | None = None) -> tuple[FileSystem, Inode, str]:
-        """The disk, the folder and the last name of a path. Raises OSError."""
-        me, text = self.me, _text(path)
-        if dir_fd is not None and not text.startswith("/"):
-            folder = self._folder_of(dir_fd)
-            disk, inode, names = folder.disk, folder.inode, text.split("/")
+    def locate(self, me: Process, text: str, dir_fd: int | None = None) -> tuple[FileSystem, Inode, str]:
+        """The disk, the folder and the last name of a path of `me`. Raises OSError."""
+        machine = me.machine
+        if dir_fd is not None and text[:1] != "/":
+            folder = self.file(dir_fd, me)
+            disk, inode = folder.disk, folder.inode
             assert disk is not None and inode is not None
             if inode.links == 0 and inode is not disk.root:
                 raise refuse(errno.ESTALE if disk.remote else errno.ENOENT, text)
+            folders, last = names_of(text)
         else:
             if not text:
                 raise refuse(errno.ENOENT, text)
-            text = text if text.startswith("/") else f"{me.cwd}/{text}"
-            mount = max((point for point in me.machine.disks if _below(text, point)), key=len)
-            disk = me.machine.disks[mount]
-            inode, names = disk.root, text[len(mount) :].split("/")
-        parts = [name for name in names if name not in ("", ".")]
-        for name in parts[:-1]:
-            if inode.kind != "folder":
-                raise refuse(errno.ENOTDIR, text)
-            found = disk.lookup(inode, name, me.machine)
-            if found is None:
-                raise refuse(errno.ENOENT, text)
-            inode = found
+            text = text if text[0] == "/" else f"{me.cwd}/{text}"
+            disk, (folders, last) = machine.way_to(text)
+            inode = disk.root
+        if disk.remote:
+            for name in folders:
+                if inode.kind != "folder":
+                    raise refuse(errno.ENOTDIR, text)
+                found = disk.lookup(inode, name, machine)
+                if found is None:
+                    raise refuse(errno.ENOENT, text)
+                inode = found
+        else:  # it hides nothing
+            for name in folders:
+                found = inode.entries.get(name)
+                if found is None:
+                    raise refuse(errno.ENOENT if inode.kind == "folder" else errno.ENOTDIR, text)
+                inode = found
         if inode.kind != "folder":
             raise refuse(errno.ENOTDIR, text)
-        return disk, inode, parts[-1] if parts else ""
+        return disk, inode, last
 
-    def find(self, path: Any, dir_fd: int | None = None) -> tuple[FileSystem, Inode]:
+    def find(self, me: Process, text: str, dir_fd: int | None = None) -> tuple[FileSystem, Inode]:
         """What a path leads to, links not followed. Raises OSError."""
-        disk, folder, name = self.locate(path, dir_fd)
-        inode = disk.lookup(folder, name, self.me.machine) if name else folder
+        disk, folder, name = self.locate(me, text, dir_fd)
+        inode = disk.lookup(folder, name, me.machine) if name else folder
         if inode is None:
-            raise refuse(errno.ENOENT, _text(path))
+            raise refuse(errno.ENOENT, text)
         return disk, inode
 
-    def file(self, descriptor: int) -> OpenFile:
-        """The open file of a descriptor. Raises OSError."""
+    def file(self, descriptor: int, me: Process | None = None) -> OpenFile:
+        """The open file of a descriptor, of `me` or whoever runs. Raises OSError."""
         try:
-            return self.me.files[descriptor][0]
+            return (me or self.me).files[descriptor][0]
         except KeyError:
             raise refuse(errno.EBADF, descriptor) from None
 
-    def _folder_of(self, descriptor: int) -> OpenFile:
-        return self.file(descriptor)
-
-    def _skew(self, disk: FileSystem) -> float:
+    def _skew(self, machine: Machine, disk: FileSystem) -> float:
         """Time stamps are a server's own, or this machine's."""
-        return 1.6e9 if disk.remote else self.me.machine.skew
+        return 1.6e9 if disk.remote else machine.skew
 
-    def _status(self, disk: FileSystem, inode: Inode) -> Status:
-        return Status(disk, inode, self.me.machine, self._skew(disk))
+    def _status(self, machine: Machine, disk: FileSystem, inode: Inode) -> Status:
+        return Status(disk, inode, machine, self._skew(machine, disk))
 
     # -- files -----------------------------------------------------------------------------------------------------
 
     def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        me, text = self.me, _text(path)
-        self.world.effect("open", text, reads=not flags & real.O_CREAT)
-        if text == real.devnull:
+        world, text = self.world, path if path.__class__ is str else _text(path)
+        me: Process = world.effect("open", text, reads=not flags & O_CREAT)
+        if text == DEVNULL:
             return me.install(Null(me.machine))
         if text.startswith("/proc/"):
-            return me.install(proc.read(self.me, text))
-        disk, folder, name = self.locate(path, dir_fd)
+            return me.install(proc.read(me, text))
+        disk, folder, name = self.locate(me, text, dir_fd)
         inode = disk.lookup(folder, name, me.machine) if name else folder
-        if disk.remote and inode is not None and self.world.faulty and disk.random.random() < disk.stale_handles:  # type: ignore[attr-defined]
-            self.world.fault("stale handle", text)
+        if disk.remote and inode is not None and world.faulty and disk.random.random() < disk.stale_handles:  # type: ignore[attr-defined]
+            world.fault("stale handle", text)
             raise refuse(errno.ESTALE, text)
         if inode is None:
             inode = self._create(disk, folder, name, flags, mode, text)
-        elif flags & real.O_CREAT and flags & real.O_EXCL:
+        elif flags & O_EXCL and flags & O_CREAT:
             raise refuse(errno.EEXIST, text)
         elif inode.kind == "link":
-            raise refuse(errno.ELOOP if flags & real.O_NOFOLLOW else errno.ENOENT, text)
-        return me.install(self._opened(disk, inode, flags, text))
+            raise refuse(errno.ELOOP if flags & O_NOFOLLOW else errno.ENOENT, text)
+        return me.install(self._opened(me.machine, disk, inode, flags, text))
 
     def _create(self, disk: FileSystem, folder: Inode, name: str, flags: int, mode: int, text: str) -> Inode:
-        if not flags & real.O_CREAT:
+        if not flags & O_CREAT:
             raise refuse(errno.ENOENT, text)
         if name in folder.entries:  # this client believes that it is not there
-            if flags & real.O_EXCL:
+            if flags & O_EXCL:
                 raise refuse(errno.EEXIST, text)
             return folder.entries[name]
         inode = disk.make("file", mode & 0o755)
         disk.change((folder, name, inode))
         return inode
 
-    def _opened(self, disk: FileSystem, inode: Inode, flags: int, text: str) -> OpenFile:
-        writes = bool(flags & (real.O_WRONLY | real.O_RDWR))
+    def _opened(self, machine: Machine, disk: FileSystem, inode: Inode, flags: int, text: str) -> OpenFile:
+        writes = bool(flags & WRITES)
         if inode.kind == "folder":
             if writes:
                 raise refuse(errno.EISDIR, text)
-            return Folder(self.me.machine, disk, inode, text)
-        if flags & real.O_DIRECTORY:
+            return Folder(machine, disk, inode, text)
+        if flags & O_DIRECTORY:
             raise refuse(errno.ENOTDIR, text)
-        file = RegularFile(self.me.machine, disk, inode, text)
-        file.writes, file.appends = writes, bool(flags & real.O_APPEND)
-        if writes and flags & real.O_TRUNC:
-            disk.truncate(inode, 0, self.me.machine)
+        file = RegularFile(machine, disk, inode, text)
+        if writes:
+            file.writes, file.appends = True, bool(flags & O_APPEND)
+            if flags & O_TRUNC:
+                disk.truncate(inode, 0, machine)
         return file
 
     def close(self, descriptor: int) -> None:
-        self.world.effect("close", descriptor, reads=True)
-        self.file(descriptor)
-        self.me.files.pop(descriptor)[0].let_go()
+        me: Process = self.world.effect("close", descriptor, reads=True)
+        try:
+            file, _ = me.files.pop(descriptor)
+        except KeyError:
+            raise refuse(errno.EBADF, descriptor) from None
+        file.let_go()
 
     def read(self, descriptor: int, size: int) -> bytes:
-        self.world.effect("read", descriptor, reads=True)
-        return self.file(descriptor).read(size)
+        return self.file(descriptor, self.world.effect("read", descriptor, reads=True)).read(size)
 
     def write(self, descriptor: int, data: Any) -> int:
-        self.world.effect("write", descriptor, len(data))
-        return self.file(descriptor).write(bytes(data))
+        return self.file(descriptor, self.world.effect("write", descriptor, len(data))).write(bytes(data))
 
     def pread(self, descriptor: int, size: int, place: int) -> bytes:
-        self.world.effect("pread", descriptor, reads=True)
-        file = self.file(descriptor)
-        return bytes(file.disk.bytes_of(file.inode, self.me.machine)[place : place + size])  # type: ignore[union-attr,arg-type]
+        me: Process = self.world.effect("pread", descriptor, reads=True)
+        file = self.file(descriptor, me)
+        return bytes(file.disk.bytes_of(file.inode, me.machine)[place : place + size])  # type: ignore[union-attr,arg-type]
 
     def pwrite(self, descriptor: int, data: Any, place: int) -> int:
-        self.world.effect("pwrite", descriptor, len(data), place)
-        file = self.file(descriptor)
-        file.disk.write(file.inode, bytes(data), place, self.me.machine)  # type: ignore[union-attr,arg-type]
+        me: Process = self.world.effect("pwrite", descriptor, len(data), place)
+        file = self.file(descriptor, me)
+        file.disk.write(file.inode, bytes(data), place, me.machine)  # type: ignore[union-attr,arg-type]
         return len(data)
 
     def lseek(self, descriptor: int, place: int, how: int) -> int:
@@ -203,9 +223,9 @@ class Os:
         return place
 
     def ftruncate(self, descriptor: int, size: int) -> None:
-        self.world.effect("ftruncate", descriptor, size)
-        file = self.file(descriptor)
-        file.disk.truncate(file.inode, size, self.me.machine)  # type: ignore[union-attr,arg-type]
+        me: Process = self.world.effect("ftruncate", descriptor, size)
+        file = self.file(descriptor, me)
+        file.disk.truncate(file.inode, size, me.machine)  # type: ignore[union-attr,arg-type]
 
     def posix_fallocate(self, descriptor: int, place: int, size: int) -> None:
         self.world.effect("fallocate", descriptor, size)
@@ -243,52 +263,55 @@ class Os:
     def stat(self, path: Any, *, follow_symlinks: bool = True, dir_fd: int | None = None) -> Any:
         if isinstance(path, int):
             return self.fstat(path)
-        self.world.effect("stat", path, reads=True)
-        if _text(path).startswith("/proc/"):
-            return proc.status(self.me, _text(path))
-        disk, inode = self.find(path, dir_fd)
+        me: Process = self.world.effect("stat", path, reads=True)
+        text = path if path.__class__ is str else _text(path)
+        if text.startswith("/proc/"):
+            return proc.status(me, text)
+        disk, inode = self.find(me, text, dir_fd)
         if inode.kind == "link" and follow_symlinks:
-            raise refuse(errno.ENOENT, _text(path))
-        return self._status(disk, inode)
+            raise refuse(errno.ENOENT, text)
+        return self._status(me.machine, disk, inode)
 
     def lstat(self, path: Any) -> Any:
         return self.stat(path, follow_symlinks=False)
 
     def fstat(self, descriptor: int) -> Any:
-        file = self.file(descriptor)
+        me = self.me
+        file = self.file(descriptor, me)
         if file.disk is None or file.inode is None:
             return SimpleNamespace(st_mode=stat.S_IFIFO, st_size=0, st_ino=0, st_dev=0)
-        return self._status(file.disk, file.inode)
+        return self._status(me.machine, file.disk, file.inode)
 
     def access(self, path: Any, how: int) -> bool:
         try:
-            self.find(path)
+            self.find(self.me, _text(path))
         except OSError:
             return False
         return True
 
     def listdir(self, path: Any = ".") -> list[str]:
-        self.world.effect("listdir", path, reads=True)
-        if path == "/proc" or str(path).startswith("/proc/"):
-            return proc.names(self.me, _text(path))
+        me: Process = self.world.effect("listdir", path, reads=True)
         if isinstance(path, int):
             file = self.file(path)
             disk, inode = file.disk, file.inode
         else:
-            disk, inode = self.find(path)
+            text = _text(path)
+            if text == "/proc" or text.startswith("/proc/"):
+                return proc.names(me, text)
+            disk, inode = self.find(me, text)
         assert disk is not None and inode is not None
         if inode.kind != "folder":
             raise refuse(errno.ENOTDIR, path)
-        return disk.names(inode, self.me.machine)
+        return disk.names(inode, me.machine)
 
     def scandir(self, path: Any) -> Listing:
         return Listing(Entry(self, _text(path), name) for name in self.listdir(path))
 
     def mkdir(self, path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
-        self.world.effect("mkdir", path)
-        disk, folder, name = self.locate(path, dir_fd)
+        me, text = self.world.effect("mkdir", path), _text(path)
+        disk, folder, name = self.locate(me, text, dir_fd)
         if not name or name in folder.entries:
-            raise refuse(errno.EEXIST, _text(path))
+            raise refuse(errno.EEXIST, text)
         disk.change((folder, name, disk.make("folder", mode)))
 
     def makedirs(self, path: Any, mode: int = 0o777, exist_ok: bool = False) -> None:
@@ -302,8 +325,7 @@ class Os:
                 raise
 
     def rmdir(self, path: Any) -> None:
-        self.world.effect("rmdir", path)
-        disk, folder, name = self.locate(path)
+        disk, folder, name = self.locate(self.world.effect("rmdir", path), _text(path))
         inode = folder.entries.get(name)
         if inode is None or inode.kind != "folder" or inode.entries:
             code = errno.ENOENT if inode is None else errno.ENOTDIR if inode.kind != "folder" else errno.ENOTEMPTY
@@ -311,9 +333,9 @@ class Os:
         disk.change((folder, name, None))
 
     def link(self, source: Any, path: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
-        self.world.effect("link", source, path)
-        disk, inode = self.find(source, src_dir_fd)
-        there, folder, name = self.locate(path, dst_dir_fd)
+        me: Process = self.world.effect("link", source, path)
+        disk, inode = self.find(me, _text(source), src_dir_fd)
+        there, folder, name = self.locate(me, _text(path), dst_dir_fd)
         if there is not disk:
             raise refuse(errno.EXDEV, _text(path))
         if name in folder.entries:
@@ -328,8 +350,7 @@ class Os:
             raise refuse(disk.random.choice(LOST_ANSWER), _text(path))
 
     def symlink(self, target: str, path: Any) -> None:
-        self.world.effect("symlink", path)
-        disk, folder, name = self.locate(path)
+        disk, folder, name = self.locate(self.world.effect("symlink", path), _text(path))
         if name in folder.entries:
             raise refuse(errno.EEXIST, _text(path))
         if disk.full and len(target) > SHORT_TARGET:
@@ -340,18 +361,18 @@ class Os:
         self._lose_answer(disk, path)
 
     def readlink(self, path: Any) -> str:
-        self.world.effect("readlink", path, reads=True)
-        if _text(path).startswith("/proc/"):
-            return proc.target(self.me, _text(path))
-        inode = self.find(path)[1]
+        me, text = self.world.effect("readlink", path, reads=True), _text(path)
+        if text.startswith("/proc/"):
+            return proc.target(me, text)
+        inode = self.find(me, text)[1]
         if inode.kind != "link":
-            raise refuse(errno.EINVAL, _text(path))
+            raise refuse(errno.EINVAL, text)
         return inode.target
 
     def rename(self, source: Any, path: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
-        self.world.effect("rename", source, path)
-        disk, folder, name = self.locate(source, src_dir_fd)
-        there, target, new = self.locate(path, dst_dir_fd)
+        me: Process = self.world.effect("rename", source, path)
+        disk, folder, name = self.locate(me, _text(source), src_dir_fd)
+        there, target, new = self.locate(me, _text(path), dst_dir_fd)
         inode = folder.entries.get(name)
         if inode is None:
             raise refuse(errno.ENOENT, _text(source))
@@ -359,7 +380,7 @@ class Os:
             raise refuse(errno.EXDEV, _text(path))
         if target.entries.get(new) is not inode:
             disk.change((target, new, inode), (folder, name, None))
-        for process in self.me.machine.processes.values():
+        for process in me.machine.processes.values():
             for file, _ in process.files.values():
                 if file.inode is inode:
                     file.path = _text(path)  # as /proc shows it
@@ -368,9 +389,9 @@ class Os:
 
     def exchange(self, one: str, other: str) -> bool:
         """`renameat2(RENAME_EXCHANGE)`; False over NFS, which has none."""
-        self.world.effect("exchange", one, other)
-        disk, folder, name = self.locate(one)
-        _, target, new = self.locate(other)
+        me: Process = self.world.effect("exchange", one, other)
+        disk, folder, name = self.locate(me, _text(one))
+        _, target, new = self.locate(me, _text(other))
         if disk.remote:
             return False
         mine, theirs = folder.entries.get(name), target.entries.get(new)
@@ -380,8 +401,7 @@ class Os:
         return True
 
     def unlink(self, path: Any, *, dir_fd: int | None = None) -> None:
-        self.world.effect("unlink", path)
-        disk, folder, name = self.locate(path, dir_fd)
+        disk, folder, name = self.locate(self.world.effect("unlink", path), _text(path), dir_fd)
         inode = folder.entries.get(name)
         if inode is None:
             raise refuse(errno.ENOENT, _text(path))
@@ -397,10 +417,13 @@ class Os:
         yield top, folders, [entry.name for entry in found if entry.name not in folders]
 
     def utime(self, path: Any, times: Any = None, *, ns: tuple[int, int] | None = None) -> None:
-        self.world.effect("utime", path)
-        disk, inode = (self.file(path).disk, self.file(path).inode) if isinstance(path, int) else self.find(path)
+        me: Process = self.world.effect("utime", path)
+        if isinstance(path, int):
+            disk, inode = self.file(path).disk, self.file(path).inode
+        else:
+            disk, inode = self.find(me, _text(path))
         assert disk is not None and inode is not None
-        inode.mtime = disk.stamp() if ns is None else ns[1] / 1e9 - self._skew(disk)
+        inode.mtime = disk.stamp() if ns is None else ns[1] / 1e9 - self._skew(me.machine, disk)
         inode.ctime = disk.stamp()
 
     def fchmod(self, descriptor: int, mode: int) -> None:
@@ -410,7 +433,7 @@ class Os:
         self.file(descriptor)
 
     def statvfs(self, path: Any) -> Any:
-        self.find(path)
+        self.find(self.me, _text(path))
         return SimpleNamespace(f_bavail=1 << 20, f_frsize=4096)
 
     # -- processes -------------------------------------------------------------------------------------------------
@@ -427,7 +450,7 @@ class Os:
         return self.me.cwd
 
     def chdir(self, path: Any) -> None:
-        if self.find(path)[1].kind != "folder":
+        if self.find(self.me, _text(path))[1].kind != "folder":
             raise refuse(errno.ENOTDIR, _text(path))
         self.me.cwd = _text(path)
 
@@ -450,8 +473,7 @@ class Os:
         return self.me.machine.random.randbytes(size)
 
     def wait4(self, pid: int, how: int) -> tuple[int, int, Any]:
-        self.world.effect("wait4", reads=True)
-        me = self.me
+        me: Process = self.world.effect("wait4", reads=True)
         if me.zombies:
             child, status = me.zombies.pop(0)
             return child.pid, status, SimpleNamespace(ru_maxrss=1024)
@@ -470,8 +492,7 @@ class Os:
         process.deliver(number)
 
     def posix_spawn(self, program: bytes, argv: list[bytes], environment: dict[bytes, bytes], **how: Any) -> int:
-        self.world.effect("spawn", *argv)
-        me = self.me
+        me: Process = self.world.effect("spawn", *argv)
         child = Process(me.machine, "job", me, dict(environment))
         child.cwd = me.cwd
         for descriptor, (file, inherited) in me.files.items():
@@ -484,15 +505,16 @@ class Os:
 
     def pidfd(self, pid: int) -> int:
         """`pidfd_open`; -1 if there is no such process."""
-        self.world.effect("pidfd_open", pid, reads=True)
-        process = self.me.machine.processes.get(pid)
-        return -1 if process is None else self.me.install(Pidfd(self.me.machine, process))
+        me: Process = self.world.effect("pidfd_open", pid, reads=True)
+        process = me.machine.processes.get(pid)
+        return -1 if process is None else me.install(Pidfd(me.machine, process))
 
 
 _PURE = frozenset({
     "fsencode", "fsdecode", "strerror", "WIFSIGNALED", "WTERMSIG", "WEXITSTATUS", "WIFEXITED", "fspath", "PathLike", "DirEntry",
     "stat_result",
 })  # fmt: skip
+_PURE_PATH = ("join", "split", "dirname", "basename", "isabs", "samestat", "splitext", "normpath")
 
 
 class Path:
@@ -500,10 +522,9 @@ class Path:
 
     def __init__(self, os: Os) -> None:
         self._os = os
+        self.module = stand_in("os.path", {name: getattr(posixpath, name) for name in _PURE_PATH}, self, self._missing)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("join", "split", "dirname", "basename", "isabs", "samestat", "splitext", "normpath"):
-            return getattr(posixpath, name)
+    def _missing(self, name: str) -> Any:
         self._os.world.fail(f"the simulated os.path has no {name}")
         raise AttributeError(name)
 
@@ -624,8 +645,6 @@ class Stream:
 
 
 def _text(path: Any) -> str:
-    return real.fsdecode(path) if not isinstance(path, int) else str(path)
-
-
-def _below(path: str, mount: str) -> bool:
-    return mount == "/" or path == mount or path.startswith(f"{mount}/")
+    if isinstance(path, (str, PurePath)):
+        return str(path)
+    return str(path) if isinstance(path, int) else real.fsdecode(path)

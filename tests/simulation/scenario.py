@@ -101,7 +101,7 @@ class Scenario:
         server.lost_answers = self.random.choice((0.0, 0.0, 0.05))
         locks = self.random.choice(("true", "lie", "lie", "none"))
         for home in self.homes:
-            home.disks["/nfs"] = server
+            home.mount("/nfs", server)
             home.lies_about_locks, home.has_no_locks = locks == "lie", locks == "none"
         return server
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from simulation.os_layer import Os
 from simulation.world import World
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -32,6 +33,23 @@ def test_a_seed_replays_to_the_last_effect() -> None:
     assert first.returncode == second.returncode == 0, first.stdout[-2000:] + first.stderr[-2000:]
     assert first.stdout == second.stdout
     assert len(first.stdout.splitlines()) > 500
+
+
+def test_worlds_have_the_same_digests_whoever_runs_them() -> None:
+    alone = _simulation("--seeds", "12", "--digests", "--processes", "1")
+    shared = _simulation("--seeds", "12", "--digests", "--processes", "3")
+    assert alone.returncode == shared.returncode == 0, alone.stderr[-2000:] + shared.stderr[-2000:]
+    assert alone.stdout == shared.stdout
+    assert len({line.split()[2] for line in alone.stdout.splitlines()}) == 12, alone.stdout
+
+
+@pytest.mark.parametrize(("module", "call"), [("os", "sendfile"), ("os.path", "getmtime")])
+def test_a_call_that_is_not_simulated_breaks_the_world(module: str, call: str) -> None:
+    simulated = Os()
+    simulated.world = World(1)
+    with pytest.raises(AttributeError):  # which an agent might take for a refusal
+        getattr(simulated.module if module == "os" else simulated.module.path, call)
+    assert simulated.world.failure == f"the simulated {module} has no {call}"
 
 
 @pytest.mark.parametrize(("pause", "told"), [(0.0, True), (0.001, False)])

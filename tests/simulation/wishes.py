@@ -62,7 +62,7 @@ def edit(kind: str, change: Change) -> Callable[[Scenario, Random], None]:
 
 
 def _edit(scenario: Scenario, random: Random, kind: str, change: Change) -> None:
-    os, path = install.os, str(scenario.paths.db)
+    os, path = install.os.module, str(scenario.paths.db)
     try:
         text = scenario.paths.db.read_text()
     except OSError:
@@ -86,7 +86,7 @@ def _edit(scenario: Scenario, random: Random, kind: str, change: Change) -> None
 
 
 def _save(scenario: Scenario, path: str, data: bytes, pause: float) -> None:
-    os = install.os
+    os = install.os.module
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         scenario.world.sleep(pause)

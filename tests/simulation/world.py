@@ -86,7 +86,9 @@ class World:
         self.programs: Any = None  # what runs a command: `run(process, argv)`
         self.faulty = True  # until faults stop
         self._random = self.random("schedule")
-        self.restlessness = self._random.choice((0.02, 0.1, 0.3))  # how often an effect lets others go first
+        self._restless = self._random.choice((0.02, 0.1, 0.3))  # how often an effect lets others go first
+        self._restless_reads = self._restless * 0.2  # and one that only looks
+        self._chance = self._random.random
         self._ready: list[Task] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
@@ -98,10 +100,9 @@ class World:
 
     # -- what tasks call -------------------------------------------------------------------------------------------
 
-    def effect(self, name: str, *detail: Any, reads: bool = False) -> None:
-        """The current task is about to do something that others may notice, or only looks (`reads`)."""
-        task = self.current
-        assert task is not None
+    def effect(self, name: str, *detail: Any, reads: bool = False) -> Any:
+        """The current task is about to do something that others may notice, or only looks (`reads`). Its process."""
+        task: Any = self.current
         process = task.process
         if process.dead:
             raise Killed
@@ -113,9 +114,12 @@ class World:
             process.armed(name)
             if process.dead:
                 raise Killed
-        if process.frozen_until > self.now or self._random.random() < self.restlessness * (0.2 if reads else 1.0):
+        if process.frozen_until > self.now or self._chance() < (self._restless_reads if reads else self._restless):
             self._ready.append(task)
-            self._switch(task)
+            self.hub.switch()
+            if process.dead:
+                raise Killed
+        return process
 
     def wait(self, sources: Iterable[Source], deadline: float | None = None) -> None:
         """Until one of `sources` is notified, or `deadline` (on this clock) comes. Spurious ends are possible."""
@@ -125,17 +129,17 @@ class World:
             raise Killed
         self._number += 1
         number = task.waiting = self._number
-        sources = list(sources)
-        for source in sources:
-            source.waiters.append(task)
+        waiters = [source.waiters for source in sources]
+        for each in waiters:
+            each.append(task)
         if deadline is not None:
             self._push(deadline, lambda: self.wake(task) if task.waiting == number else None)
         try:
             self._switch(task)
         finally:
             task.waiting = 0
-            for source in sources:
-                source.waiters.remove(task)
+            for each in waiters:
+                each.remove(task)
 
     def sleep(self, seconds: float) -> None:
         """The current task does nothing for so long."""
@@ -168,16 +172,18 @@ class World:
 
     def run(self, until: float, enough: Callable[[], bool] = lambda: False) -> None:
         """Let the world go on until that time, until it is `enough`, or until something is wrong."""
+        timers, ready = self._timers, self._ready
         while self.failure is None and self.now < until:
-            self._unwind()
-            if self._timers and self._timers[0][0] <= self.now:
-                heapq.heappop(self._timers)[2]()
-            elif self._ready:
+            if self._doomed:
+                self._unwind()
+            if timers and timers[0][0] <= self.now:
+                heapq.heappop(timers)[2]()
+            elif ready:
                 self._resume(self._take())
-            elif enough() or not self._timers:
+            elif enough() or not timers:
                 return
             else:
-                self.now = max(self.now, self._timers[0][0])
+                self.now = max(self.now, timers[0][0])
             if self.steps > BURST + RATE * (self.now - BEGIN):
                 self.fail(f"livelock: {self.steps} effects in {self.now - BEGIN:.0f} s, and no end")
 
@@ -208,18 +214,20 @@ class World:
         heapq.heappush(self._timers, (when, self._number, act))
 
     def _take(self) -> Task:
-        place = int(self._random.random() * len(self._ready))
-        last = self._ready.pop()
-        if place == len(self._ready):
+        ready = self._ready
+        place = int(self._chance() * len(ready))
+        last = ready.pop()
+        if place == len(ready):
             return last
-        task, self._ready[place] = self._ready[place], last
+        task, ready[place] = ready[place], last
         return task
 
     def _resume(self, task: Task) -> None:
         if task.over:
             return
-        if task.process.frozen_until > self.now:
-            self._push(task.process.frozen_until, lambda: self._ready.append(task))
+        frozen_until = task.process.frozen_until
+        if frozen_until > self.now:
+            self._push(frozen_until, lambda: self._ready.append(task))
             return
         self.current = task
         task.greenlet.switch()
