@@ -114,6 +114,27 @@ def _pause(kind: str, *kinds: str) -> Strike:
     return act
 
 
+def _pause_with_lock(scenario: Scenario, random: Random) -> None:
+    """Stop a coordinator that has just got a lock: where locks lie, the next one gets it too."""
+    if not scenario.world.faulty:
+        return
+    runs = [p for home in scenario.homes for p in home.processes.values() if p.kind == "run"]
+    if not runs:
+        scenario.world.at(scenario.world.now + 0.3, lambda: _pause_with_lock(scenario, random))  # none yet
+        return
+    victim, seconds, left = random.choice(runs), random.choice((10.0, 30.0, 60.0)), random.randint(1, 3)
+
+    def locked() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0 and scenario.world.faulty:
+            victim.on_locked = None
+            scenario.world.fault("coordinator paused with a lock", f"{victim.name} {seconds:.1f} s")
+            victim.frozen_until = scenario.world.now + seconds
+
+    victim.on_locked = locked
+
+
 # -- machines ------------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +310,7 @@ KINDS: dict[str, tuple[float, Strike]] = {
     **WISHES,
     "coordinator killed": (3, _kill("coordinator killed", "run")),
     "coordinator paused": (1, _pause("coordinator paused", "run")),
+    "coordinator paused with a lock": (5, _pause_with_lock),
     "agent killed": (2, _kill("agent killed", "agent")),
     "agent paused": (1, _pause("agent paused", "agent")),
     "supervisor killed": (3, _kill("supervisor killed", "supervisor")),
@@ -304,13 +326,12 @@ KINDS: dict[str, tuple[float, Strike]] = {
     "sync failed": (2, _unsyncable),
     "connection cut": (1, _cut),
     "connection cut within a message": (2, _cut_soon),
-    "nothing arrives": (3, _block),
+    "nothing arrives": (4, _block),
     "messages delayed": (2, _delay),
 }
 
 # Not planned: they happen by chance, where a seed makes them possible.
-# "lying lock" is counted too, but needs two to render in the same moment: too rare to be demanded.
 BY_CHANCE = (
     "unsynced writes lost", "stale listing", "listing with a hole", "stale lookup", "stale handle", "answer lost",
-    "no locks", "orders late after their sender",
+    "no locks", "lying lock", "orders late after their sender",
 )  # fmt: skip

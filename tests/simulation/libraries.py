@@ -96,6 +96,8 @@ class Fcntl:
         if domain is not None and any(holders for where, holders in inode.locks.items() if where is not domain):
             world.fault("lying lock")
         holders[file] = alone
+        if alone and me.on_locked is not None:
+            me.on_locked()
 
     def fcntl(self, descriptor: int, command: int, value: int) -> int:
         assert command == real_fcntl.F_DUPFD

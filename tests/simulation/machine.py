@@ -101,6 +101,7 @@ class Process:
         self.status = 0
         self.frozen_until = 0.0
         self.armed: Callable[[str], None] | None = None
+        self.on_locked: Callable[[], None] | None = None  # called with each lock that it has for itself alone
         self.about: Any = None  # what the world's ledger knows it by
         self.connections: list[Any] = []  # to hosts; closed when it ends
         machine.processes[self.pid] = self

@@ -84,6 +84,7 @@ class _Watcher:
         self.dead = False
         self.frozen_until = 0.0
         self.armed = None
+        self.on_locked = None
         self.machine = watched.machine
         self.tasks: list[object] = []
 

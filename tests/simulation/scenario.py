@@ -59,7 +59,7 @@ class Scenario:
         self.said: list[str] = []
         self.editor: Process | None = None
         self.hosts = [self._machine(f"host{n}", 100 + n) for n in range(self.random.choice((1, 1, 1, 2, 2, 3, 6)))]
-        self.homes = [self._machine(f"home{n}", n) for n in range(self.random.choice((1, 1, 2, 2, 3)))]
+        self.homes = [self._machine(f"home{n}", n) for n in range(self.random.choice((1, 2, 2, 3)))]
         self.shared = len(self.homes) > 1 or self.random.random() < 0.3
         self.ways = {(home, host): Way(world, home, host) for home in self.homes for host in self.hosts}
         self.disk = self._table_disk()
@@ -99,7 +99,7 @@ class Scenario:
         server = Server(self.world, "nfs", 99, self.random.choice((0.0, 0.0, 0.2, 1.0, 5.0)))
         server.stale_handles = self.random.choice((0.0, 0.0, 0.01))
         server.lost_answers = self.random.choice((0.0, 0.0, 0.05))
-        locks = self.random.choice(("true", "lie", "lie", "none"))
+        locks = self.random.choice(("true", "lie", "lie", "lie", "none"))
         for home in self.homes:
             home.mount("/nfs", server)
             home.lies_about_locks, home.has_no_locks = locks == "lie", locks == "none"
