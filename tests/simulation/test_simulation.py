@@ -70,6 +70,6 @@ def test_a_process_that_spins_is_told_from_one_that_works_for_long(pause: float,
 
 
 def test_a_power_loss_leaves_no_state_of_a_disk_that_breaks_a_promise() -> None:
-    done = _simulation("--worlds", "1", "--stride", "24", "--most", "12", program="simulation.crash_states")
+    done = _simulation("--worlds", "1", "--stride", "20", "--most", "12", program="simulation.crash_states")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert int(done.stdout.split()[0]) > 50, done.stdout
