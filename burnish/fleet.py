@@ -31,7 +31,7 @@ class Member:
     """A host, what it offers, and our end of it. Without `starts`, it is here to collect only.
 
     `refused`: why it cannot be used in this run; `stopped`: why it gets no more jobs of it; `lacks`: why it gets none until
-    it has what jobs need, and `given_up`: true if that is not waited for.
+    it has what jobs need, `trial`: true if one may find out, and `given_up`: true if that is not waited for.
     """
 
     host: Host
@@ -41,6 +41,7 @@ class Member:
     refused: str | None = None
     stopped: str | None = None
     lacks: str = ""
+    trial: bool = False
     given_up: bool = False
     paused_until: float = 0.0
     starts: bool = True
@@ -109,7 +110,8 @@ class Fleet:
     def takes_jobs(self, host: HostName, drained: Mapping[HostName, str]) -> bool:
         """True if nobody keeps jobs from starting on this host: neither the inventory nor a person."""
         member = self.members[host]
-        return member.starts and member.stopped is None and not member.lacks and host not in drained
+        lacks = bool(member.lacks) and not member.trial
+        return member.starts and member.stopped is None and not lacks and host not in drained
 
     @property
     def hopeless(self) -> bool:

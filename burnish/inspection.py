@@ -15,7 +15,7 @@ from burnish.core.events import Fact
 from burnish.core.failures import MISSING
 from burnish.core.gpus import found_by_auto
 from burnish.core.hosts import without_name
-from burnish.core.jobs import Attempt, CoordinatorId, HostName, JobId, Slot, Word
+from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot, Word
 from burnish.core.lacking import Lacking, Need
 from burnish.core.state import State
 from burnish.core.suspicion import DOUBT, NOT_RUN, Ending, killed_by, suspicion, unfit_host
@@ -26,6 +26,7 @@ from burnish.fleet import Fleet, Member
 LOOK = 15.0  # s between two looks at a host
 REMEMBERED = 1000  # endings
 SILENCE = 60.0  # s between two sentences on why jobs wait
+SETUP_ENDS = 60.0  # s after which a job that runs is taken to have `setup` lines behind it
 _OF_PLACES = (events.AttemptClaimed, events.AttemptStarted, events.AttemptVoided, events.AttemptExited)
 
 
@@ -43,6 +44,9 @@ class Inspection:
         self._doubted: set[HostName] = set()
         self._asked: dict[HostName, float] = {}
         self._said: set[str] = set()
+        self._setting_up: dict[
+            AttemptId, tuple[Member, float]
+        ] = {}  # behind which lines their command comes, since when
         self._named = time.monotonic()
         self.lacking = Lacking()
 
@@ -60,6 +64,10 @@ class Inspection:
 
     def watch(self) -> None:
         """Look at every host again that was not looked at for a while."""
+        for attempt, (member, since) in list(self._setting_up.items()):
+            if time.monotonic() - since >= SETUP_ENDS:
+                del self._setting_up[attempt]
+                self._come_to(member, since)
         for host, member in self._fleet.members.items():
             self.lacking.describe(member.host)
             self._judge(member)
@@ -90,9 +98,14 @@ class Inspection:
 
     # -- choosing --------------------------------------------------------------------------------------------------
 
-    def usable(self, slots: list[Slot]) -> list[Slot]:
-        """Those of a host's `slots` on which something may be tried now. One that is in doubt gets one job at a time."""
+    def usable(self, slots: list[Slot], *, tried: bool = False) -> list[Slot]:
+        """Those of a host's `slots` on which something may be tried now. One that is in doubt gets one job at a time.
+
+        `tried`: something is about to be given to the host already; one on trial gets no second one.
+        """
         found = [slot for slot in slots if not self._why_not(slot)]
+        if found and self._fleet.members[found[0].host].trial:
+            return [] if tried else found[:1]
         if found and found[0].host in self._doubted:
             return [] if self._on(found[0].host) else found[:1]
         return found
@@ -168,22 +181,30 @@ class Inspection:
             self._suspect(ending, member)
 
     def _learn_of_command(self, fact: Fact, attempt: Attempt, member: Member) -> None:
-        """Whether an attempt of this run came to its command; behind `setup` lines that is known when it has ended."""
+        """Whether an attempt of this run came to its command; behind `setup` lines that is known late."""
+        now = time.monotonic()
+        set_up = self._setting_up.pop(attempt.id, None)
         if attempt.by != self._me:
             return
         match fact:
+            case events.AttemptClaimed():
+                self.lacking.claim(member.host.name)
+                self._judge(member)
             case events.AttemptVoided(lacks=dict() as need):
                 self._miss(attempt.id.job, member, need, fact.why)
             case events.AttemptExited(lacks=dict() as need):
                 self._miss(attempt.id.job, member, need, fact.not_started)
-            case events.AttemptStarted() if not member.host.setup:
-                self._come_to(member)
-            case events.AttemptExited() if member.host.setup:
-                self._come_to(member)
+            case events.AttemptStarted() if member.host.setup:
+                self._setting_up[attempt.id] = member, now
+            case events.AttemptStarted():
+                self._come_to(member, now)
+            case events.AttemptExited() if set_up is not None and not fact.not_started:
+                self._come_to(member, set_up[1])
 
-    def _come_to(self, member: Member) -> None:
-        """A job came to its command."""
-        self.lacking.start(member.host)
+    def _come_to(self, member: Member, began: float) -> None:
+        """A job that `began` then came to its command."""
+        if self.lacking.start(member.host, began):
+            self._say(f"{member.host.name} has what was missing, and takes jobs again.")
         self._judge(member)
 
     def _miss(self, job: JobId, member: Member, need: Need, why: str) -> None:
@@ -201,7 +222,7 @@ class Inspection:
 
     def _judge(self, member: Member) -> None:
         """Whether a host gets jobs, by what it lacks."""
-        member.lacks = self.lacking.why(member.host.name)
+        member.lacks, member.trial = self.lacking.why(member.host.name), self.lacking.on_trial(member.host.name)
         member.given_up = bool(member.lacks) and self.lacking.given_up(member.host.name, time.monotonic())
 
     def _suspect(self, ending: Ending, member: Member) -> None:

@@ -65,10 +65,10 @@ class Vacancies:
         behind: list[Site] = []
         for member in self._fleet.ready(now, self._state.drained):
             there, reserved = occupied[member.host.name], kept.slots(member.host.name)
-            slots = self._inspection.usable(free_slots(member.slots, there, reserved))
+            slots = self._inspection.usable(free_slots(member.slots, there, reserved), tried=bool(reserved))
             free.append(Site(member.host, member.slots, slots, self._plain))
-            if member.host.engine == "slurm" or not self._looks_ahead:
-                continue  # who comes next on Slurm is Slurm's to say
+            if member.host.engine == "slurm" or not self._looks_ahead or member.trial:
+                continue  # who comes next on Slurm is Slurm's to say; on trial, the first one's end
             following = self._ahead.slots(member.slots, there, now, patience(member.link.round_trip))
             slots = [slot for slot in self._inspection.usable(following) if slot not in reserved]
             behind.append(Site(member.host, member.slots, slots, self._plain, ahead=True))

@@ -2,7 +2,8 @@
 
 A job that could not be started on a host for want of something is not tried there again. A host that lacks its own work folder,
 or on which three different jobs in a row could not be started, gets no more jobs. Either lasts until a look at the host finds
-what was missing; where no look can tell, as behind `setup` lines, one job tries after a while. A run remembers this for itself:
+what was missing. Where no look can tell, as behind `setup` lines, jobs try: a job on a host where others come to their commands
+each minute for ten, and on one that is kept from all a single job on trial, ever more seldom. A run remembers this for itself:
 another one may have another inventory, and a later one tries anew.
 """
 
@@ -19,7 +20,8 @@ from burnish.core.jobs import HostName, JobId
 
 JOBS = 3  # different ones, in a row: what so many need, the next one needs as well
 PATIENCE = 600.0  # s in which a host that had what was needed is waited for: it may mount it late after a reboot
-BLIND = 600.0  # s after which a job tries again what no look has answered
+BLIND = 60.0  # s after which a job tries again what no look has answered
+LONGEST_BLIND = 1800.0  # s, of a host that is kept from all jobs
 
 NOWHERE: frozenset[HostName] = frozenset()
 
@@ -28,13 +30,12 @@ Need = Mapping[str, Any]  # what an agent was looking for, in its own words (doc
 
 @dataclass(slots=True)
 class _Lack:
-    """One need that is not met: why, a clause, since when, when that was last known, and the jobs that met with it."""
+    """One need that is not met: why, a clause, when that was last known, and the jobs that met with it, each since when."""
 
     need: Need
     why: str
-    since: float
     known: float
-    jobs: set[JobId] = field(default_factory=set)
+    jobs: dict[JobId, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -44,8 +45,11 @@ class _Place:
     host: Host
     lacks: dict[str, _Lack] = field(default_factory=dict)
     row: set[JobId] = field(default_factory=set)
+    since: float = 0.0  # when the row began
+    trials: int = 0  # since a job was last started
     bare: bool = False  # without its work folder
     had: bool = False  # something was started there
+    trial: bool = False  # a job may find out, and none is given to it yet
 
 
 class Lacking:
@@ -61,18 +65,32 @@ class Lacking:
     def find(self, host: Host, job: JobId, need: Need, why: str, now: float) -> None:
         """A job could not be started on `host`, which has not what it needs."""
         place = self._places.setdefault(host.name, _Place(host))
-        lack = place.lacks.setdefault(_key(need), _Lack(need, why, now, now))
+        lack = place.lacks.setdefault(_key(need), _Lack(need, why, now))
         lack.known = now
-        lack.jobs.add(job)
+        lack.jobs.setdefault(job, now)
+        place.since = place.since if place.row else now
         place.row.add(job)
         place.bare = place.bare or dict(need) == {"cwd": host.workdir}
         self._barred[job].add(host.name)
 
-    def start(self, host: Host) -> None:
-        """A job came to its command there, so what others lack is their own matter."""
+    def claim(self, host: HostName) -> None:
+        """A job was given to this host: if one was to be on trial, that is the one."""
+        if (place := self._places.get(host)) is not None:
+            place.trial = False
+
+    def start(self, host: Host, began: float) -> bool:
+        """A job that `began` there came to its command, so what others lack is their own matter, unless they lacked it later.
+
+        True if the host takes jobs again.
+        """
         place = self._places.setdefault(host.name, _Place(host))
+        place.had = True
+        if place.row and began < place.since:
+            return False
+        before = self.why(host.name)
         place.row.clear()
-        place.bare, place.had = False, True
+        place.bare, place.trial, place.trials = False, False, 0
+        return bool(before)
 
     def see(self, host: HostName, answers: Iterable[tuple[Need, str]], now: float) -> bool:
         """A look was answered: need -> why it is not met, "" if it is. True if the host has what kept it from all jobs."""
@@ -86,11 +104,10 @@ class Lacking:
             lack.why, lack.known = why, now
             if not why:
                 self._mend(place, lack)
-        mended = bool(before) and not self.why(host)
-        for lack in list(place.lacks.values()):
-            if now - lack.known >= BLIND:
-                self._forget(place, lack)
-        return mended
+        pause = min(BLIND * 2**place.trials, LONGEST_BLIND) if self.why(host) else BLIND
+        if unanswered := [lack for lack in place.lacks.values() if now - lack.known >= pause]:
+            self._try(place, unanswered, now)
+        return bool(before) and not self.why(host)
 
     def describe(self, host: Host) -> None:
         """The inventory describes the host so: what it lacked as it was described before is forgotten."""
@@ -98,23 +115,30 @@ class Lacking:
         if place is not None and place.host != host:
             for lack in list(place.lacks.values()):
                 self._mend(place, lack)
-            place.host = host
+            place.host, place.trials = host, 0
 
     def acquit(self, job: JobId) -> None:
         """A person changed the job, or asked for it again: it may need something else now."""
         self._barred.pop(job, None)
 
     def _mend(self, place: _Place, lack: _Lack) -> None:
-        self._forget(place, lack)
-        place.row.clear()
-        place.bare = False
-
-    def _forget(self, place: _Place, lack: _Lack) -> None:
-        """Its jobs may be tried there again; the first one that fails bars the host for all, if they were barred before."""
         del place.lacks[_key(lack.need)]
-        for job in lack.jobs:
+        place.row.clear()
+        place.bare = place.trial = False
+        self._free(place, lack.jobs)
+
+    def _try(self, place: _Place, unanswered: Iterable[_Lack], now: float) -> None:
+        """Let jobs find out what no look has told for long: one, where the host is kept from all."""
+        if kept := bool(self.why(place.host.name)):
+            place.trial, place.trials = True, place.trials + 1
+        for lack in unanswered:
+            lack.known = now
+            self._free(place, [job for job, since in lack.jobs.items() if kept or now - since < PATIENCE])
+
+    def _free(self, place: _Place, jobs: Iterable[JobId]) -> None:
+        for job in jobs:
             self._barred[job].discard(place.host.name)
-        self._freed |= lack.jobs
+            self._freed.add(job)
 
     # -- what follows ----------------------------------------------------------------------------------------------
 
@@ -133,8 +157,12 @@ class Lacking:
         place = self._places.get(host)
         return [] if place is None else [lack.need for lack in place.lacks.values()]
 
+    def on_trial(self, host: HostName) -> bool:
+        """True if this host, which is kept from all jobs, may get one."""
+        return host in self._places and self._places[host].trial
+
     def why(self, host: HostName) -> str:
-        """Why this host gets no job at all, a clause; "" if it does."""
+        """Why this host is kept from all jobs, a clause; "" if it is not."""
         place = self._places.get(host)
         if place is None or not place.lacks or not (place.bare or len(place.row) >= JOBS):
             return ""
@@ -149,11 +177,17 @@ class Lacking:
         return ", and ".join(dict.fromkeys(found))
 
     def given_up(self, host: HostName, now: float) -> bool:
-        """True if what this host lacks is not waited for: a few jobs' own matter, never there in this run, or away for long."""
+        """True if what this host lacks is not waited for: a few jobs' own matter, never there in this run, or away for long.
+
+        What a few jobs did not find behind `setup` lines may be there the next time.
+        """
         place = self._places.get(host)
         if place is None or not place.lacks:
             return False
-        return not self.why(host) or not place.had or now - min(lack.since for lack in place.lacks.values()) >= PATIENCE
+        if self.why(host):
+            return not place.had or now - place.since >= PATIENCE
+        tried = [since for lack in place.lacks.values() if "setup" in lack.need for since in lack.jobs.values()]
+        return not place.had or not any(now - since < PATIENCE for since in tried)
 
 
 def _key(need: Need) -> str:

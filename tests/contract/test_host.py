@@ -179,8 +179,12 @@ def test_setup_lines_run_before_and_do_not_touch_the_words(link: AgentClient) ->
         ),
         ("exit 0", "its setup ended with 0"),
         ("set -e\nfalse\ntrue", "its setup ended with 1"),
+        (
+            "source 'env.sh",
+            "its setup ended with 2: burnish setup: eval: line 1: unexpected EOF while looking for matching `''",
+        ),
     ],
-    ids=["last line fails", "with words", "numbered", "shell ends", "set -e"],
+    ids=["last line fails", "with words", "numbered", "shell ends", "set -e", "quote without its partner"],
 )
 def test_command_is_not_run_when_its_setup_fails(link: AgentClient, host: OneHost, setup: str, why: str) -> None:
     end = verdict(link.run(*host.ledger_job(), setup=setup))

@@ -12,6 +12,8 @@ from tests.support.hosts import Bench
 from tests.support.waiting import wait_for
 
 JOBS = 8
+HASTY = "from burnish import inspection; inspection.LOOK = 0.3; inspection.SETUP_ENDS = 1.0; "
+HASTY += "from burnish.core import lacking; lacking.BLIND = 3.0; from burnish.cli.main import main; main()"
 WATCHFUL = "from burnish import inspection; inspection.LOOK = 0.5; from burnish.cli.main import main; main()"
 
 
@@ -30,14 +32,21 @@ def late(table: Gated) -> Path:
     return table.folder / "late"
 
 
-def inventory(table: Gated, workdir: Path, only: str = "gpu1: , gpu2", env: str = "", setup: str = "") -> None:
+def inventory(
+    table: Gated, workdir: Path, only: str = "gpu1: , gpu2", env: str = "", setup: str = "", slots: int = 1
+) -> None:
     """Save lab.yaml as editors do."""
     assert table.bench is not None
-    defaults = f"ssh_config: {table.bench.config}, gpus: none, slots: 1, workdir: {table.folder}"
+    defaults = f"ssh_config: {table.bench.config}, gpus: none, slots: {slots}, workdir: {table.folder}"
     fresh = table.folder / "lab.new"
     lines = f", setup: '{setup}'" if setup else ""
     fresh.write_text(f"defaults: {{{defaults}}}\nhosts: {{{only}: {{workdir: {workdir}{env}{lines}}}}}\n")
     fresh.replace(table.folder / "lab.yaml")
+
+
+def attempts(table: Gated) -> int:
+    """How many there have been, of all jobs."""
+    return sum(job["attempts"] for job in table.status().values())
 
 
 def furnish(table: Gated, *names: str) -> None:
@@ -118,6 +127,30 @@ def test_setup_that_fails_sends_jobs_elsewhere_and_burns_no_retry(table: Gated) 
     assert f"on gpu2 ended as ERROR (not started: {why})." in table.burnish("explain", first[0]).stdout
     inventory(table, table.folder, setup="true")
     wait_for(lambda: set(table.running_jobs().values()) == {"gpu1", "gpu2"}, table.said)
+    ends_without_a_failure(table)
+
+
+def test_setup_that_fails_for_a_moment_costs_nothing(table: Gated) -> None:
+    """As when a file server stands still: jobs wait, one tries now and then, and when it comes to its command others follow."""
+    inventory(table, table.folder, only="gpu2", setup=f"test ! -e {table.folder}/away", slots=3)
+    table.run(program=HASTY)
+    table.wait_running(3)
+    table.open(0)
+    wait_for(
+        lambda: table.status()[0]["state"] == "COMPLETE", table.said
+    )  # so the host has what jobs need, now and then
+    (table.folder / "away").touch()
+    table.open(1, 2)
+    wait_for(lambda: "gpu2 gets no more jobs until this is mended: its setup ended with 1." in table.said(), table.said)
+    wait_for(lambda: table.running_jobs().keys() == {3}, table.said)
+    failed = attempts(table)
+    wait_for(lambda: attempts(table) > failed, table.said)
+    unready = "not started: its setup ended with 1 on gpu2"
+    wait_for(lambda: [table.status()[job]["reason"] for job in range(4, JOBS)] == [unready] * (JOBS - 4), table.said)
+    assert attempts(table) == failed + 1, "more than one job was on trial at a time"
+    (table.folder / "away").unlink()
+    wait_for(lambda: "gpu2 has what was missing, and takes jobs again." in table.said(), table.said, deadline=30)
+    table.wait_running(3)
     ends_without_a_failure(table)
 
 

@@ -180,6 +180,13 @@ def test_host_is_no_longer_in_doubt_when_jobs_fail_elsewhere_too(desk: Desk) -> 
     assert desk.drains() == {}
 
 
+def test_host_on_trial_gets_one_job(desk: Desk) -> None:
+    desk.fleet.members[GPU01].trial = True
+    slots = list(desk.fleet.members[GPU01].slots)
+    assert len(desk.inspection.usable(slots)) == 1 < len(slots)
+    assert desk.inspection.usable(slots, tried=True) == []
+
+
 def test_host_without_a_script_that_nobody_looked_for_gets_no_more_jobs(desk: Desk) -> None:
     for _ in range(3):
         desk.attempt(lambda attempt: facts.exit_of(attempt, code=2, duration=0.1, note="no file /data/train.py"))

@@ -45,8 +45,9 @@ def job_environment(spec: Record, place: Place, inherited: Dict[bytes, bytes]) -
 SETUP_ENDED = "its setup ended with "
 
 # A shell that says in a file why it has not come to the command: its setup lines ended it, the last one failed, or they have not
-# brought the program, or the script, that it needs. They begin on its first line, so that the numbers in what it says are theirs.
-SETUP = b"""trap 'echo "its setup ended with $?" >"$BURNISH_RESULT.setup"' EXIT; %(setup)s
+# brought the program, or the script, that it needs. They are a text of their own, so that a quote without its partner ends with
+# them, and the numbers of lines in what is said of them are theirs.
+SETUP = b"""trap 'echo "its setup ended with $?" >"$BURNISH_RESULT.setup"' EXIT; burnish_setup=$1; shift; eval "$burnish_setup"
 burnish_code=$?
 [ $burnish_code -eq 0 ] || exit $burnish_code
 burnish_lack() { trap - EXIT; printf '%%s\\n' "$1" >"$BURNISH_RESULT.setup"; exit 127; }
@@ -56,7 +57,7 @@ case $burnish_script in ''|/*) ;; *) burnish_script=$PWD/$burnish_script ;; esac
 [ -z "$burnish_script" ] || [ -e "$burnish_script" ] || burnish_lack "$burnish_script does not exist"
 trap - EXIT
 unset -f burnish_lack
-unset burnish_code burnish_script
+unset burnish_code burnish_script burnish_setup
 exec "$@\""""
 
 
@@ -69,13 +70,12 @@ def wrapped_argv(spec: Record) -> List[bytes]:
     named = _quoted(b" or ".join(programs))
     absent = b'%s" does not exist, or is not executable"' if b"/" in named else b'"no program "%s" in PATH ($PATH)"'
     text = SETUP % {
-        b"setup": as_bytes(spec["setup"]),
         b"script": _quoted(as_bytes(spec.get("script") or "")),
         b"programs": b" || ".join(b"command -v %s >/dev/null" % _quoted(program) for program in programs),
         b"missing": absent % named,
     }
     shell = b"/bin/bash" if os.path.exists("/bin/bash") else b"/bin/sh"
-    return [shell, b"-c", text, b"burnish setup", *argv]
+    return [shell, b"-c", text, b"burnish setup", as_bytes(spec["setup"]), *argv]
 
 
 def _quoted(word: bytes) -> bytes:
