@@ -149,7 +149,7 @@ class Coordinator:
             self._begin()
             while not self._finished():
                 self.turn(0 if self._more else TURN)
-            if self.outcome.stopped_by is None and not self._starts_nothing():
+            if self.outcome.stopped_by is None and (not self._starts_nothing() or self._fleet.gives_up):
                 self.outcome.stuck = self._placing.stuck()
             self._journal.catch_up()  # the last words of a run are about what is known now
             self._projection.mark(self._journal.state.take_touched())

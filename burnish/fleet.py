@@ -122,6 +122,11 @@ class Fleet:
             for member in starters
         )
 
+    @property
+    def gives_up(self) -> bool:
+        """True if no host will become usable, and one of them for want of something that jobs need."""
+        return self.hopeless and any(member.given_up for member in self.members.values() if member.starts)
+
     def asks(self, host: HostName) -> bool:
         """False if the host turned us away: nothing more is heard of it in this run."""
         return host not in self.members or self.members[host].refused is None

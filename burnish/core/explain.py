@@ -120,7 +120,7 @@ def _drained(state: State) -> Iterator[str]:
     for host, why in state.drained.items():
         yield f"{host} takes no new jobs: it is drained{f' ({printable(why)})' if why else ''}."
     for host, why in state.lacking.items():
-        yield f"{host} could not start the job that it was given last: {printable(why, 500)}. A run looks there again by itself."
+        yield f"{host} could not start the job that it was given last: {printable(why, 500)}. A run tries there again by itself."
 
 
 def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:

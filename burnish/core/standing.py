@@ -86,13 +86,17 @@ class Standing:
         return not self.on(gpu) and bool(occupied(gpu, self.host.busy, me))
 
     @property
+    def workers(self) -> int:
+        """How many jobs without a GPU it takes at a time."""
+        return sum(slot.gpu is None for slot in slots_of(self.host, self._found()))
+
+    @property
     def free_workers(self) -> int:
         """How many jobs without a GPU could start now, as far as can be seen."""
         if self.seen is None or self.trouble or self.lacks or self.drained is not None or self.slots is None:
             return 0
-        workers = sum(slot.gpu is None for slot in slots_of(self.host, self._found()))
         here = sum(not attempt.gpus for attempt in self.attempts)
-        return max(0, workers - max(here, self.seen.held or 0))
+        return max(0, self.workers - max(here, self.seen.held or 0))
 
     def _is_part_free(self, gpu: GpuSeen, part: str) -> bool:
         """`part`: a MIG device that the inventory lists. Whether somebody beside burnish uses it cannot be told from outside."""

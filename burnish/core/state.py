@@ -21,6 +21,7 @@ from typing import Any
 from burnish.core import events
 from burnish.core.events import Fact, job_of
 from burnish.core.failures import OOM, kind_of
+from burnish.core.ids import name_run
 from burnish.core.jobs import CANCELLED, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Verdict, Word
 from burnish.core.verdict import after_failure, verdict_of
 from burnish.errors import InternalError
@@ -247,8 +248,7 @@ class State:
 
     def _reset_requested(self, fact: events.ResetRequested) -> None:
         job = self._leave(fact, fact.job)
-        job.word, job.reason, job.lost, job.failed_on = Word.NOT_RUNNING, "", 0, ()
-        job.outgrew = ()
+        job.word, job.reason, job.lost, job.failed_on, job.outgrew = Word.NOT_RUNNING, "", 0, (), ()
 
     def _hold_requested(self, fact: events.HoldRequested) -> None:
         job = self._leave(fact, fact.job)
@@ -358,7 +358,9 @@ class State:
     def _host_forgotten(self, fact: events.HostForgotten) -> None:
         for attempt in [a for a in self.open.values() if a.host == fact.host and a.state_id == fact.state_id]:
             job = self._job(attempt.id.job)
-            attempt.verdict = Verdict(Word.ERROR, f"LOST: {fact.host} was forgotten by {fact.by}", attempt.started_at)
+            attempt.verdict = Verdict(
+                Word.ERROR, f"LOST: {fact.host} was forgotten by {name_run(CoordinatorId(fact.by))}", attempt.started_at
+            )
             self._close(job, attempt, Word.ERROR, attempt.verdict.reason)
             self._touched.add(job.id)
 

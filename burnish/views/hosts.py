@@ -77,15 +77,15 @@ class FleetView:
         seen = standing.seen
         gpus = (seen.gpus if seen else None) or ()
         shown = [gpu for gpu in gpus if not self.only_free or standing.is_free(gpu)]
+        for number, gpu in enumerate(shown):
+            load, of_host = (_load(seen), note(standing)) if number == 0 else ("", "")
+            yield [*_gpu_cells(standing, gpu), "", load, "; ".join(filter(None, (_drain(standing, gpu), of_host)))]
         workers = standing.free_workers
-        if shown:
-            for number, gpu in enumerate(shown):
-                load, of_host = (_load(seen), note(standing)) if number == 0 else ("", "")
-                yield [*_gpu_cells(standing, gpu), "", load, "; ".join(filter(None, (_drain(standing, gpu), of_host)))]
-        if workers if self.only_free else not gpus:
-            jobs = _names(attempt for attempt in standing.attempts if not attempt.gpus or not gpus)
-            offered = f"{workers} free" if standing.slots and not shown else ""
-            yield [standing.host.name, "", "", "", "", "", jobs, offered, _load(seen), note(standing)]
+        on_workers = [attempt for attempt in standing.attempts if not attempt.gpus or not gpus]
+        if workers if self.only_free else not gpus or standing.workers or on_workers:
+            load, of_host = ("", "") if shown else (_load(seen), note(standing))
+            offered = f"{workers} free" if standing.slots else ""
+            yield [standing.host.name, "", "", "", "", "", _names(on_workers), offered, load, of_host]
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,7 @@ def test_run_whose_only_host_fails_in_setup_ends_and_names_it(table: Gated) -> N
     inventory(table, table.folder, only="gpu2", setup="exit 3")
     assert table.run().wait(60) == 3, table.said()
     assert "gpu2 gets no more jobs until this is mended: its setup ended with 3." in table.said()
+    assert "Jobs 0-7 could not be started: its setup ended with 3 on gpu2." in table.said()
     assert {job["state"] for job in table.status().values()} == {"NOT_RUNNING"}
     inventory(table, table.folder, only="gpu2", setup="true")
     table.run()

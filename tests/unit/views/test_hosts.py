@@ -64,6 +64,14 @@ def test_free_shows_only_what_is_free_and_says_so_when_nothing_is() -> None:
     assert page(standing(gpus=[CARD]), only_free=True)[-1] == "Nothing is free."
 
 
+def test_jobs_and_slots_without_a_gpu_are_shown_beside_the_gpus() -> None:
+    state = tables.opened(("--lr",), [("1",)])
+    tables.start(state, 0, "gpu1")
+    both = Host(HostName("gpu1"), slots=3)
+    text = page(standing(gpus=[CARD], attempts=attempts_on(state, both, "sid"), entry={"slots": 3}))
+    assert text[-1].split() == ["gpu1", "0", "2", "free"]
+
+
 def test_drained_gpu_and_mask_of_logins_are_noted() -> None:
     drained = {HostName("gpu1:GPU-1"): "fell off the bus"}
     one = standing(gpus=[CARD], drains=drained)
