@@ -119,7 +119,9 @@ def test_a_cancel_that_is_interrupted_is_carried_out_all_the_same(tmp_path: Path
         cancel = sweep.start_command("cancel", "--job_id", "0", "--grace", "8")
         wait_for(lambda: sweep.status()[0]["reason"] == "cancelling" or cancel.poll() is not None, sweep.status)
         cancel.send_signal(signal.SIGINT)
-        assert cancel.wait(30) == 130
+        # If the signal comes within an `exec`, `python -m` ends by it, whatever becomes of it; and making a dataclass, as cancel
+        # does while it imports what it needs, takes some. To a shell both are 130, and `burnish` is no `python -m`.
+        assert cancel.wait(30) in (130, -signal.SIGINT)
         said = sweep.said(cancel)
         assert said == (
             "Interrupted. Job 0 is to be cancelled all the same: the next burnish run or burnish cancel sees to it.\n"

@@ -14,6 +14,7 @@ from support.piped import Piped
 
 from burnish.core.jobs import CoordinatorId
 from burnish.errors import StoreError
+from burnish.store import presence
 from burnish.store.presence import BEAT, SILENT, Presence
 
 OTHER = CoordinatorId("other")
@@ -111,6 +112,22 @@ def test_who_looks_never_keeps_anybody_from_entering_nor_takes_a_beginner_for_de
         stop.set()
         looker.join()
     assert looks > 10
+
+
+def test_who_is_not_held_yet_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[list[CoordinatorId]] = []
+    looker, real = watcher(tmp_path), presence._lock
+    monkeypatch.setattr(looker, "alive", lambda other: True)
+
+    def look_and_lock(descriptor: int) -> None:
+        found.append(looker.others())
+        real(descriptor)
+
+    monkeypatch.setattr(presence, "_lock", look_and_lock)
+    beginner = Presence(tmp_path, OTHER)
+    beginner.enter()
+    assert (found, looker.others()) == ([[]], [OTHER])
+    beginner.leave()
 
 
 # -- on another machine ----------------------------------------------------------------------------------------------

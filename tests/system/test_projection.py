@@ -45,6 +45,15 @@ def test_an_edit_is_taken_in_by_all_and_committed_once(table: KeptTable, save: S
     assert after[0]["commits"] <= before + 3  # the save, and the text that answers it, which two may have begun
 
 
+@every_save
+def test_no_text_is_named_while_a_save_is_in_its_way(table: KeptTable, save: Save) -> None:
+    table.at_rest()
+    ran = table.ask(0, "run 0")
+    save(table.path, table.text.replace("3,NOT_RUNNING", "3,HOLD"))
+    assert table.ask(0, "render")["commits"] == ran["commits"]
+    table.until_text("0,COMPLETE,0.0,as typed\n", "3,HOLD,0.3,as typed\n")
+
+
 def test_results_show_in_the_table_and_untouched_rows_stay_byte_for_byte(tmp_path: Path) -> None:
     odd = TEXT.replace("2,NOT_RUNNING,0.2,as typed\n", '2 , "not_running",  0.2,"as ""typed"""\r\n')
     with kept_table(tmp_path, text=odd) as table:

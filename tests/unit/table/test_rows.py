@@ -197,6 +197,12 @@ def test_text_is_the_same_whether_or_not_one_like_it_is_at_hand(
     assert outcome(texts[1], like) == outcome(texts[1], None)
 
 
+@pytest.mark.parametrize("saved", ["1,,b,\n0,,a,\n", "0,,a,\n0,,b,\n"], ids=["moved", "copied"])
+def test_a_row_with_the_id_of_another_is_read_as_if_no_text_like_it_were_at_hand(saved: str) -> None:
+    like = parse((HEAD + "0,,a,\n1,,b,\n").encode())
+    assert outcome(HEAD + saved, like) == outcome(HEAD + saved, None)
+
+
 def outcome(text: str, like: Table | None) -> Table | str:
     try:
         return parse(text.encode(), like=like)
