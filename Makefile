@@ -85,11 +85,12 @@ crashes: $(VENV)/installed
 	BURNISH_TEST_SWEEP=all $(BIN)/pytest tests/system/test_coordinator_crash.py \
 	    tests/system/test_every_cut.py
 
-# STORMS of kill -9 over real sshds, from the seed FIRST on. About two minutes each.
+# STORMS over real sshds, from the seed FIRST on: kills, processes that stand still, connections that break or fall silent. About two
+# minutes each. A storm that broke something prints its command.
 STORMS ?= 10
 storm: $(VENV)/installed
 	@scripts/debian_packages
-	BURNISH_TEST_STORMS=$(STORMS),$(FIRST) $(BIN)/pytest tests/contract/test_storm.py
+	BURNISH_TEST_STORMS=$(STORMS),$(FIRST) $(BIN)/pytest -rP tests/contract/test_storm.py
 
 # So many jobs and reconnects of one run: descriptors, threads and memory stay flat. About half an hour on a quiet machine.
 JOBS ?= 10000

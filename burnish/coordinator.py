@@ -256,7 +256,7 @@ class Coordinator:
         self._inspection.watch()
         self._inspection.name_idle(len(self._placing) if self._plan.source and not self._mine() else 0)
         self._adopt()
-        self._silence.name(self._mine())
+        self._silence.name(self._mine(), self._fleet.estranged(self._journal.state.open.values(), self.me))
         self._journal.checkpoint()
         self._on_news((), self._journal.state)
 

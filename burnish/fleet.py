@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from burnish.core import actions
 from burnish.core.hosts import Host
-from burnish.core.jobs import Attempt, HostName, Slot
+from burnish.core.jobs import Attempt, CoordinatorId, HostName, Slot
 from burnish.core.offer import Offer
 from burnish.core.reports import Report, Welcome
 from burnish.core.slots import environment, order
@@ -101,6 +101,14 @@ class Fleet:
         welcome = self.welcome(attempt.host)
         return welcome is not None and welcome.state_id == attempt.state_id
 
+    def estranged(self, attempts: Iterable[Attempt], me: CoordinatorId) -> list[Attempt]:
+        """Those whose host's name another one answers to: another machine, or one that was made anew.
+
+        "This machine" is another one for each coordinator: there, only what is `me`'s counts.
+        """
+        there = (attempt for attempt in attempts if self.welcome(attempt.host) is not None and not self.holds(attempt))
+        return [attempt for attempt in there if attempt.by == me or not self.members[attempt.host].here]
+
     def ready(self, now: float, drained: Mapping[HostName, str]) -> Iterable[Member]:
         """Members on which something may be started now."""
         for member in self.members.values():
@@ -172,8 +180,9 @@ def frame(action: actions.Action, specs: Mapping[str, dict[str, Any]]) -> dict[s
             claim = {"incarnation": incarnation, "state_id": state_id}
             behind = {"after": after} if after else {}
             return {"type": "start", "attempt": name, "spec": specs[name], **claim, **behind}
-        case actions.VoidAttempt(_, name, incarnation, state_id, why):
-            return {"type": "void", "attempt": name, "why": why, "incarnation": incarnation, "state_id": state_id}
+        case actions.VoidAttempt(_, name, incarnation, state_id, why, began):
+            claim = {"incarnation": incarnation, "state_id": state_id}
+            return {"type": "void", "attempt": name, "why": why, **claim, **({"began": True} if began else {})}
         case actions.CancelAttempt(_, name, incarnation, state_id, grace, by):
             claim = {"incarnation": incarnation, "state_id": state_id}
             return {"type": "cancel", "attempt": name, "grace": grace, "by": by, **claim}

@@ -81,8 +81,8 @@ class Hearing:
             if report.status in ("void", "ended") and self._settled(report):
                 yield actions.AckAttempt(report.host, report.name)
             return
-        welcome = self._fleet.welcome(report.host)
-        rebooted = welcome is not None and attempt.incarnation != welcome.incarnation
+        welcome, same = self._fleet.welcome(report.host), self._fleet.holds(attempt)
+        rebooted = same and welcome is not None and attempt.incarnation != welcome.incarnation
         match report.status:
             case "running":
                 self._fleet.expect_logs(attempt, self._paths.log)
@@ -99,6 +99,9 @@ class Hearing:
             case "unstarted" if rebooted:
                 # A power loss takes the newest files, a `go` too: the agent makes it lost, not void.
                 yield actions.void(attempt, "its host rebooted")
+            case "absent" | "unstarted" if same and attempt.started_at is not None:
+                # Its records are gone; whether it is, too, its host can see. It answers `lost`, or refuses.
+                yield actions.void(attempt, "its records were removed")
             case "absent" | "unstarted" if attempt.started_at is None and attempt.cancelled_by is not None:
                 # Its start was refused, and so was the void that followed: a cancel alone leaves no word on the host.
                 yield actions.void(attempt, f"cancelled by {attempt.cancelled_by} before it started")

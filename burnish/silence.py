@@ -28,6 +28,7 @@ class Silence:
         self._say = say
         self._clock = clock
         self._hosts: dict[HostName, _Silent] = {}
+        self._estranged: set[AttemptId] = set()  # said of
         self._unstarted: dict[AttemptId, float] = {}  # since when it is waited for, or was named last
 
     def dropped(self, host: HostName, why: str) -> None:
@@ -45,10 +46,14 @@ class Silence:
         """Hosts that have been silent for a while, and why."""
         return {host: silent.why for host, silent in self._hosts.items() if self._clock() - silent.since >= DOWN}
 
-    def name(self, attempts: Iterable[Attempt]) -> None:
-        """Say each minute which hosts do not answer while `attempts` may live there, and which answer and do not start theirs."""
+    def name(self, attempts: Iterable[Attempt], estranged: Iterable[Attempt] = ()) -> None:
+        """Say each minute which hosts do not answer while `attempts` may live there, and which answer and do not start theirs.
+
+        Of those that answer and are not the ones that `estranged` were given to, it is said once.
+        """
         running = list(attempts)
         self._name_unstarted(running)
+        self._name_estranged(estranged)
         for host, silent in self._hosts.items():
             waiting = [attempt.id.job for attempt in running if attempt.host == host]
             if waiting and self._clock() - silent.said >= AGAIN:
@@ -56,6 +61,19 @@ class Silence:
                     f"{host} still does not answer ({silent.why}); as far as known, it runs {name_jobs(waiting)}."
                 )
                 silent.said = self._clock()
+
+    def _name_estranged(self, attempts: Iterable[Attempt]) -> None:
+        by_host: dict[HostName, list[Attempt]] = {}
+        for attempt in attempts:
+            if attempt.id not in self._estranged:
+                by_host.setdefault(attempt.host, []).append(attempt)
+                self._estranged.add(attempt.id)
+        for host, theirs in by_host.items():
+            jobs = name_ids([attempt.id.job for attempt in theirs])
+            self._say(
+                f"{host} answers, and has no records of job {jobs}: its state folder was removed or made anew, or another "
+                f"machine has its name. Whether they still run cannot be seen. burnish forget {host} gives them up."
+            )
 
     def _name_unstarted(self, running: list[Attempt]) -> None:
         there = {attempt.name for attempt in running}

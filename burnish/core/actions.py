@@ -37,13 +37,17 @@ class AskStatus:
 
 @dataclass(frozen=True, slots=True)
 class VoidAttempt:
-    """The command must never run. Where it may have run before a reboot, the agent answers `lost` instead."""
+    """The command must never run. Where it may have run before a reboot, the agent answers `lost` instead.
+
+    `began`: it did run, and its host has no record of that any more. Then it is lost, unless a process of it lives.
+    """
 
     host: HostName
     name: str
     incarnation: str
     state_id: str
     why: str
+    began: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +123,5 @@ def start(attempt: Attempt) -> StartAttempt:
 
 def void(attempt: Attempt, why: str) -> VoidAttempt:
     """The order to see to it that it never starts."""
-    return VoidAttempt(attempt.host, attempt.name, attempt.incarnation, attempt.state_id, why)
+    began = attempt.started_at is not None
+    return VoidAttempt(attempt.host, attempt.name, attempt.incarnation, attempt.state_id, why, began)

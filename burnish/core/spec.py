@@ -14,6 +14,7 @@ from burnish.core.jobs import GRACE, Attempt, AttemptId
 
 LONGEST_WHY = 500  # characters of a sentence from a host
 LATEST = 1e12  # s: no time or duration is as large
+LARGEST = 1 << 53  # nor any number that a record counts with
 
 
 def spec(
@@ -79,7 +80,7 @@ def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
     """The fact that a final.json proves. Raises KeyError, TypeError or ValueError for anything else."""
     if "lost" in final:
         lost = _record(final["lost"])
-        return events.AttemptLost(attempt, str(lost["why"]), _seconds(lost["ended"]))
+        return events.AttemptLost(attempt, _brief(lost["why"]), _seconds(lost["ended"]))
     record = _record(final["exit"])
     code, signal = record.get("code"), record.get("signal")
     if (code is None) == (signal is None):
@@ -118,7 +119,7 @@ def _record(value: object) -> dict[str, Any]:
 
 def _whole(value: object) -> int:
     """A number that decides is never rounded into a verdict: 0.4 and false are no exit codes."""
-    if type(value) is not int:
+    if type(value) is not int or abs(value) > LARGEST:
         raise TypeError(f"expected a whole number, read {value!r:.80}")
     return value
 

@@ -84,6 +84,8 @@ class LogPull:
         if kept is None:
             return False
         kept.asked = False
+        if report.offset > kept.size:
+            return False  # it was never asked for: it would stand behind a hole
         _write_at(kept.path, report.offset, report.data)
         kept.size = max(kept.size, report.offset + len(report.data))
         if kept.goal is not None and kept.goal > report.end:

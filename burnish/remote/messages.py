@@ -14,6 +14,7 @@ from burnish.core.reports import Report
 from burnish.errors import HostRefused, HostUnreachable
 
 LARGEST = 1 << 62  # bytes: no log is as large
+LONGEST = 1000  # characters of a name or a sentence: they are written to the journal, or said
 
 
 def cannot_work(host: str, why: str, passing: bool) -> HostRefused | HostUnreachable:
@@ -48,7 +49,7 @@ def report(host: HostName, header: Mapping[str, Any], body: bytes) -> Report | N
             return reports.LogPulled(host, *where, body)
         case "refused":
             name = _attempt(header["attempt"]) if header.get("attempt") else ""
-            return reports.RequestRefused(host, name, _text(header["request"]), _text(header["why"]))
+            return reports.RequestRefused(host, name, *(_text(header[word])[:LONGEST] for word in ("request", "why")))
         case "ran":
             code, said = header["code"], [_text(header[name]) for name in ("out", "err")]
             if type(code) is not int:
@@ -57,7 +58,7 @@ def report(host: HostName, header: Mapping[str, Any], body: bytes) -> Report | N
         case "seen":
             return reports.HostSeen(host, sighting.read({}, header))
         case "welcome":
-            said = [_text(header[name]) for name in ("state_id", "incarnation", "hostname", "source")]
+            said = [_text(header[name])[:LONGEST] for name in ("state_id", "incarnation", "hostname", "source")]
             return reports.HostConnected(host, reports.Welcome(*said))
     return None
 

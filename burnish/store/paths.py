@@ -2,11 +2,15 @@
 
 The table's path is resolved through symlinks first, so that two names of one table have one journal. Log files are named by
 the start of their attempt and the job, `<log_dir>/<table stem>/20260115-093000_job_12.log` and `.err`.
+
+Where all may make files, as in /tmp or many a /scratch, somebody else may have made these folders first. Whoever owns the
+journal's could write starts into it; whoever owns that of the logs could lead them into other files. Such folders are not used.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +29,8 @@ class Paths:
 
     @classmethod
     def of(cls, db_file: str, log_dir: str) -> Paths:
-        """Resolve what the user typed. Raises UsageError for a symlink loop or a name that cannot be a table."""
+        """Resolve what the user typed. Raises UsageError for a symlink loop or a name that cannot be a table, and StoreError for
+        folders of burnish's own that somebody else put there."""
         given = Path(db_file)
         if given.name in ("", ".", ".."):
             raise UsageError(f"--db_file {db_file}: expected the name of a file, such as burnish.db. Nothing was done.")
@@ -37,7 +42,16 @@ class Paths:
         except (OSError, RuntimeError) as error:
             what = getattr(error, "strerror", None) or "a symlink that leads to itself"
             raise UsageError(f"--db_file {db_file}: {what}. Nothing was done.") from None
-        return cls(db, db_file, db.parent / ".burnish" / db.name, logs)
+        made = cls(db, db_file, db.parent / ".burnish" / db.name, logs)
+        for folder in (made.root.parent, made.root, logs.parent, logs):
+            if (whose := planted(folder)) is not None:
+                raise StoreError(
+                    f"{folder}: it belongs to {_name(whose)}, in a folder where everybody may make files; nothing in it is "
+                    "trusted. Nothing was done.",
+                    hint="work in a folder of your own, or have it removed"
+                    + (" (or name another with --log_dir)" if folder in (logs, logs.parent) else ""),
+                )
+        return made
 
     @property
     def lock(self) -> Path:
@@ -103,6 +117,36 @@ class Paths:
                     sync_folder(folder)
         except OSError as error:
             raise StoreError(f"{self.log_dir}: cannot be made ({error.strerror}). Nothing was started.") from None
+
+
+def planted(path: str | Path) -> int | None:
+    """Who put `path` where everybody may make files, if it was neither this user nor the owner of the folder that it is in.
+
+    That is what the kernel asks before it follows a symlink there (protected_symlinks). Who no user here is (an NFS server's word
+    for somebody whom it does not know) may be this one.
+    """
+    try:
+        found, around = os.lstat(path), os.stat(os.path.dirname(path))
+    except OSError:
+        return None
+    own = (os.geteuid(), around.st_uid, _nobody())
+    return found.st_uid if around.st_mode & stat.S_ISVTX and found.st_uid not in own else None
+
+
+def _nobody() -> int:
+    try:
+        return int(Path("/proc/sys/kernel/overflowuid").read_text())
+    except (OSError, ValueError):
+        return 65534
+
+
+def _name(user: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 def sync_folder(folder: str | Path) -> None:

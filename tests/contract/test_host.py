@@ -487,6 +487,26 @@ def test_void_after_the_folder_was_removed_does_not_say_that_it_never_ran(
     assert lives or status["final"]["lost"]["why"] == "its folder was removed"
 
 
+@pytest.mark.parametrize("lives", [True, False])
+def test_void_of_what_began_never_says_that_it_never_ran(link: AgentClient, host: OneHost, lives: bool) -> None:
+    """Folder and locks were removed: only who asks knows that it began, and only its environment that it lives."""
+    attempt = link.start(*host.ledger_job("exec sleep 1000"))
+    running = link.wait_status(attempt, "running")
+    wait_for(lambda: host.runs() == 1)
+    shutil.rmtree(host.folder_of(attempt))
+    shutil.rmtree(host.locks)
+    if not lives:
+        kill(job_pid(running))
+        kill(supervisor_pid(running))
+        wait_for(lambda: not alive(job_pid(running)) and not alive(supervisor_pid(running)))
+    answer = host.connect().void(attempt, began=True)
+    if lives:
+        assert answer["type"] == "refused" and "processes of it are alive" in answer["why"]
+        kill(job_pid(running))
+    else:
+        assert answer["status"] == "ended" and answer["final"]["lost"]["why"] == "its records were removed"
+
+
 def test_start_record_that_is_removed_under_its_job_makes_nothing_void(link: AgentClient, host: OneHost) -> None:
     """As by those who tidy up links that lead nowhere."""
     attempt = link.start("sleep", "1000")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -268,31 +269,42 @@ def test_key_with_a_passphrase_is_named(bench: Bench) -> None:
     assert str(bench.key) in str(error) and "ssh-add" in str(error)
 
 
-def test_key_held_by_an_ssh_agent(bench: Bench) -> None:
-    bench.add("gpu1")
+@pytest.fixture
+def ssh_agent(bench: Bench) -> Iterator[Path]:
+    """The socket of an ssh-agent that holds the bench's key."""
     path = bench.folder / "agent"
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     try:
         wait_for(path.exists)
         subprocess.run(["ssh-add", "-q", bench.key], check=True, env={**os.environ, "SSH_AUTH_SOCK": str(path)})
-        before = len(fds())
-        bench.key.unlink()  # the public half stays, and says which of the agent's keys to offer
-        bench.configure(f"Host *\n  IdentityAgent {path}\n")
-        for _ in range(2):
-            channel = transport(bench, "gpu1").open()
-            assert welcome(channel)["type"] == "welcome"
-            channel.close()
-        wait_for(lambda: len(fds()) <= before, fds)
+        yield path
     finally:
         agent.terminate()
         agent.wait()
 
 
-def test_agent_is_never_forwarded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_held_by_an_ssh_agent(bench: Bench, ssh_agent: Path) -> None:
+    bench.add("gpu1")
+    before = len(fds())
+    bench.key.unlink()  # the public half stays, and says which of the agent's keys to offer
+    bench.configure(f"Host *\n  IdentityAgent {ssh_agent}\n")
+    for _ in range(2):
+        channel = transport(bench, "gpu1").open()
+        assert welcome(channel)["type"] == "welcome"
+        channel.close()
+    wait_for(lambda: len(fds()) <= before, fds)
+
+
+def test_agent_is_never_forwarded(bench: Bench, ssh_agent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even asked for: neither by ssh's configuration, nor with an agent that was used to log in."""
     monkeypatch.setattr(ssh, "remote_command", lambda _python: 'echo "<$SSH_AUTH_SOCK>"; cat')
-    bench.add("gpu1", options=("AllowAgentForwarding yes",))
-    bench.configure("Host *\n  ForwardAgent yes\n")
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(ssh_agent))
+    host = bench.add("gpu1", options=("AllowAgentForwarding yes", "LogLevel DEBUG2"))
+    bench.key.unlink()
+    bench.configure(f"Host *\n  ForwardAgent yes\n  IdentityAgent {ssh_agent}\n")
     assert transport(bench, "gpu1").open().read(100) == b"<>\n"
+    wait_for(lambda: "request exec" in host.log, lambda: host.log)
+    assert "request auth-agent-req" not in host.log
 
 
 def test_no_python_names_the_remedy(bench: Bench) -> None:

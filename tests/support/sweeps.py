@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,15 +65,17 @@ class Sweep:
     folder: Path
     running: list[subprocess.Popen[str]] = field(default_factory=list)
     python: str = sys.executable
+    program: tuple[str, ...] = ("-m", "burnish")  # what Python runs as burnish
 
     @classmethod
-    def of(cls, folder: Path, jobs: int, work: str = "0.05") -> Sweep:
-        """A fresh table of `jobs` ledger jobs of all fates, each working `work` s."""
+    def of(cls, folder: Path, jobs: int, work: str | Sequence[str] = "0.05") -> Sweep:
+        """A fresh table of `jobs` ledger jobs of all fates, each working `work` s, or one of these in turn."""
         sweep = cls(folder)
         (folder / "ledger").mkdir()
         (folder / "home").mkdir()
         (folder / "job.py").write_text(LEDGER_JOB)
-        rows = [f"{FATES[number % len(FATES)]},{work}" for number in range(jobs)]
+        works = [work] if isinstance(work, str) else work
+        rows = [f"{FATES[number % len(FATES)]},{works[number % len(works)]}" for number in range(jobs)]
         (folder / "jobs.csv").write_text("\n".join(["fate,work", *rows]) + "\n")
         sweep.burnish("create", "--csv", "jobs.csv")
         return sweep
@@ -88,7 +91,7 @@ class Sweep:
     def burnish(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command to its end. With `check`, any exit code but 0 fails the test with what was said."""
         done = subprocess.run(
-            [sys.executable, "-m", "burnish", *arguments],
+            [sys.executable, *self.program, *arguments],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -108,7 +111,7 @@ class Sweep:
     def start_command(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command and leave it running."""
         said = self.folder / f"run{len(self.running)}.txt"
-        process = leave([sys.executable, "-m", "burnish", *arguments], self.folder, self.environment, said)
+        process = leave([sys.executable, *self.program, *arguments], self.folder, self.environment, said)
         self.running.append(process)
         return process
 

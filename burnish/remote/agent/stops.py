@@ -34,7 +34,7 @@ class Stops:
     def void(self, request: Header) -> None:
         """See to it that the attempt never runs, if it has not begun. Raises Refusal, OSError."""
         place = self._watches.place(request)
-        moved = self._home.moved(request)
+        moved = self._home.moved(request) or ("its records were removed" if request.get("began") else "")
         if was_removed(place):
             account_for_removed(place)
         if moved or settle(place, self._home.incarnation).status != RUNNING:
