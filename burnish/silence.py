@@ -69,9 +69,9 @@ class Silence:
                 by_host.setdefault(attempt.host, []).append(attempt)
                 self._estranged.add(attempt.id)
         for host, theirs in by_host.items():
-            jobs = name_ids([attempt.id.job for attempt in theirs])
+            jobs = name_jobs([attempt.id.job for attempt in theirs])
             self._say(
-                f"{host} answers, and has no records of job {jobs}: its state folder was removed or made anew, or another "
+                f"{host} answers, and has no records of {jobs}: its state folder was removed or made anew, or another "
                 f"machine has its name. Whether they still run cannot be seen. burnish forget {host} gives them up."
             )
 

@@ -27,7 +27,7 @@ class Ears:
         self.proposed: list[Fact] = []
         self.said: list[str] = []
         plain = SimpleNamespace(offer=SimpleNamespace(plain=True))
-        fleet: Any = SimpleNamespace(welcome=lambda host: SAME_BOOT, members={HOST: plain})
+        fleet: Any = SimpleNamespace(welcome=lambda host: SAME_BOOT, holds=lambda attempt: True, members={HOST: plain})
         paths = Paths(Path("burnish.db"), "burnish.db", Path(".burnish"), Path("log"))
         self._hearing = Hearing(state, fleet, paths, self.proposed.append, known, self.said.append, lambda: 1.0)
 
