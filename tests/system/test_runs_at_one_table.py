@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.leaving import leave
 from support.sweeps import Sweep, children
 from support.waiting import wait_for
 
@@ -33,6 +34,23 @@ def test_runs_that_start_at_once_share_the_jobs(sweep: Sweep) -> None:
     by = [text for commit in commits if '"AttemptClaimed"' in (text := commit.read_text())]
     claimers = {text.partition('"by": "')[2].partition('"')[0] for text in by}
     assert len(claimers) > 1, "one of them did it all"
+
+
+@pytest.mark.parametrize("lie", ["retval=0", "delay_enter=300000", "error=ENOLCK"], ids=["granted", "late", "none"])
+def test_four_runs_share_the_jobs_whatever_the_locks_are_worth(sweep: Sweep, lie: str) -> None:
+    """Locks that everybody is granted, that come late, or that there are none of: of the runs alone, not of their agents."""
+    lying = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=flock", "-e", f"inject=flock:{lie}"]
+    run = [*lying, sys.executable, "-m", "burnish", *sweep.command, "--num_workers", "2"]
+    said = [sweep.folder / f"said{number}.txt" for number in range(4)]
+    runs = [leave(run, sweep.folder, sweep.environment, file) for file in said]
+    try:
+        assert {one.wait(120) for one in runs} == {1}, [file.read_text() for file in said]
+    finally:
+        for one in runs:
+            one.kill()
+            one.wait()
+    assert sweep.check() == {"1": JOBS}
+    assert not any("Traceback" in file.read_text() for file in said)
 
 
 def test_claim_of_a_run_that_stands_still_is_cancelled_and_never_starts(sweep: Sweep) -> None:

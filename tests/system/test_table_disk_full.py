@@ -1,10 +1,11 @@
-"""The disk that holds the table is full for a while: nothing is lost, and the run goes on when there is space again."""
+"""The disk that holds the table refuses for a while: nothing is lost, and the run goes on when it does not any more."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,27 @@ from tests.support.waiting import wait_for
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=400", "tmpfs", str(disk)], check=True)
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_full_disk_stops_new_starts_until_there_is_space(tmp_path: Path, small_disk: Path) -> None:
+def fill_with_bytes(ballast: Path) -> None:
+    with (ballast / "file").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(b"x" * 4096)
+
+
+def fill_with_files(ballast: Path) -> None:
+    with pytest.raises(OSError, match="No space"):
+        for number in range(1000):
+            (ballast / str(number)).touch()
+
+
+@pytest.mark.parametrize("fill", [fill_with_bytes, fill_with_files])
+def test_a_full_disk_stops_new_starts_until_there_is_space(
+    tmp_path: Path, small_disk: Path, fill: Callable[[Path], None]
+) -> None:
     sweep = Sweep.of(tmp_path, 30, "0.2")
     shutil.move(tmp_path / "burnish.db", small_disk / "burnish.db")
     (tmp_path / "burnish.db").symlink_to(small_disk / "burnish.db")
@@ -30,14 +46,40 @@ def test_a_full_disk_stops_new_starts_until_there_is_space(tmp_path: Path, small
     said = tmp_path / "run0.txt"
     wait_for(lambda: len(list((tmp_path / "ledger").iterdir())) > 4, said.read_text)
     ballast = small_disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        while True:
-            file.write(b"x" * 4096)
+    ballast.mkdir()
+    fill(ballast)
     wait_for(lambda: "Nothing new is started; trying again" in said.read_text(), said.read_text, deadline=30)
     started = len(list((tmp_path / "ledger").iterdir()))
     assert run.poll() is None
-    ballast.unlink()
+    shutil.rmtree(ballast)
     wait_for(lambda: run.poll() is not None, said.read_text, deadline=60)
     assert started < 30
     assert "Traceback" not in said.read_text()
     assert sweep.check() == {"1": 30}
+
+
+@pytest.mark.parametrize("call", ["linkat", "fsync"])
+@pytest.mark.parametrize("error", ["EDQUOT", "EROFS", "EIO"])
+def test_a_disk_that_refuses_for_a_while_costs_no_start_and_no_verdict(tmp_path: Path, call: str, error: str) -> None:
+    """A quota, a disk that the kernel has made read-only, one with a bad sector; refused is the loop's thread alone."""
+    sweep = Sweep.of(tmp_path, 10, "0.2")
+    trace, said = tmp_path / "trace", tmp_path / "said"
+    refusing = [
+        "strace",
+        "-qq",
+        "-o",
+        str(trace),
+        "-e",
+        f"trace={call}",
+        "-e",
+        f"inject={call}:error={error}:when=5..12",
+    ]
+    with said.open("w") as file:
+        command = [*refusing, sys.executable, "-m", "burnish", *sweep.command, "--num_workers", "2"]
+        done = subprocess.run(command, cwd=tmp_path, env=sweep.environment, stdout=file, stderr=file, timeout=120)
+    try:
+        assert "INJECTED" in trace.read_text(), "it was not refused anything"
+        assert done.returncode == 1 and "Traceback" not in said.read_text(), said.read_text()
+        assert sweep.check() == {"1": 10}
+    finally:
+        sweep.stop()

@@ -214,6 +214,38 @@ class Merging(RuleBasedStateMachine):
             self.type_word(job, word)
             assert self.desk.word(job) == "NOT_RUNNING" or self.in_doubt(job)
 
+    @rule(
+        target=buffers,
+        text=buffers,
+        pick=PICK,
+        word=st.sampled_from(["NOT_RUNNING", "COMPLETE", "ERROR", "CANCEL", "RUNNING"]),
+    )
+    def type_a_word_into_an_old_buffer(self, text: str, pick: int, word: str) -> object:
+        """Only over the very end that it says is a word surely meant to undo that end."""
+        rows = [
+            row for row in parse(text.encode()).rows if row.id is not None and not self.desk.state.jobs[row.id].removed
+        ]
+        if not rows:
+            return multiple()
+        row = rows[pick % len(rows)]
+        assert row.id is not None
+        if self.desk.word(row.id) == word:
+            return multiple()  # it may read like the newest text with another row's word typed over
+        before = {job.id: (job.word, len(job.attempts)) for job in self.desk.state.jobs.values() if job.word.final}
+
+        def typed(raw: str) -> str:
+            number, _, cells = raw.split(",", 2)
+            return f"{number},{word},{cells}"
+
+        edited = with_row(text, row.id, typed)
+        self.save(edited)
+        for job, (was, attempts) in before.items():
+            now = self.desk.state.jobs[job]
+            asked = job == row.id and (row.word == was or word in ("COMPLETE", "ERROR"))
+            assert asked or (now.word, len(now.attempts)) == (was, attempts), "an old buffer undid a result"
+        self.take_cells_over()
+        return edited
+
     def in_doubt(self, job: int) -> bool:
         """What was typed was not obeyed: then it was said how to insist."""
         return any(f"job {job} is {self.desk.word(job)}" in notice and "Kept" in notice for notice in self.desk.notices)
@@ -263,5 +295,5 @@ class Merging(RuleBasedStateMachine):
 MORE = os.environ.get("BURNISH_TEST_EXAMPLES", "")  # so many others than the ordinary ones
 TestMerging = Merging.TestCase
 TestMerging.settings = settings(
-    max_examples=int(MORE or 300), stateful_step_count=30, derandomize=not MORE, deadline=None, print_blob=True
+    max_examples=int(MORE or 500), stateful_step_count=50, derandomize=not MORE, deadline=None, print_blob=True
 )
