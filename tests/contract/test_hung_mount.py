@@ -103,6 +103,7 @@ def test_jobs_go_where_the_work_folder_answers(transport: Transport, folder: tup
         assert {job["host"] for job in table.status().values()} == {"near"}
     finally:
         mount.end()
+        table.burnish("cancel", "--all")
         table.stop()
 
 
