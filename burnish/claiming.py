@@ -94,12 +94,15 @@ class Claiming:
 
     def _keep_spec(self, claim: events.AttemptClaimed) -> None:
         attempt = self._state.jobs[claim.attempt.job].attempts[-1]
+        command = self._preparation.command(attempt.id.job)
+        if command is None or tuple(command.argv) != claim.argv:
+            return  # the claim was taken for refused when it was made; its host is asked, and says that it never ran
         member = self._fleet.members[attempt.host]
         asked = requirements(self._state.jobs[attempt.id.job], self._state)
         in_place = {stream: self._paths.log_name(attempt.log, stream) for stream in ("out", "err")}
         self.specs[attempt.name] = spec(
             attempt,
-            self._preparation.command(attempt.id.job),
+            command,
             member.host,
             table=str(self._paths.db),
             log_dir=str(self._paths.log_dir),

@@ -370,7 +370,7 @@ class Coordinator:
             self._claiming.learn(fact)
             if isinstance(fact, events.AttemptVoided) and fact.trouble and not fact.lacks:
                 self._pause(state.jobs[fact.attempt.job].attempts[-1].host, fact.why)
-            for action in actions.follow(fact, state, self.me):
+            for action in actions.follow(fact, state, self.me, self._claiming.specs):
                 self._send(action)
         changed = state.take_touched() | self._preparation.settle()
         self._placing.update(changed)

@@ -96,9 +96,9 @@ class Preparation:
             if cells(job) == made_of:
                 yield Ready(job, command, slots)
 
-    def command(self, job: JobId) -> Command:
-        """The command that was just claimed."""
-        return self._commands[job]
+    def command(self, job: JobId) -> Command | None:
+        """The command that was just claimed; None if the claim was not heard of while it was known."""
+        return self._commands.get(job)
 
     def settle(self) -> set[JobId]:
         """The answers so far were claimed or have become void: forget them; the jobs they were for."""

@@ -7,6 +7,7 @@ remember which ones were heard.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from burnish.core import events
@@ -73,15 +74,16 @@ class AckAttempt:
 Action = StartAttempt | AskStatus | VoidAttempt | CancelAttempt | AckAttempt
 
 
-def follow(fact: Fact, state: State, me: CoordinatorId) -> list[Action]:
-    """The orders that a fact, just applied, calls for from coordinator `me`."""
+def follow(fact: Fact, state: State, me: CoordinatorId, specs: Container[str]) -> list[Action]:
+    """The orders that a fact, just applied, calls for from coordinator `me`. `specs`: names of attempts that it can start."""
     attempt = _attempt_of(fact, state)
     if attempt is None or attempt.by != me or not attempt.host:
         return []
     match fact:
-        # Not a claim that was taken over since: its claimer may have started it.
+        # Not a claim that was taken over since: its claimer may have started it. One whose commit was taken for refused, as when
+        # a file server's answer is lost, comes without its command.
         case events.AttemptClaimed() if fact.by == me:
-            return [start(attempt)]
+            return [start(attempt)] if attempt.name in specs else [AskStatus(attempt.host, attempt.name)]
         case events.AttemptVoided() | events.AttemptExited() | events.AttemptLost():
             return [AckAttempt(attempt.host, attempt.name)]
         case events.CancelRequested() | events.AttemptAdopted() if attempt.open:

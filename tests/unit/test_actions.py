@@ -14,16 +14,21 @@ from burnish.core.state import State
 ME, OTHER = CoordinatorId("me"), CoordinatorId("other")
 FIRST, SECOND = AttemptId(JobId(0), 1), AttemptId(JobId(0), 2)
 NAME = "0.1-9f86d081"
+BOTH = frozenset({NAME, "0.2-9f86d081"})  # whose commands are known
 
 
-def follow(state: State, fact: Fact, me: CoordinatorId = ME) -> list[actions.Action]:
+def follow(state: State, fact: Fact, me: CoordinatorId = ME, specs: frozenset[str] = BOTH) -> list[actions.Action]:
     state.apply(fact)
-    return actions.follow(fact, state, me)
+    return actions.follow(fact, state, me, specs)
 
 
 def test_a_claim_is_started_by_who_made_it_with_what_it_knew_of_the_host() -> None:
     orders = follow(facts.waiting(), facts.claim_of(FIRST))
     assert orders == [StartAttempt("gpu01", NAME, "boot 1", "id of gpu01")]
+
+
+def test_a_claim_whose_command_is_not_known_any_more_is_asked_for() -> None:
+    assert follow(facts.waiting(), facts.claim_of(FIRST), specs=frozenset()) == [AskStatus("gpu01", NAME)]
 
 
 @pytest.mark.parametrize(
@@ -93,8 +98,8 @@ def test_an_end_and_the_next_claim_in_one_batch_are_two_attempts() -> None:
     lost, claim = events.AttemptLost(FIRST, "its host rebooted", 2.0), facts.claim_of(SECOND)
     state.apply(lost)
     state.apply(claim)
-    assert actions.follow(lost, state, ME) == [AckAttempt("gpu01", NAME)]
-    assert actions.follow(claim, state, ME) == [StartAttempt("gpu01", "0.2-9f86d081", "boot 1", "id of gpu01")]
+    assert actions.follow(lost, state, ME, BOTH) == [AckAttempt("gpu01", NAME)]
+    assert actions.follow(claim, state, ME, BOTH) == [StartAttempt("gpu01", "0.2-9f86d081", "boot 1", "id of gpu01")]
 
 
 def test_a_claim_that_was_taken_over_in_the_same_batch_is_not_started_by_who_took_it() -> None:
@@ -103,8 +108,8 @@ def test_a_claim_that_was_taken_over_in_the_same_batch_is_not_started_by_who_too
     claim, adoption = facts.claim_of(FIRST), events.AttemptAdopted(FIRST, OTHER)
     state.apply(claim)
     state.apply(adoption)
-    assert actions.follow(claim, state, OTHER) == []
-    assert actions.follow(adoption, state, OTHER) == [AskStatus("gpu01", NAME)]
+    assert actions.follow(claim, state, OTHER, BOTH) == []
+    assert actions.follow(adoption, state, OTHER, BOTH) == [AskStatus("gpu01", NAME)]
 
 
 def test_a_cancel_of_an_attempt_that_has_ended_meanwhile_is_not_passed_on() -> None:
@@ -112,7 +117,7 @@ def test_a_cancel_of_an_attempt_that_has_ended_meanwhile_is_not_passed_on() -> N
     cancel = events.CancelRequested(FIRST, "ann", 5.0)
     state.apply(cancel)
     state.apply(facts.exit_of(FIRST, cancelled=True))
-    assert actions.follow(cancel, state, ME) == []
+    assert actions.follow(cancel, state, ME, BOTH) == []
 
 
 def test_a_host_that_is_reached_again_hears_what_the_state_calls_for() -> None:
@@ -126,4 +131,4 @@ def test_a_host_that_is_reached_again_hears_what_the_state_calls_for() -> None:
 
 def test_facts_about_a_job_that_is_not_there_call_for_nothing() -> None:
     state = tables.opened(facts.COLUMNS, [])
-    assert actions.follow(events.CancelRequested(FIRST, "ann", 5.0), state, ME) == []
+    assert actions.follow(events.CancelRequested(FIRST, "ann", 5.0), state, ME, BOTH) == []
