@@ -131,7 +131,7 @@ def test_machine_without_records_proves_nothing_and_is_named(table: Gated, host:
     host.start()
     for _ in range(2):
         run = table.run()
-        wait_for(lambda: "gpu1 answers, and has no records of job 0-1" in table.said(), table.said)
+        wait_for(lambda: "gpu1 answers, and has no records of jobs 0-1" in table.said(), table.said)
         assert set(table.running_jobs()) >= {0, 1}
         run.kill()
         run.wait()

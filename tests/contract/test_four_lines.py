@@ -88,7 +88,7 @@ class Machine:
 
     def __init__(self, lab: Bench, name: str) -> None:
         self._shell = Shell(Path("/"), os.environ, ("ssh", "-F", str(lab.config), name))
-        self.type("cd project")
+        self.type("exec 2>&1; cd project")  # ssh keeps no order between the two
         assert self.type("id -u; hostname") == f"{UID}\n{name}\n"
 
     def type(self, command: str, code: int = 0) -> str:

@@ -223,7 +223,10 @@ def _fleet() -> Any:
     logs = _Logs(lambda frame: None)
     member = SimpleNamespace(logs=logs)
     return SimpleNamespace(
-        members={"gpu01": member}, welcome=lambda host: None, expect_logs=lambda attempt, paths: None
+        members={"gpu01": member},
+        welcome=lambda host: None,
+        holds=lambda attempt: True,
+        expect_logs=lambda attempt, paths: None,
     )
 
 
