@@ -283,7 +283,7 @@ def _cut_soon(scenario: Scenario, random: Random) -> None:
     stream = random.choice((connection.down, connection.up))
     budget = random.choice((4, 12, 60, 400, 30000))
     stream.budget = random.randint(0, budget)
-    amounts = 0 if stream is connection.up else 1 << 30, 0 if stream is connection.down else 1 << 30
+    amounts = 0 if stream is connection.down else 1 << 30, 0 if stream is connection.up else 1 << 30
 
     def end() -> None:
         if connection in connection.way.connections:

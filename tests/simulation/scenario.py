@@ -138,7 +138,7 @@ class Scenario:
         if not lines:
             return
         torn = lines[-1].count(",") != 3 and lines[-1].split(",")[0] not in map(str, self.oracle.state.jobs)
-        if torn if len(lines) > 1 else not lines[0].startswith("JOB_ID,STATE"):
+        if torn if len(lines) > 1 else lines[0].endswith(",") or not lines[0].startswith("JOB_ID,STATE"):
             self.disk.change((folder, "burnish.db", None))
 
     def _transport(self, host: Host, say: Callable[[str], None]) -> Transport:
