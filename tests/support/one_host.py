@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,8 @@ class OneHost:
         for link in self._links:
             link.close()
         for pid in self.processes():
-            os.kill(pid, 9)
+            with suppress(ProcessLookupError):  # it was on its way out
+                os.kill(pid, 9)
         wait_for(lambda: not self.processes(idle=True), lambda: self.processes(idle=True))
 
 
