@@ -44,9 +44,8 @@ class Inspection:
         self._doubted: set[HostName] = set()
         self._asked: dict[HostName, float] = {}
         self._said: set[str] = set()
-        self._setting_up: dict[
-            AttemptId, tuple[Member, float]
-        ] = {}  # behind which lines their command comes, since when
+        # Started behind `setup` lines: where, since when (monotonic).
+        self._setting_up: dict[AttemptId, tuple[Member, float]] = {}
         self._named = time.monotonic()
         self.lacking = Lacking()
 

@@ -43,8 +43,10 @@ def told(error: BurnishError, typed: Sequence[str], names: Sequence[str]) -> str
 
 def told_of_typing(error: click.ClickException, typed: Sequence[str], names: Sequence[str]) -> tuple[str, str | None]:
     """The sentence for what click refused, and a hint. Its own words differ between its versions."""
-    command = None if getattr(error, "ctx", None) is None else error.ctx.command  # type: ignore[attr-defined]
-    hint = None if command is None else f"{error.ctx.command_path} --help"  # type: ignore[attr-defined]
+    context: click.Context | None = getattr(error, "ctx", None)
+    command = None if context is None else context.command
+    path = "" if context is None else context.command_path
+    hint = f"{path} --help" if context is not None else None
     if isinstance(error, click.NoSuchOption):
         known = [] if command is None else [max(option.opts, key=len) for option in command.params if option.opts]
         sentence = f"There is no option {error.option_name}.{did_you_mean(error.option_name, known)}"
@@ -60,7 +62,7 @@ def told_of_typing(error: click.ClickException, typed: Sequence[str], names: Seq
     if (extra or isinstance(error, click.NoSuchOption)) and "--command" in typed:
         hint = "a command is one argument, in quotes: burnish run --command 'python train.py --lr {--lr}'"
     elif extra and _takes_ids(command) and (ids := _ids_of(sentence.rpartition("(")[2].rstrip(").").split())):
-        hint = f"{error.ctx.command_path} --job_id {ids}"  # type: ignore[attr-defined]
+        hint = f"{path} --job_id {ids}"
     elif extra:
         hint = f"text with spaces needs quotes, and a pattern such as *.csv stands for several files; {hint}"
     return concluded(sentence, undone(typed, names)), hint

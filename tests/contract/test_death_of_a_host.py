@@ -66,18 +66,24 @@ HARM: dict[str, Callable[[RemoteHost, Path], None]] = {
 }
 
 
+def run_past_a_backup(table: Gated, host: RemoteHost, backup: Path) -> subprocess.Popen[str]:
+    """A run, and a backup of its host of a time when jobs 0 and 1 ran: now 0 is over, 1 and 2 run."""
+    run = table.run()
+    table.wait_running(2)
+    copy(host.home / ".burnish", backup)
+    table.open(0)
+    wait_for(lambda: table.ran(2), table.said)
+    wait_for(lambda: table.status()[0]["state"] == "COMPLETE", table.said)
+    return run
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["to a run", "to nobody"])
 @pytest.mark.parametrize("harm", HARM)
 def test_what_ended_stays_and_what_ran_is_started_again(
     table: Gated, host: RemoteHost, tmp_path: Path, harm: str, told: bool
 ) -> None:
     """When it dies, job 0 is put away, jobs 1 and 2 run, and the backup is of a time when 0 and 1 did; 3 and 4 wait."""
-    run = table.run()
-    table.wait_running(2)
-    copy(host.home / ".burnish", tmp_path / "backup")
-    table.open(0)
-    wait_for(lambda: table.ran(2), table.said)
-    wait_for(lambda: table.status()[0]["state"] == "COMPLETE", table.said)
+    run = run_past_a_backup(table, host, tmp_path / "backup")
     if not told:
         run.kill()
         run.wait()
@@ -100,12 +106,7 @@ def test_records_that_go_back_under_living_jobs_start_nothing_twice(
     table: Gated, host: RemoteHost, tmp_path: Path
 ) -> None:
     """Somebody restores a backup of ~/.burnish: one job's folder is an older copy, the other's is gone while it runs."""
-    run = table.run()
-    table.wait_running(2)
-    copy(host.home / ".burnish", tmp_path / "backup")
-    table.open(0)
-    wait_for(lambda: table.ran(2), table.said)
-    wait_for(lambda: table.status()[0]["state"] == "COMPLETE", table.said)
+    run = run_past_a_backup(table, host, tmp_path / "backup")
     run.kill()
     run.wait()
     roll_back(host, tmp_path / "backup")
