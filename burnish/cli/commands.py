@@ -75,6 +75,13 @@ class Commands(click.Group):
                 [(name, click.Command(name, help=does).get_short_help_str(room)) for name, (_, does) in LISTED.items()]
             )
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. An interrupt is `Abort` from here on: click would first end the line on a terminal that may be gone."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         typed = list(args)
         if args[:1] == ["help"]:

@@ -66,6 +66,7 @@ def outcome(arguments: list[str]) -> int:
             say(f"hint: {error.hint}")
         return error.exit_code
     except click.exceptions.Abort:
+        say("")  # what is printed next does not stand behind ^C
         return 130
     except click.ClickException as error:
         from burnish.cli import mistakes

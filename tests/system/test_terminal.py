@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -87,3 +89,38 @@ def test_what_runs_is_seen_at_the_end_of_a_table_that_is_longer_than_the_termina
     shell.shows("34  RUNNING")
     shell.shows("Not shown: ")
     shell.type("C-c")
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (("status", "--watch"), b"NOT_RUNNING"),
+        (("run", "--num_workers", "1", "--command", "sh job.sh {n}"), b"waiting"),
+    ],
+)
+def test_a_terminal_that_is_closed_is_no_defect(
+    shell: Terminal, tmp_path: Path, command: tuple[str, ...], shown: bytes
+) -> None:
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "HOME": str(tmp_path), "TMPDIR": str(tmp_path / "tmp")}
+    # Without a group of its own `setsid` becomes the command, and does not fork.
+    burnish = ["setsid", "--ctty", sys.executable, "-m", "burnish", *command]
+    with subprocess.Popen(
+        burnish, cwd=tmp_path, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as running:
+        screen = bytearray()
+
+        def shows() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                screen.extend(os.read(ours, 4096))
+            return shown in screen
+
+        try:
+            wait_for(shows, lambda: bytes(screen))
+        finally:
+            os.close(theirs)
+            os.close(ours)  # SIGHUP, and whatever is printed from now on is an I/O error
+        assert running.wait(20) == 130
+    assert list((tmp_path / "tmp").iterdir()) == []  # where a defect leaves its report
