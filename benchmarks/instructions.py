@@ -5,7 +5,7 @@ between a run of many jobs and one of few, so that the start of Python and of th
 count on file before, and goes on from zero: what is inherited would be counted twice. Two counts of the same tree differ by a per
 cent or so, as processes meet each other at other moments.
 
-Usage: `python benchmarks/instructions.py [COMMIT] [--jobs N] [--json FILE]`; ends with 1 if a job costs over a fifth more than there.
+Usage: `python benchmarks/instructions.py [COMMIT] [--jobs N] [--json FILE]`; ends with 1 if a job costs over a fifth more.
 """
 
 from __future__ import annotations
