@@ -82,10 +82,11 @@ class WaitingQueue:
 
     def update(self, changed: Iterable[JobId], state: State) -> None:
         """Take in jobs that may have begun or ceased to wait, or changed what they ask for."""
-        pending = list(changed)
-        while pending:
-            job_id = pending.pop()
-            pending += self._watchers.pop(job_id, ())
+        to_take = dict.fromkeys(changed)
+        for job_id in tuple(to_take):
+            # Not the watchers of these, to whom nothing has changed: they may wait for each other in a circle.
+            to_take |= dict.fromkeys(self._watchers.pop(job_id, ()))
+        for job_id in to_take:
             self._take(state.jobs[job_id], state)
 
     def _take(self, job: Job, state: State) -> None:

@@ -87,6 +87,18 @@ def test_cell_typed_while_it_runs_is_obeyed(tmp_path: Path) -> None:
     assert table.order == [0, 2, 1]
 
 
+def test_jobs_that_wait_for_each_other_are_named_and_the_rest_runs(tmp_path: Path) -> None:
+    table = Table(tmp_path, "AFTER,fails,work", ",0,0", "2,0,0", "3,0,0", "1,0,0", "1,0,0")
+    done = table.run()
+    assert done.returncode == 1 and table.order == [0]
+    assert "Job 1 could not be started: by AFTER it waits for itself: 1, 2, 3, 1." in done.stderr
+    assert "Job 4 could not be started: it comes after job 1, which is NOT_RUNNING." in done.stderr
+    assert "by AFTER it waits for itself: 2, 3, 1, 2." in table.burnish("explain", "2").stdout
+    text = (tmp_path / "burnish.db").read_text()
+    (tmp_path / "burnish.db").write_text(text.replace("3,NOT_RUNNING,1,", "3,NOT_RUNNING,,"))
+    assert table.run().returncode == 0 and table.order[:2] == [0, 3] and table.order[2:4] == [2, 1]
+
+
 def test_hosts_keeps_a_job_from_other_machines(tmp_path: Path) -> None:
     table = Table(tmp_path, "HOSTS,fails,work", "gpu9*,0,0", "local*,0,0", ",0,0")
     done = table.run()

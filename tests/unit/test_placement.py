@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from support import tables
 
 from burnish.core import events
@@ -16,9 +18,9 @@ from burnish.core.placement import (
     free_slots,
     why_nowhere,
 )
-from burnish.core.requirements import priority
+from burnish.core.requirements import priority, requirements, unmet
 from burnish.core.selection import Selection
-from burnish.core.state import State
+from burnish.core.state import Phase, State, phase
 
 HOST = HostName("gpu01")
 
@@ -252,3 +254,39 @@ def test_blocked_job_that_is_held_or_freed_of_its_after_is_taken_out_and_in() ->
     state.apply(events.JobChanged(2, {"AFTER": ""}))
     queue.update([JobId(1), JobId(2)], state)
     assert queue.blocked == {} and drained(queue) == [0, 2]
+
+
+def ids(numbers: set[int]) -> str:
+    return ",".join(map(str, sorted(numbers)))
+
+
+@given(st.data())
+def test_whatever_waits_for_whatever_the_queue_is_what_a_look_at_the_table_says(data: st.DataObject) -> None:
+    """Circles of any length too, also such as come and go while a run looks on."""
+    jobs = 5
+    some = st.sets(st.integers(0, jobs))  # job 5 does not exist
+    state = asking(*(("", "", ids(data.draw(some, "AFTER"))) for _ in range(jobs)))
+    queue = queue_of(state)
+    for _ in range(data.draw(st.integers(0, 6), "changes")):
+        changed = JobId(data.draw(st.integers(0, jobs - 1), "job"))
+        if data.draw(st.booleans(), "ends"):
+            state.apply(events.JobMarked(changed, "COMPLETE", "by hand"))
+        else:
+            state.apply(events.JobChanged(changed, {"AFTER": ids(data.draw(some, "AFTER"))}))
+        queue.update([changed], state)
+        waiting = [job for job in state.jobs if phase(state.jobs[job]) is Phase.WAITING]
+        unmet_of = {job: unmet(requirements(state.jobs[job], state).after, state) for job in waiting}
+        assert {job for job, _ in queue.waiting()} == {job for job, other in unmet_of.items() if other is None}
+        assert queue.blocked == {job: other for job, other in unmet_of.items() if other is not None}
+
+
+def test_end_of_a_job_costs_what_watches_it_and_not_the_chain_behind() -> None:
+    length = 1000
+    state = asking(("", "", ""), *(("", "", str(before)) for before in range(length)))
+    taken: list[JobId] = []
+    queue = WaitingQueue(lambda job, state: not taken.append(job.id))  # type: ignore[func-returns-value]
+    queue.update(state.jobs, state)
+    taken.clear()
+    tables.finish(state, tables.start(state, 0))
+    queue.update([JobId(0)], state)
+    assert taken == [1]
