@@ -98,8 +98,8 @@ class Placing:
         return any(names(kind, member.host) for member in self._starting())
 
     def _why_nowhere(self, job_id: JobId, kind: Kind) -> str:
-        given_up = (member for member in self._fleet.members.values() if member.given_up and names(kind, member.host))
-        lacks = [f"{member.lacks} on {member.host.name}" for member in given_up]
+        given_up = [member for member in self._fleet.members.values() if member.given_up and names(kind, member.host)]
+        lacks = [f"{member.lacks} on {member.host.name}" for member in given_up if _may_place(kind, member)]
         return ", and ".join(filter(None, [self._lacking.why_barred(job_id), *lacks])) or why_nowhere(kind)
 
     def _may_start(self, job: Job, state: State) -> bool:
@@ -110,10 +110,7 @@ class Placing:
     def _may_fit(self, kind: Kind) -> bool:
         now = time.monotonic()
         kind = kind._replace(lacking=frozenset(host for host in kind.lacking if self._lacking.given_up(host, now)))
-        members = [member for member in self._starting() if names(kind, member.host)]
-        return any(not member.offer.known for member in members) or not fits_nowhere(
-            kind, (Site(member.host, member.slots, (), member.offer.plain) for member in members)
-        )
+        return any(_may_place(kind, member) for member in self._starting() if names(kind, member.host))
 
     def _starting(self) -> Iterator[Member]:
         """The members on which jobs of this run may start, now or later."""
@@ -150,3 +147,9 @@ class Placing:
         folder = self._paths.log_dir
         gpus = ",".join(slot.gpu for slot in slots if slot.gpu is not None)
         return Call(values, {"log_dir": str(folder.parent), "prefix": folder.name, "host": slots[0].host, "gpus": gpus})
+
+
+def _may_place(kind: Kind, member: Member) -> bool:
+    """True unless it is known that no slot of this host, free or not, is for such a job."""
+    site = Site(member.host, member.slots, (), member.offer.plain)
+    return not member.offer.known or not fits_nowhere(kind, (site,))

@@ -11,6 +11,7 @@ import pytest
 from support import tables
 
 from burnish.core import events
+from burnish.core.hosts import Host
 from burnish.core.jobs import HostName, JobId, Slot
 from burnish.core.lacking import Lacking
 from burnish.core.reports import CommandPrepared
@@ -27,8 +28,8 @@ SLOT = Slot(HostName("gpu01"), 0)
 class Queue:
     """A state with one job, the queue of a run, and what its runner has answered."""
 
-    def __init__(self) -> None:
-        self.state: State = tables.opened(("--n",), [("1",)])
+    def __init__(self, *members: object) -> None:
+        self.state: State = tables.opened(("--n", "GPUS"), [("1", "2")])
         self.preparation = Preparation(TemplateSource("true {--n}"), pytest.fail)
         stand_in: Callable[..., Any] = SimpleNamespace
         paths = Paths(Path("burnish.db"), "burnish.db", Path(".burnish"), Path("log"))
@@ -36,7 +37,7 @@ class Queue:
             self.state,
             Plan(()),
             Outcome(),
-            stand_in(),
+            stand_in(members=dict(enumerate(members))),
             vacancies=stand_in(),
             projection=stand_in(skipped={}),
             preparation=self.preparation,
@@ -65,3 +66,20 @@ def test_edit_of_a_job_that_is_being_prepared_does_not_prepare_it_a_second_time(
     assert not list(queue.preparation.ready(lambda job: queue.state.jobs[job].cells)), "it was made of the old cells"
     queue.placing.update(queue.preparation.settle())
     assert len(queue.placing) == 1, "and waits again"
+
+
+def member(name: str, gpus: int, lacks: str = "") -> SimpleNamespace:
+    host = HostName(name)
+    slots = [Slot(host, index, str(index)) for index in range(gpus)]
+    offer = SimpleNamespace(known=True, plain=False)
+    state = {"starts": True, "refused": False, "stopped": False, "given_up": bool(lacks), "lacks": lacks}
+    return SimpleNamespace(host=Host(host), slots=slots, offer=offer, **state)
+
+
+def test_host_that_could_not_take_a_job_anyway_is_not_why_it_is_not_started() -> None:
+    small = member("small", 1, lacks="its setup ended with 7")
+    assert Queue(member("desk", 1), small).placing.stuck() == {
+        0: "it needs 2 GPUs of one host, and no host of this run has that"
+    }
+    large = member("large", 2, lacks="its setup ended with 7")
+    assert Queue(member("desk", 1), large).placing.stuck() == {0: "its setup ended with 7 on large"}
