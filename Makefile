@@ -77,8 +77,8 @@ INPUTS ?= 20000
 fuzz: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m fuzz --inputs $(INPUTS) --first $(FIRST)
 
-# kill -9 at every system call of a coordinator, links cut after every byte, and every state of a disk that a power
-# loss may leave. About an hour and a half.
+# kill -9 at every system call of a coordinator, links cut after every byte in four ways, and every state of a disk that a
+# power loss may leave. About three hours.
 crashes: $(VENV)/installed
 	@scripts/debian_packages
 	PYTHONPATH=tests $(BIN)/python -m simulation.crash_states --worlds 1
