@@ -9,11 +9,16 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
+from burnish.core import reports
+from burnish.core.jobs import HostName
+from burnish.remote.link import Link
+from burnish.remote.ssh import SshTransport
 from tests.support.gated import Gated
 from tests.support.hosts import Bench, RemoteHost
 from tests.support.records import paths
@@ -22,7 +27,10 @@ from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
 
 JOBS = 4
-RESETS = 10
+BREAKS = 10
+AGAIN = 3.0  # s in which a link to a host that can be reached is made again
+SILENT = 45.0  # s after which a host is given up from which nothing arrives
+STEP = 3.0  # s, at most, between two looks at a link: a longer one would be taken for a sleep of its own
 
 # burnish, but a silence counts after two seconds, and retries come quickly.
 IMPATIENT = """
@@ -112,6 +120,75 @@ def test_jobs_end_while_nobody_listens(table: Gated, relay: Relay) -> None:
     finish(table)
 
 
+class Far:
+    """A link to `far` with burnish's own times, on a clock that may be fast; when it was up, by ours, and when it broke, by that.
+
+    Its clock makes small steps even when the test is kept waiting, so that the link never takes itself for one that slept.
+    """
+
+    def __init__(self, bench: Bench, speed: float = 1.0) -> None:
+        self.now = 0.0
+        self.ups: list[float] = []
+        self.downs: list[float] = []
+        self._speed, self._looked = speed, time.monotonic()
+        transport = SshTransport(bench.entry("far"))
+        self.link = Link(HostName("far"), transport, "table-1", "~/.burnish", self._hear, lambda: self.now)
+        self.link.start()
+        self.wait_up(1)
+
+    def wait_up(self, times: int) -> float:
+        """Wait until it was up so often; when that was, by our clock."""
+        self.wait(lambda: len(self.ups) == times)
+        return self.ups[-1]
+
+    def wait_down(self, times: int) -> float:
+        """Wait until it broke so often; when that was, by its clock."""
+        self.wait(lambda: len(self.downs) == times)
+        return self.downs[-1]
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Wait, and look at the link meanwhile, as a coordinator does."""
+        wait_for(lambda: self._look() or condition(), lambda: f"up at {self.ups}, down at {self.downs}", deadline=60)
+
+    def _look(self) -> None:
+        looked, self._looked = self._looked, time.monotonic()
+        self.now += min(STEP, self._speed * (self._looked - looked))
+        self.link.watch()
+
+    def _hear(self, report: reports.Report) -> None:
+        if isinstance(report, reports.HostConnected):
+            self.ups.append(time.monotonic())
+        elif isinstance(report, reports.HostDropped):
+            self.downs.append(self.now)
+
+
+def test_link_that_broke_is_made_again_within_three_seconds(bench: Bench, relay: Relay) -> None:
+    far = Far(bench)
+    try:
+        took = []
+        for times, end in enumerate([relay.reset, relay.hang_up, relay.reset, relay.hang_up, relay.reset], 1):
+            began = time.monotonic()
+            end()
+            took.append(far.wait_up(times + 1) - began)
+        assert median(took[2:]) < AGAIN, took  # one of them may have waited for the processor
+    finally:
+        far.link.close()
+
+
+def test_host_from_which_nothing_arrives_is_given_up_within_45_seconds(bench: Bench, relay: Relay) -> None:
+    """Of its own, that is: here they go by twenty times as fast. Who is given up is named at once (`Silence`)."""
+    far = Far(bench, speed=20)
+    try:
+        for times, directions in enumerate([(UP, DOWN), (UP,), (DOWN,)], 1):
+            relay.hold(*directions)
+            began = far.now
+            assert SILENT - STEP < far.wait_down(times) - began < SILENT + 2 * STEP, directions
+            relay.flow()
+            far.wait_up(times + 1)
+    finally:
+        far.link.close()
+
+
 def test_connections_that_break_within_messages_cost_no_byte(bench: Bench, relay: Relay) -> None:
     folder = Path(tempfile.mkdtemp(prefix="burnish-test-"))
     sweep = Sweep.of(folder, 30)
@@ -121,8 +198,10 @@ def test_connections_that_break_within_messages_cost_no_byte(bench: Bench, relay
     (folder / "lab.yaml").write_text(
         f"defaults: {{ssh_config: {bench.config}, gpus: none, slots: 4, workdir: {folder}}}\nhosts: [far]\n"
     )
+    sweep.program = ("-c", IMPATIENT)
     seed = random.Random(7)
-    budgets = {number: (seed.choice((UP, DOWN)), seed.randint(0, 400_000)) for number in range(1, RESETS + 1)}
+    ways = [relay.reset, relay.hang_up, relay.lose] * BREAKS
+    budgets = {number: (seed.choice((UP, DOWN)), seed.randint(0, 400_000)) for number in range(1, BREAKS + 1)}
     broken: set[int] = set()
 
     def spend() -> None:
@@ -131,7 +210,7 @@ def test_connections_that_break_within_messages_cost_no_byte(bench: Bench, relay
         began = 45_000 if direction == UP else 5_000  # the agent has been sent by then, or we only try to log in
         if number not in broken and relay.carried[direction] > began + budget // (10 if direction == UP else 1):
             broken.add(number)
-            threading.Thread(target=relay.reset).start()
+            threading.Thread(target=ways[len(broken)]).start()
 
     relay.on_bytes = spend
     try:

@@ -2,8 +2,8 @@
 
 `cut_links.py FOLDER STRIDE FIRST`: every STRIDE-th cut from FIRST on. The conversation is what a coordinator says, on its first
 link as on its tenth: what have you got, start what is not there, tell me its end, give me its logs, forget it. Cut is the link
-that starts the job, and the one that comes back for it; by hanging up, and at every other byte by killing the agent as well. A
-process of its own, of one thread: agents are forked from it.
+that starts the job, and the one that comes back for it; at each byte in the four ways of `HOWS`. A process of its own, of one
+thread: agents are forked from it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -28,17 +29,20 @@ TABLE, NONCE = "table-1", "00"
 OUT, ERR, CODE = b"line\n" * 20, b"warning\n", 3
 UP, DOWN = "up", "down"
 FIRST, SECOND = "first", "second"
+# What becomes of a link that is cut: each end learns that it broke (RST); each reads its orderly end (FIN); nobody learns
+# anything, the agent lives on, and what was on its way arrives when the next link has done all (a hole); it ends with its agent.
+RESET, FINISHED, HOLE, KILLED = HOWS = ("reset", "finished", "a hole", "agent killed")
 PIECE = 64  # bytes of a log asked for at a time: more than one piece
 
 Frame = dict[str, Any]
 
 
 class Cut(NamedTuple):
-    """Where a link breaks: after so many bytes in a direction. `kills`: its agent is killed as well."""
+    """Where a link breaks: after so many bytes in a direction. `how`: one of `HOWS`."""
 
     direction: str
     after: int
-    kills: bool
+    how: str
 
 
 class Broken(Exception):
@@ -49,14 +53,14 @@ class Link:
     """An agent of its own, and the way to it, which `cut` ends."""
 
     def __init__(self, state_dir: Path, cut: Cut | None = None) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = connected()
         self._agent = os.fork()
         if self._agent == 0:
             ours.close()
             be_agent(theirs)
         theirs.close()
         ours.settimeout(DEADLINE)
-        self._socket, self._cut = ours, cut
+        self._socket, self._cut, self._late = ours, cut, b""
         self._frames, self._heard, self._early = FrameReader(), b"", True
         self._inbox: list[Frame] = []
         self.carried = {UP: 0, DOWN: 0}
@@ -66,14 +70,32 @@ class Link:
         self.send(self._hello)
         self.hear("welcome")
 
-    def close(self) -> None:
-        """Hang up. Returns when the agent has ended."""
+    def close(self, how: str) -> None:
+        """Hang up, as `how` says; not yet, if this is a hole. Returns when the agent has ended."""
+        if how == HOLE:
+            return
+        if how == FINISHED:
+            self._finish()
+        else:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
         os.waitpid(self._agent, 0)
 
+    def arrive(self) -> None:
+        """What the hole held back arrives, and then the end."""
+        self._socket.sendall(self._late)
+        self.close(FINISHED)
+
+    def _finish(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+        while self._socket.recv(1 << 16):
+            pass
+
     def send(self, header: Frame) -> None:
         data = encode_frame(header)
-        self._socket.sendall(data[: self._left(UP, len(data))])
+        left = self._left(UP, len(data))
+        self._late = data[left:]
+        self._socket.sendall(data[:left])
         self._count(UP, len(data))
 
     def hear(self, *kinds: str) -> Frame:
@@ -104,9 +126,19 @@ class Link:
     def _count(self, direction: str, number: int) -> None:
         self.carried[direction] += number
         if self._cut is not None and self._cut.direction == direction and self.carried[direction] >= self._cut.after:
-            if self._cut.kills:
+            if self._cut.how == KILLED:
                 os.kill(self._agent, signal.SIGKILL)
             raise Broken
+
+
+def connected() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    for end in (ours, theirs):
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return ours, theirs
 
 
 def be_agent(link: socket.socket) -> None:
@@ -197,7 +229,8 @@ class Bench:
             carried = self.go(which, None)
             for direction in (UP, DOWN):
                 for after in range(1, carried[direction] + 1):
-                    yield which, Cut(direction, after, kills=after % 2 == 0)
+                    for how in HOWS:
+                        yield which, Cut(direction, after, how)
 
     def go(self, which: str, cut: Cut | None) -> dict[str, int]:
         """One job, whose link `which` is cut, and that the next one finishes. What the first of them carried."""
@@ -205,21 +238,28 @@ class Bench:
         claim = Claim(self._jobs, self._folder)
         if which == SECOND:
             self._link(claim, None, until="ended")
-        carried = self._link(claim, cut)
+        link = self._link(claim, cut)
         claim.acked = False
         self._link(claim, None)
         claim.judge()
+        if cut is not None and cut.how == HOLE:
+            link.arrive()
         self._forget(claim)
-        return carried
+        return link.carried
 
-    def _link(self, claim: Claim, cut: Cut | None, until: str = "") -> dict[str, int]:
+    def judge(self) -> None:
+        """No job ran again later, when a hole gave back what it held."""
+        ran = {ledger.name: ledger.read_text().count("ran") for ledger in self._folder.glob("ledger-*")}
+        assert set(ran.values()) == {1}, ran
+
+    def _link(self, claim: Claim, cut: Cut | None, until: str = "") -> Link:
         link = Link(self._state, cut)
         try:
             claim.finish(link, until)
         except Broken:
             pass
-        link.close()
-        return link.carried
+        link.close(FINISHED if cut is None else cut.how)
+        return link
 
     def _forget(self, claim: Claim) -> None:
         left = sorted(path.name for path in self._state.glob(f"*/attempts/{TABLE}/{claim.name}/*"))
@@ -236,8 +276,9 @@ def main() -> None:
         try:
             bench.go(which, cut)
         except (AssertionError, OSError) as error:
-            sys.exit(f"{which} link, cut after byte {cut.after} {cut.direction}, agent killed: {cut.kills}: {error!r}")
+            sys.exit(f"{which} link, cut after byte {cut.after} {cut.direction}, {cut.how}: {error!r}")
         cuts += 1
+    bench.judge()
     print(json.dumps({"cuts": cuts, "seconds": round(time.monotonic() - began)}))
 
 

@@ -26,6 +26,7 @@ class Relay:
         self._host = host
         self._flows = {UP: threading.Event(), DOWN: threading.Event()}
         self._ends: list[socket.socket] = []
+        self._lost: set[socket.socket] = set()  # ends of connections that lead nowhere any more
         self._lock = threading.Lock()
         for flow in self._flows.values():
             flow.set()
@@ -44,14 +45,28 @@ class Relay:
             flow.set()
 
     def reset(self) -> None:
-        """Break every connection off, as a firewall does that forgot it (RST)."""
-        with self._lock:
-            ends, self._ends = self._ends, []
+        """Break every connection off, as a firewall does that forgot it (RST, and no FIN before it)."""
+        ends = self._taken()
+        wakers = [end.dup() for end in ends]
         for end in ends:
+            end.close()  # so that a thread that wakes has nothing left to end in an orderly way
+        for waker in wakers:
             with suppress(OSError):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                waker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                waker.shutdown(socket.SHUT_RD)
+            waker.close()
+
+    def hang_up(self) -> None:
+        """End every connection as its other end would (FIN)."""
+        for end in self._taken():
+            with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+    def lose(self) -> None:
+        """From now on nothing arrives on the connections that there are, and nobody hangs up. New ones are sound."""
+        with self._lock:
+            self._lost.update(self._ends)
 
     def refuse(self) -> None:
         """Break every connection off, and take no new ones: nobody listens any more."""
@@ -68,6 +83,11 @@ class Relay:
     def close(self) -> None:
         self.refuse()
         self.flow()
+
+    def _taken(self) -> list[socket.socket]:
+        with self._lock:
+            ends, self._ends = self._ends, []
+        return ends
 
     def _serve(self) -> None:
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
@@ -92,10 +112,12 @@ class Relay:
         with suppress(OSError):
             while data := source.recv(1 << 14):
                 self._flows[direction].wait()
+                if source in self._lost:
+                    continue
                 sink.sendall(data)
                 self.carried[direction] += len(data)
                 self.on_bytes()
-        for end in (source, sink):
+        for end in (source, sink) if source not in self._lost else ():
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 

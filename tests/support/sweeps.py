@@ -66,16 +66,17 @@ class Sweep:
     running: list[subprocess.Popen[str]] = field(default_factory=list)
     python: str = sys.executable
     program: tuple[str, ...] = ("-m", "burnish")  # what Python runs as burnish
+    fates: Sequence[str] = FATES  # of the jobs, in turn
 
     @classmethod
-    def of(cls, folder: Path, jobs: int, work: str | Sequence[str] = "0.05") -> Sweep:
-        """A fresh table of `jobs` ledger jobs of all fates, each working `work` s, or one of these in turn."""
-        sweep = cls(folder)
+    def of(cls, folder: Path, jobs: int, work: str | Sequence[str] = "0.05", fates: Sequence[str] = FATES) -> Sweep:
+        """A fresh table of `jobs` ledger jobs of all `fates`, each working `work` s, or one of these in turn."""
+        sweep = cls(folder, fates=fates)
         (folder / "ledger").mkdir()
         (folder / "home").mkdir()
         (folder / "job.py").write_text(LEDGER_JOB)
         works = [work] if isinstance(work, str) else work
-        rows = [f"{FATES[number % len(FATES)]},{works[number % len(works)]}" for number in range(jobs)]
+        rows = [f"{fates[number % len(fates)]},{works[number % len(works)]}" for number in range(jobs)]
         (folder / "jobs.csv").write_text("\n".join(["fate,work", *rows]) + "\n")
         sweep.burnish("create", "--csv", "jobs.csv")
         return sweep
@@ -163,7 +164,7 @@ class Sweep:
         table = (self.folder / "burnish.db").read_text().splitlines()[1:]
         needed: Counter[str] = Counter()
         for number, job in status.items():
-            fate = FATES[number % len(FATES)]
+            fate = self.fates[number % len(self.fates)]
             lines = self.ledger(number)
             assert job["reason"] == ENDS[fate], (job, lines)
             assert table[number].split(",")[1] == job["state"], table[number]

@@ -1,4 +1,4 @@
-"""A conversation with an agent, cut after each of its bytes in each direction: the next link finishes it, with one start."""
+"""A conversation with an agent, cut after each of its bytes, each way: the next link finishes it, with one start."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.support import strace
 
 ALL = os.environ.get("BURNISH_TEST_SWEEP") == "all"
-STRIDE = 1 if ALL else 149  # some thirty cuts
-LIMIT = 3600 if ALL else 120  # s
+STRIDE = 1 if ALL else 397  # some forty-five cuts, of all four ways
+LIMIT = 4 * 3600 if ALL else 120  # s
 
 
 def test_link_cut_after_any_byte_costs_no_start_no_byte_and_no_verdict(tmp_path: Path) -> None:
