@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from burnish.core import secrecy
 from burnish.core.command import as_shown
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName, Job, JobId, Slot
@@ -56,7 +57,8 @@ def _shown_command(session: Session, source: CommandSource, job: Job, slots: tup
         yield f"{job.id}: {refusal}"
         return
     gpu = {"CUDA_VISIBLE_DEVICES": gpus} if gpus else {}
-    extra = "".join(f"{name}={shlex.quote(value)} " for name, value in {**gpu, **(made.env or {})}.items())
+    added = {**gpu, **(made.env or {})}
+    extra = "".join(f"{name}={secrecy.shown(name, shlex.quote(value))} " for name, value in added.items())
     numbers = ",".join(str(slot.index) for slot in slots)
     yield printable(f"{job.id} on {host}, slot {numbers}: {extra}{as_shown(made.argv)}", 4000)
 

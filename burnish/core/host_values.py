@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from burnish.core import durations, failures
+from burnish.core import durations, failures, secrecy
 from burnish.core.columns import did_you_mean
 from burnish.core.document import Mapping as MappingNode
 from burnish.core.document import Node, Scalar, Sequence, kind
@@ -57,7 +57,7 @@ def text(key: str, node: Node, expected: str = "a text") -> str:
     if not isinstance(node, Scalar) or node.null:
         raise _expected(key, node, expected)
     if any((ord(char) < 32 and char not in "\t\n") or char == "\x7f" for char in node.text):
-        raise Unreadable(node.problem(f"{key} holds control characters ({printable(node.text)})."))
+        raise Unreadable(node.problem(f"{key} holds control characters ({printable(secrecy.shown(key, node.text))})."))
     return node.text
 
 
@@ -246,12 +246,13 @@ def _table(key: str, node: Node, names: re.Pattern[str], expected: str) -> dict[
         raise _expected(key, node, expected)
     for name, _ in node:
         if not names.fullmatch(name.text):
-            raise Unreadable(name.problem(f'{key} holds the name "{printable(name.text)}"; expected {expected}.'))
+            read = printable(secrecy.without_secrets(name.text))
+            raise Unreadable(name.problem(f'{key} holds the name "{read}"; expected {expected}.'))
     return {name.text: text(f"{key} {name.text}", value) for name, value in node}
 
 
 def _expected(key: str, node: Node, expected: str, hint: str = "") -> Unreadable:
-    read = printable(kind(node))
+    read = printable(secrecy.without_secrets(kind(node)))
     return Unreadable(node.problem(f"{key} is {read}; expected {expected}.{hint}"))
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from burnish.core import secrecy
 from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt
 from burnish.core.sighting import GpuSeen, Sighting
@@ -169,7 +170,8 @@ def settled(host: Host) -> dict[str, object]:
     """The values of a host that are set, by their key in the inventory."""
     values = asdict(host)
     del values["name"], values["groups"]
-    values["env"], values["sbatch"] = dict(host.env), dict(host.sbatch)
+    values["env"] = {name: secrecy.shown(name, value) for name, value in host.env}
+    values["setup"], values["sbatch"] = secrecy.without_secrets(host.setup), dict(host.sbatch)
     values["on_failure"] = dict(host.on_failure)
     values["gpus"] = "none" if host.gpus == () else list(host.gpus) if isinstance(host.gpus, tuple) else host.gpus
     values["busy"] = "share" if host.busy is None else asdict(host.busy)

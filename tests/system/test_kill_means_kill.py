@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from burnish.remote.agent.processes import has_open
 from tests.support.agent_client import alive, kill
 from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
@@ -19,7 +20,8 @@ from tests.support.waiting import wait_for
 GRACE = 0.5  # s
 SLACK = 2.0  # s
 
-# Each notes the pids of all its processes in the folder $PIDS, as names of files, and touches $PIDS.ready.
+# Each notes the pids of all its processes in the folder $PIDS, as names of files, and touches $PIDS.ready. All hold $PIDS.gpu
+# open, as processes on a GPU hold its device.
 PROGRAMS = {
     "plain": "note; ready; sleep 1000",
     "deaf": "trap '' TERM; note; ready; while :; do sleep 0.05; done",
@@ -36,7 +38,9 @@ TRACELESS = {
     "escaped child": "setsid env -i PIDS=$PIDS /bin/bash -c 'exec 100>&-; $daemon' & note; ready; sleep 1000",
     "escaped daemon": "(setsid env -i PIDS=$PIDS /bin/bash -c 'exec 100>&-; $daemon' &); note; ready; sleep 1000",
 }
+BEGIN = 'until [ -e "$PIDS.go" ]; do sleep 0.01; done'
 HEAD = """
+exec 9<>"$PIDS.gpu"
 note() { touch "$PIDS/$(exec sh -c 'echo $PPID')"; }
 ready() { touch "$PIDS.ready"; }
 """
@@ -64,29 +68,58 @@ def host(tmp_path: Path) -> Iterator[OneHost]:
         yield host
 
 
+class Bystanders:
+    """Processes of the same user that have nothing to do with the job, though they look like it."""
+
+    def __init__(self) -> None:
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.add("sleep", "1000", own_session=False)
+
+    def add(self, *argv: str, own_session: bool = True) -> None:
+        """One more that waits, whatever its words say."""
+        self._processes.append(subprocess.Popen(argv, start_new_session=own_session, stdin=subprocess.PIPE))
+
+    @property
+    def ended(self) -> list[object]:
+        """What has been killed of them: the words of each."""
+        return [process.args for process in self._processes if process.poll() is not None]
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+
+
 @pytest.fixture
-def bystanders() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Processes of the same user that have nothing to do with the job: the same program, in this session and in their own."""
-    processes = [subprocess.Popen(["sleep", "1000"], start_new_session=own) for own in (False, True)]
-    yield processes
-    for process in processes:
-        process.kill()
-        process.wait()
+def bystanders() -> Iterator[Bystanders]:
+    made = Bystanders()
+    yield made
+    made.end()
 
 
 class Victim:
-    """A job that runs one of the programs."""
+    """A job that runs one of the programs, and what stands beside it.
 
-    def __init__(self, host: OneHost, program: str) -> None:
+    Of the bystanders one is a shell with the job's own words, in a session whose number lies between that of the job's and those
+    of all that the job starts; and one is a job of the same table whose name ends as this one's does.
+    """
+
+    def __init__(self, host: OneHost, program: str, bystanders: Bystanders | None = None) -> None:
         self.host = host
         self.pids_folder = host.folder / "pids"
         self.pids_folder.mkdir()
         (host.folder / "pids.pool").write_text(POOL)
         env = {"PIDS": str(self.pids_folder), "PYTHON": sys.executable}
-        script = HEAD + program.replace("$daemon", DAEMON)
+        script = BEGIN + HEAD + program.replace("$daemon", DAEMON)
         self.link = host.connect()
         self.attempt = self.link.start("/bin/sh", "-c", script, env=env)
         self.running = self.link.wait_status(self.attempt, "running")
+        self.neighbour = ""
+        if bystanders is not None:
+            bystanders.add("/bin/sh", "-c", "read line", "/bin/sh", "-c", script)
+            self.neighbour = self.link.start("sleep", "1000", attempt=f"1{self.attempt}", env=env)
+            self.link.wait_status(self.neighbour, "running")
+        (host.folder / "pids.go").touch()
         wait_for((host.folder / "pids.ready").exists)
         expected = {"crowd": 201, "pipe": 2, "pool": 4}.get(
             next((n for n, p in PROGRAMS.items() if p == program), ""), 1
@@ -100,13 +133,26 @@ class Victim:
     def living(self) -> set[int]:
         return {pid for pid in self.pids() if alive(pid)}
 
+    def on_gpu(self) -> list[int]:
+        """Who has the GPU's file open, whether the test heard of him or not."""
+        return [
+            int(name)
+            for name in os.listdir("/proc")
+            if name.isdigit() and has_open(int(name), f"{self.pids_folder}.gpu")
+        ]
+
+    def check_dead_and_alone(self, bystanders: Bystanders) -> None:
+        """All of it is gone, and none of those beside it."""
+        assert self.living() == set() and self.on_gpu() == []
+        assert bystanders.ended == []
+        assert self.host.connect().statuses()[self.neighbour]["status"] == "running"
+
 
 @pytest.mark.parametrize("program", [*PROGRAMS, *TRACELESS])
 @pytest.mark.parametrize("agent_killed", [False, True], ids=["agent alive", "agent killed"])
-def test_cancel_ends_the_whole_tree(
-    host: OneHost, bystanders: list[subprocess.Popen[bytes]], program: str, agent_killed: bool
-) -> None:
-    victim = Victim(host, {**PROGRAMS, **TRACELESS}[program])
+def test_cancel_ends_the_whole_tree(host: OneHost, bystanders: Bystanders, program: str, agent_killed: bool) -> None:
+    victim = Victim(host, {**PROGRAMS, **TRACELESS}[program], bystanders)
+    assert victim.on_gpu()
     link = victim.link
     if agent_killed:
         kill(link.pid)
@@ -116,17 +162,17 @@ def test_cancel_ends_the_whole_tree(
     ended = link.cancel(victim.attempt, GRACE, deadline=GRACE + SLACK + 10)
     assert time.monotonic() - asked < GRACE + SLACK
     assert ended["final"]["exit"]["cancelled"] == "alice"
-    assert victim.living() == set()
-    assert [process.poll() for process in bystanders] == [None, None]
+    victim.check_dead_and_alone(bystanders)
+    link.cancel(victim.neighbour, 0)
     wait_for(lambda: host.processes() == [], host.processes)  # a supervisor goes once it has said all
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("locks_wiped", [False, True], ids=["locks there", "locks wiped"])
 def test_cancel_works_when_the_supervisor_is_dead(
-    host: OneHost, bystanders: list[subprocess.Popen[bytes]], program: str, locks_wiped: bool
+    host: OneHost, bystanders: Bystanders, program: str, locks_wiped: bool
 ) -> None:
-    victim = Victim(host, PROGRAMS[program])
+    victim = Victim(host, PROGRAMS[program], bystanders)
     if locks_wiped:
         for file in host.locks.iterdir():
             file.unlink()
@@ -136,8 +182,7 @@ def test_cancel_works_when_the_supervisor_is_dead(
     ended = link.cancel(victim.attempt, GRACE, deadline=GRACE + SLACK + 10)
     assert time.monotonic() - asked < GRACE + SLACK
     assert ended["final"]["lost"]["cancelled"] == "alice"
-    assert victim.living() == set()
-    assert [process.poll() for process in bystanders] == [None, None]
+    victim.check_dead_and_alone(bystanders)
 
 
 def test_cancel_is_carried_out_although_supervisor_and_agent_die_over_it(host: OneHost) -> None:

@@ -260,6 +260,20 @@ def test_passwords_are_refused_and_not_shown(text: str) -> None:
     assert "passwords are not supported; use a key or ssh-agent" in problem and "hunter2" not in problem
 
 
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ('"HF_TOKEN=hf_abc"', 'env is "HF_TOKEN=***"; expected {NAME: value}.'),
+        ("{HF_TOKEN=hf_abc: 1}", 'env holds the name "HF_TOKEN=***"; expected {NAME: value}.'),
+        ('{HF_TOKEN: "hf_abc\\0"}', "env HF_TOKEN holds control characters (***)."),
+        ("{HF_TOKEN: [hf_abc]}", "env HF_TOKEN is a list; expected a text."),
+    ],
+)
+def test_mistakes_around_a_secret_do_not_show_it(env: str, said: str) -> None:
+    (problem,) = problems(f"hosts:\n  gpu1: {{env: {env}}}\n")
+    assert problem.endswith(said) and "hf_abc" not in problem
+
+
 def test_all_problems_at_once_in_the_order_of_the_file() -> None:
     found = problems("defaults: {gpu: 1}\nhosts:\n  a b: {port: x}\n  gpu1: {gpus: 0, slots: x}\n")
     assert [problem.split(": ")[0] for problem in found] == [

@@ -114,6 +114,14 @@ def test_inventory_shows_what_is_settled_and_no_more() -> None:
     assert "gpus: [0, GPU-a]" in text and "env: {A: b}" in text
 
 
+def test_list_shows_no_secret_to_people_or_programs() -> None:
+    host = Host(HostName("gpu1"), env=(("HF_TOKEN", "hf_abc"), ("A", "b")), setup="export DB_PASSWORD=hf_abc")
+    view = InventoryView([host])
+    text = "\n".join(view.text())
+    assert "env: {HF_TOKEN: ***, A: b}" in text and "setup: export DB_PASSWORD=***" in text
+    assert "hf_abc" not in text + str(view.json())
+
+
 def test_list_says_once_what_most_hosts_have_and_of_each_what_it_has_else() -> None:
     one, two = Host(HostName("gpu1")), Host(HostName("gpu2"), groups=("a",))
     three = Host(HostName("gpu3"), gpus=("0",), busy=None, slots=2)
