@@ -1,18 +1,24 @@
-"""What Slurm's states mean for an attempt: one table. Pure.
+"""What Slurm's states mean for an attempt: one table, `STATES`. Pure.
 
 No state makes a verdict where the attempt's own supervisor left one: that stands, and Slurm's word says why a job was killed.
+A state that this version does not know is taken for one in which the job goes on: nothing follows from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
-WAITS = frozenset(
-    ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
-)
 KILLS = (9, 15)  # signals that Slurm ends jobs with
+
+
+class Stage(Enum):
+    """It is not over."""
+
+    WAITS = "waits"
+    GOES_ON = "goes on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,26 @@ _UNSAID = "its script ended in Slurm without a verdict"
 _OUT_OF_TIME = End("it was out of time in Slurm", {"signal": 9, "time_limit": True}, trouble=True)
 _NODE = End("its node failed")
 
-ENDS: Mapping[str, End] = {
+_NOT_LAUNCHED = "Slurm could not launch it"
+
+STATES: Mapping[str, End | Stage] = {
+    "PENDING": Stage.WAITS,
+    "CONFIGURING": Stage.WAITS,  # its nodes boot
+    "REQUEUED": Stage.WAITS,
+    "REQUEUE_FED": Stage.WAITS,
+    "REQUEUE_HOLD": Stage.WAITS,
+    "RESV_DEL_HOLD": Stage.WAITS,
+    "SPECIAL_EXIT": Stage.WAITS,  # requeued and held
+    "RUNNING": Stage.GOES_ON,
+    "COMPLETING": Stage.GOES_ON,
+    "EXPEDITING": Stage.GOES_ON,
+    "POWER_UP_NODE": Stage.GOES_ON,
+    "RESIZING": Stage.GOES_ON,
+    "SIGNALING": Stage.GOES_ON,
+    "STAGE_OUT": Stage.GOES_ON,
+    "STOPPED": Stage.GOES_ON,
+    "SUSPENDED": Stage.GOES_ON,
+    "UPDATE_DB": Stage.GOES_ON,
     "COMPLETED": End(_UNSAID, trouble=True),
     "FAILED": End(_UNSAID, trouble=True),
     "TIMEOUT": _OUT_OF_TIME,
@@ -49,14 +74,21 @@ ENDS: Mapping[str, End] = {
 GONE = End("Slurm does not know it any more")
 
 
-def end_of(state: str) -> End | None:
-    """How a task in this state ended; None while it goes on, and for states that this version does not know."""
-    return ENDS.get(state)
+def end_of(state: str, nodes: str = "") -> End | None:
+    """How a task in this state ended, that was given these nodes; None while it goes on."""
+    end = STATES.get(state, Stage.GOES_ON)
+    if isinstance(end, Stage):
+        return None
+    if end.refused and nodes:
+        # A node that cannot launch a job, as where its prolog fails, cancels it: --no-requeue leaves it no other way. If it never
+        # began, that was nobody's wish, or somebody's within the second before it did.
+        return replace(end, why=f"{_NOT_LAUNCHED} on {nodes}", refused=False, trouble=True)
+    return end
 
 
 def waiting(state: str, reason: str) -> str:
     """Why a task in this state has not started, a clause; "" if it has, or is over."""
-    if state not in WAITS:
+    if STATES.get(state) is not Stage.WAITS:
         return ""
     return f"waiting for {reason}" if reason not in ("", "None") else "in Slurm's queue"
 

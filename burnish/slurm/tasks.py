@@ -59,7 +59,7 @@ def compare(
         found = listed.get(task.key)
         if found is not None:
             task.job = found.job
-            _end(task, end_of(found.state), asked)
+            _end(task, end_of(found.state, found.nodes), asked)
         elif asked >= task.since + UNSEEN:
             if accounting and task.running and (task.job or task.submitted.job) and task.end is None:
                 yield task

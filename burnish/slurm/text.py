@@ -23,11 +23,15 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A task as Slurm lists it. `job` is how commands call it: `17_3`. `state` in capitals, `reason` as Slurm puts it."""
+    """A task as Slurm lists it. `job` is how commands call it: `17_3`. `state` in capitals, `reason` as Slurm puts it.
+
+    `nodes`: what it was given, `n[1-2]`; "" before it was.
+    """
 
     job: str
     state: str
     reason: str = ""
+    nodes: str = ""
 
 
 def show_config() -> list[str]:
@@ -65,7 +69,7 @@ def read_sbatch(out: str) -> str:
 
 def squeue(names: Iterable[str]) -> list[str]:
     """The argv that lists tasks of arrays of these names: those that wait or run, and those that ended a few minutes ago."""
-    fields = SEPARATOR.join(("%F", "%K", "%T", "%r", "%j"))
+    fields = SEPARATOR.join(("%F", "%K", "%T", "%r", "%N", "%j"))
     return [
         "squeue",
         "--noheader",
@@ -79,9 +83,9 @@ def squeue(names: Iterable[str]) -> list[str]:
 def read_squeue(out: str) -> dict[tuple[str, int], Listed]:
     """(array's name, index) -> task. Other lines, those of jobs that are no arrays among them, are passed over."""
     listed = {}
-    for job, index, state, reason, name in _rows(out, 5):
+    for job, index, state, reason, nodes, name in _rows(out, 6):
         if job.isdigit() and index.isdigit():
-            listed[name, int(index)] = Listed(f"{job}_{index}", state, reason)
+            listed[name, int(index)] = Listed(f"{job}_{index}", state, reason, nodes)
     return listed
 
 

@@ -65,18 +65,45 @@ def test_a_node_that_dies_costs_its_jobs_one_attempt(slurm: Slurm, table: Gated)
     assert sorted(ran) == [1, 1, 1, 2]
 
 
-def test_a_controller_that_dies_costs_nothing(slurm: Slurm, table: Gated) -> None:
-    run = table.run()
-    table.wait_running(4)
-    slurm.kill("slurmctld")
-    table.open(0, 1)
+def test_a_controller_that_dies_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a cluster of its own: one that died may give a number again that a node still has a job of."""
+    cluster = Slurm(tmp_path / "cluster")
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    table = Gated.of(None, 4)
     try:
+        (table.folder / "lab.yaml").write_text(INVENTORY)
+        run = table.run()
+        table.wait_running(4)
+        cluster.kill("slurmctld")
+        table.open(0, 1)
         wait_for(lambda: len(table.running_jobs()) == 2, table.status)
+        cluster.start("slurmctld")
+        table.open(2, 3)
+        assert run.wait(60) == 0, table.said()
+        assert [len(table.ran(job)) for job in range(4)] == [1] * 4
     finally:
-        slurm.start("slurmctld")
-    table.open(2, 3)
-    assert run.wait(60) == 0, table.said()
-    assert [len(table.ran(job)) for job in range(4)] == [1] * 4
+        table.stop()
+        cluster.close()
+
+
+def test_what_a_node_cannot_launch_runs_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prolog of the node that comes first fails. Slurm cancels what it gave it, and that was not a person."""
+    prolog = tmp_path / "prolog"
+    prolog.write_text('#!/bin/sh\n[ "$SLURMD_NODENAME" != n0 ]\n')
+    prolog.chmod(0o755)
+    cluster = Slurm(tmp_path / "cluster", f"Prolog={prolog}\n")
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    table = Gated.of(None, 4)
+    try:
+        (table.folder / "lab.yaml").write_text(INVENTORY)
+        table.open(*range(4))
+        run = table.run()
+        assert run.wait(120) == 0, table.said()
+        assert "Slurm could not launch it on n0" in table.said()
+        assert [len(table.ran(job)) for job in range(4)] == [1] * 4
+    finally:
+        table.stop()
+        cluster.close()
 
 
 def test_a_cluster_over_ssh_an_ssh_host_and_this_machine_in_one_run(

@@ -12,21 +12,21 @@ from burnish.slurm import text
 from burnish.slurm.text import Demand, Listed
 
 SQUEUE = """\
-1|1|CANCELLED|None|burnish-x
-3|N/A|FAILED|BadConstraints|sbatch
-5|0|PENDING|BeginTime|later
-5|1|PENDING|BeginTime|later
-6|N/A|PENDING|Resources|later
-7|0|PENDING|Priority|a|name
-1|0|RUNNING|None|burnish-x
+1|1|CANCELLED|None|n0|burnish-x
+3|N/A|FAILED|BadConstraints||sbatch
+5|0|PENDING|BeginTime||later
+5|1|PENDING|BeginTime||later
+6|N/A|PENDING|Resources||later
+7|0|PENDING|Priority||a|name
+1|0|RUNNING|None|n0|burnish-x
 """
 CONFIG = "MailProg                = /bin/mail\nMaxArraySize            = 1001\nMaxDBDMsgs              = 20012\n"
 
 
 def test_tasks_of_arrays_are_listed_by_name_and_index() -> None:
     listed = text.read_squeue(SQUEUE)
-    assert listed["burnish-x", 0] == Listed("1_0", "RUNNING", "None")
-    assert listed["burnish-x", 1] == Listed("1_1", "CANCELLED", "None")
+    assert listed["burnish-x", 0] == Listed("1_0", "RUNNING", "None", "n0")
+    assert listed["burnish-x", 1] == Listed("1_1", "CANCELLED", "None", "n0")
     assert listed["a|name", 0] == Listed("7_0", "PENDING", "Priority")
     assert len(listed) == 5, "jobs that are no arrays are passed over"
 
