@@ -155,4 +155,5 @@ class Submission:
 
 
 def _demand(order: dict[str, Any]) -> Demand:
-    return Demand(order["spec"].get("gpus"), order["spec"].get("time_limit"))
+    spec = order["spec"]
+    return Demand(spec.get("gpus"), spec.get("time_limit"), tuple(sorted(spec.get("sbatch", {}).items())))

@@ -15,10 +15,14 @@ SPARE = 60.0  # s of Slurm's time beyond a TIME_LIMIT: the supervisor ends the j
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What the jobs of one sbatch have in common: GPUs each, and seconds each; None: as the inventory says."""
+    """What the jobs of one sbatch have in common: GPUs each, and seconds each; None: as the inventory says.
+
+    `options`: of sbatch by name, in place of the inventory's.
+    """
 
     gpus: int | None = None
     time_limit: float | None = None
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +142,8 @@ def _rows(out: str, fields: int) -> Iterator[list[str]]:
 
 
 def _with(options: Mapping[str, str], demand: Demand) -> dict[str, str]:
-    """`options`, where a job asks for something else by its GPUS or TIME_LIMIT."""
-    wanted = dict(options)
+    """`options`, where a job asks for something else by its GPUS, TIME_LIMIT or HOSTS."""
+    wanted = {**options, **dict(demand.options)}
     if demand.time_limit is not None:
         wanted["time"] = str(math.ceil((demand.time_limit + SPARE) / 60))
     if demand.gpus is not None:

@@ -97,7 +97,8 @@ class Slurm:
         lines = [CONFIGURATION.format(host=host, port=free_port(), folder=folder, options=options)]
         for node in self.nodes:
             lines.append(
-                f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs={CPUS} Gres=gpu:{GPUS}\n"
+                f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs={CPUS} Gres=gpu:{GPUS} "
+                f"Feature=of_{node}\n"
             )
         lines.append(f"PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n{partitions}")
         self.conf.write_text("".join(lines))

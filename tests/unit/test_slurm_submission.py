@@ -80,12 +80,13 @@ def test_an_array_is_no_larger_than_the_cluster_allows() -> None:
 
 def test_jobs_that_ask_for_something_else_get_an_array_of_their_own() -> None:
     cluster = Cluster()
-    cluster.add(0, 1, gpus=2)
-    cluster.add(2)
+    cluster.add(0, 1, gpus=2, sbatch={"nodelist": "n1"})
+    cluster.add(2, gpus=2)
     cluster.submission.turn(0.0)
     cluster.queued()
     cluster.submission.turn(0.0)
     assert cluster.array() == "0-1" and "--gres=gpu:2" in cluster.sbatch[0]
+    assert "--nodelist=n1" in cluster.sbatch[0]
 
 
 def test_what_was_submitted_under_another_name_is_not_submitted_again() -> None:

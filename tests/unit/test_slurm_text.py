@@ -57,6 +57,8 @@ def test_an_array_of_tasks_is_submitted_once() -> None:
         ({}, Demand(gpus=0), "--gres=gpu:0"),
         ({"time": "4:00:00"}, Demand(time_limit=7200.0), "--time=121"),
         ({"time": "4:00:00"}, Demand(), "--time=4:00:00"),
+        ({"constraint": "v100"}, Demand(options=(("constraint", "a100&ib"),)), "--constraint=a100&ib"),
+        ({}, Demand(options=(("nodelist", "n[1-2]"),)), "--nodelist=n[1-2]"),
     ],
 )
 def test_a_job_asks_for_more_than_the_inventory(options: dict[str, str], demand: Demand, said: str) -> None:
