@@ -82,7 +82,7 @@ def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
     """The fact that a final.json proves. Raises KeyError, TypeError or ValueError for anything else."""
     if "lost" in final:
         lost = _record(final["lost"])
-        return events.AttemptLost(attempt, _brief(lost["why"]), _seconds(lost["ended"]))
+        return events.AttemptLost(attempt, _brief(lost["why"]), _seconds(lost["ended"]), bool(lost.get("excused")))
     record = _record(final["exit"])
     code, signal = record.get("code"), record.get("signal")
     if (code is None) == (signal is None):

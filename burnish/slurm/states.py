@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-KILLS = (9, 15)  # signals that Slurm ends jobs with
-
 
 class Stage(Enum):
     """It is not over."""
@@ -25,13 +23,19 @@ class Stage(Enum):
 class End:
     """It is over: `why`, a clause. `exit`: what an exit record says of it; without one it is lost, and may run again.
 
-    `refused` and `trouble`: what a void says, if it never began (docs/protocol.md).
+    `excused`: nor does it count then. `refused` and `trouble`: what a void says, if it never began (docs/protocol.md).
     """
 
     why: str
     exit: Mapping[str, Any] = field(default_factory=dict)
+    excused: bool = False
     refused: bool = False
     trouble: bool = False
+
+    @property
+    def lost(self) -> dict[str, Any]:
+        """What the record of one that is lost says."""
+        return {"why": self.why, **({"excused": True} if self.excused else {})}
 
 
 _UNSAID = "its script ended in Slurm without a verdict"
@@ -68,7 +72,7 @@ STATES: Mapping[str, End | Stage] = {
     "BOOT_FAIL": _NODE,
     "LAUNCH_FAILED": _NODE,
     "RECONFIG_FAIL": _NODE,
-    "PREEMPTED": End("preempted in Slurm"),
+    "PREEMPTED": End("preempted in Slurm", excused=True),
     "REVOKED": End("revoked in Slurm"),
 }
 GONE = End("Slurm does not know it any more")
@@ -94,17 +98,20 @@ def waiting(state: str, reason: str) -> str:
 
 
 def leaves_open(final: Mapping[str, Any]) -> bool:
-    """True if a supervisor's record says that its job was killed, and not why: Slurm may know."""
+    """True if a supervisor's record says that its job failed, and Slurm may know why.
+
+    Whom Slurm ends hears TERM, and many say with an exit code of their own that they did, or that a process of theirs was ended.
+    """
     exit = final.get("exit") or {}
     known = any(exit.get(key) for key in ("cancelled", "time_limit", "oom", "exec_error"))
-    return exit.get("signal") in KILLS and not known
+    return bool(exit) and exit.get("code") != 0 and not known
 
 
 def completed(final: Mapping[str, Any], end: End) -> dict[str, Any]:
-    """A record that leaves open why its job was killed, with what Slurm says of that."""
+    """A record that leaves open why its job failed, with what Slurm says of that."""
     exit = final["exit"]
     if end.exit:
-        return {"exit": {**exit, **end.exit, "signal": exit["signal"]}}
+        return {"exit": {**exit, **{key: value for key, value in end.exit.items() if key != "signal"}}}
     if end.trouble:
-        return dict(final)  # Slurm knows of nothing: whoever killed it was somebody else
-    return {"lost": {"why": end.why, "ended": exit["ended"]}}
+        return dict(final)  # Slurm knows of nothing: it failed by itself, or somebody else killed it
+    return {"lost": {**end.lost, "ended": exit["ended"]}}

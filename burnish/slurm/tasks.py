@@ -15,7 +15,7 @@ from burnish.slurm.text import Listed
 
 UNSEEN = 10.0  # s after its submission in which Slurm's list may lack a task
 SETTLE = 5.0  # s between Slurm's word that a task is over and the record of that: its own record may be on its way
-PATIENCE = 60.0  # s in which Slurm may say why a job was killed, before its supervisor's word is all there is
+PATIENCE = 60.0  # s in which Slurm may say why a job failed, before its supervisor's word is all there is
 
 
 @dataclass(slots=True)

@@ -87,7 +87,7 @@ def test_what_waits_is_not_over(state: str) -> None:
         ("TIMEOUT", {"exit": {"signal": 9, "ended": 5.0, "time_limit": True}}),
         ("OUT_OF_MEMORY", {"exit": {"signal": 9, "ended": 5.0, "oom": True}}),
         ("CANCELLED", {"exit": {"signal": 9, "ended": 5.0, "cancelled": "scancel"}}),
-        ("PREEMPTED", {"lost": {"why": "preempted in Slurm", "ended": 5.0}}),
+        ("PREEMPTED", {"lost": {"why": "preempted in Slurm", "excused": True, "ended": 5.0}}),
         ("NODE_FAIL", {"lost": {"why": "its node failed", "ended": 5.0}}),
         ("COMPLETED", KILLED),
     ],
@@ -99,7 +99,22 @@ def test_slurm_says_why_a_job_was_killed(state: str, final: dict[str, object]) -
 
 
 @pytest.mark.parametrize(
-    "exit", [{"code": 0}, {"code": 9}, {"signal": 11}, {"signal": 9, "oom": True}, {"signal": 15, "cancelled": "ann"}]
+    "exit",
+    [{"code": 0}, {"signal": 9, "oom": True}, {"signal": 15, "cancelled": "ann"}, {"code": 1, "time_limit": True}],
 )
 def test_what_a_supervisor_knows_stands(exit: dict[str, object]) -> None:
     assert not leaves_open({"exit": exit})
+
+
+@pytest.mark.parametrize(
+    ("state", "final"),
+    [
+        ("PREEMPTED", {"lost": {"why": "preempted in Slurm", "excused": True, "ended": 5.0}}),
+        ("OUT_OF_MEMORY", {"exit": {"code": 1, "ended": 5.0, "oom": True}}),
+        ("FAILED", {"exit": {"code": 1, "ended": 5.0}}),
+    ],
+)
+def test_a_job_may_say_with_an_exit_code_that_it_was_ended(state: str, final: dict[str, object]) -> None:
+    caught = {"exit": {"code": 1, "ended": 5.0}}
+    end = end_of(state)
+    assert leaves_open(caught) and end is not None and completed(caught, end) == final
