@@ -289,8 +289,8 @@ class SlurmLink:
             task.job, task.since = job, self._clock()
             self._next_list = min(self._next_list, task.since + FIRST)
 
-    def _refused(self, attempt: str, why: str) -> None:
-        self._conclude(attempt, End(why, trouble=True))
+    def _refused(self, attempt: str, why: str, own: bool) -> None:
+        self._conclude(attempt, End(why, refused=own, trouble=not own))
 
     def _ask(self, argv: list[str], then: Callable[[reports.CommandRan], None], stdin: str = "") -> None:
         """Have a command run on the login node; `then` gets its answer, unless the link breaks before."""

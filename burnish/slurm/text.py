@@ -119,8 +119,16 @@ def scancel(jobs: Iterable[str], signal: str = "") -> list[str]:
 
 
 def is_limit(err: str) -> bool:
-    """True if sbatch was refused because too many jobs are submitted: fewer of them, or later, may pass."""
-    return "SubmitJob" in err or "job submit limit" in err
+    """True if sbatch was refused because too many jobs are submitted: fewer of them, or later, may pass.
+
+    Which limit it was stands in a line before the verdict, which names several; some versions say no more than that.
+    """
+    return "SubmitJob" in err or ("job submit limit" in err and not _reason(_lines(err)))
+
+
+def names_what_is_not_there(err: str) -> bool:
+    """True if sbatch was refused because there is no such node, or none of these features."""
+    return "Invalid node name" in err or "Invalid feature" in err
 
 
 def may_have_passed(code: int, err: str) -> bool:
@@ -130,8 +138,19 @@ def may_have_passed(code: int, err: str) -> bool:
 
 def first_line(text: str) -> str:
     """What a command said is wrong, in one line: the last one is the verdict, and the name of the command no news."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("sbatch: error: ") if lines else "it gave no reason"
+    lines = _lines(text)
+    reason = _reason(lines)
+    return (f"{lines[-1]}: {reason}" if reason else lines[-1]) if lines else "it gave no reason"
+
+
+def _lines(err: str) -> list[str]:
+    return [line.strip().removeprefix("sbatch: error: ") for line in err.splitlines() if line.strip()]
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """The word for its verdict that Slurm puts in a line of its own before it (`AssocMaxSubmitJobLimit`); "" if there is none."""
+    before = lines[-2] if len(lines) > 1 else ""
+    return before if before.isalpha() else ""
 
 
 def _rows(out: str, fields: int) -> Iterator[list[str]]:
