@@ -109,5 +109,6 @@ class Claiming:
             logs=in_place if member.here else {},
             time_limit=self._plan.time_limit if asked.time_limit is None else asked.time_limit,
             gpus=asked.gpus,
+            sbatch=dict(asked.sbatch),
             **self._fleet.on_slots(attempt),
         )

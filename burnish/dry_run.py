@@ -40,7 +40,7 @@ def dry_run(session: Session, plan: Plan) -> Iterator[str]:
         yield from _shown_command(session, plan.source, job, given)
         asked = requirements(job, session.state)
         limit = plan.time_limit if asked.time_limit is None else asked.time_limit
-        submitted.setdefault(given[0].host, {})[job_id] = Demand(asked.gpus, limit)
+        submitted.setdefault(given[0].host, {})[job_id] = Demand(asked.gpus, limit, asked.sbatch)
     for host in plan.hosts:
         if host.engine == "slurm" and host.name in submitted:
             yield from shown(host, session.state.table, submitted[host.name])

@@ -94,7 +94,8 @@ class Placing:
 
     def elsewhere(self, job: Job, host: HostName) -> bool:
         """True if this run has another host than `host` for a job that runs out of memory there."""
-        kind = Kind(None, requirements(job, self._state).hosts, outgrew=frozenset((*job.outgrew, host)))
+        asked = requirements(job, self._state)
+        kind = Kind(None, asked.hosts, outgrew=frozenset((*job.outgrew, host)), only_slurm=asked.only_slurm)
         return any(names(kind, member.host) for member in self._starting())
 
     def _why_nowhere(self, job_id: JobId, kind: Kind) -> str:

@@ -17,13 +17,17 @@ CONTROL_COLUMNS = ("PRIORITY", "GPUS", "HOSTS", "TIME_LIMIT", "RETRIES", "AFTER"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
-_HOSTS = re.compile(r"[A-Za-z0-9_.:*?\[\]!-]+(?:[ ,]+[A-Za-z0-9_.:*?\[\]!-]+)*", re.ASCII)
+_NODES = (
+    r"--(?:nodelist|constraint)=[A-Za-z0-9_.:,&|*()\[\]-]+"  # where on a cluster, as sbatch takes it; ends at a space
+)
+_HOST = rf"(?:{_NODES}|(?!--)[A-Za-z0-9_.:*?\[\]!-]+)"
+_HOSTS = re.compile(rf"{_HOST}(?:[ ,]+{_HOST})*", re.ASCII)
 _IDS = re.compile(r"[0-9]{1,9}(?:-[0-9]{1,9})?(?:[ ,;]+[0-9]{1,9}(?:-[0-9]{1,9})?)*", re.ASCII)
 
 _EXPECTED = {
     "PRIORITY": "a whole number, larger first",
     "GPUS": "how many, such as 0, 1 or 2",
-    "HOSTS": "names, globs or groups, such as gpu01 or gpu*",
+    "HOSTS": "names, globs or groups, such as gpu01 or gpu*; for a cluster --nodelist=NODES or --constraint=FEATURES as well",
     "TIME_LIMIT": durations.EXPECTED,
     "RETRIES": "how many, such as 0, 1 or 2",
     "AFTER": "job ids, such as 3 or 3,5-8",

@@ -211,11 +211,15 @@ class AttemptExited:
 
 @dataclass(frozen=True)
 class AttemptLost:
-    """The host's word: it died without a verdict (`host rebooted`, `killed with its supervisor`)."""
+    """The host's word: it died without a verdict (`host rebooted`, `killed with its supervisor`).
+
+    `excused`: its place was taken from it (Slurm preempted it). That may happen to a job as often as it likes.
+    """
 
     attempt: AttemptId
     why: str
     at: float
+    excused: bool = False
 
 
 @dataclass(frozen=True)

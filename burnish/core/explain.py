@@ -82,6 +82,8 @@ def _place(state: State, job: Job) -> Iterator[str]:
     asked = requirements(job, state)
     if asked.hosts:
         yield f"It runs only on a host named {' or '.join(asked.hosts)} (its HOSTS)."
+    if asked.sbatch:
+        yield f"Of Slurm it asks for {' '.join(f'--{key}={value}' for key, value in asked.sbatch)} (its HOSTS)."
     if asked.gpus is not None:
         needs = counted(asked.gpus, "GPU") + " of one host" if asked.gpus else "a slot without a GPU"
         yield f"It needs {needs} (its GPUS)."

@@ -134,10 +134,10 @@ class Job:
     """A row of the table and what became of it.
 
     `word` follows from the newest attempt and the wishes of people; `reason` says why in a few words. `cells` are aligned with
-    `State.columns`. `lost` counts attempts that died without a verdict since the last reset. `hold_next`: a person held it while
-    it was claimed, so it is HOLD if that claim is voided or lost. `removed`: its row was deleted from the table. `failed_on`: the
-    hosts on which it failed since the last reset, one for each failure. `outgrew`: those on which it ran out of memory.
-    `ran_with` are the cells the newest attempt was claimed with, when they differ from `cells` now.
+    `State.columns`. `lost` counts attempts that died without a verdict or excuse since the last reset. `hold_next`: a person
+    held it while it was claimed, so it is HOLD if that claim is voided or lost. `removed`: its row was deleted from the table.
+    `failed_on`: the hosts on which it failed since the last reset, one for each failure. `outgrew`: those on which it ran out
+    of memory. `ran_with` are the cells the newest attempt was claimed with, when they differ from `cells` now.
     """
 
     id: JobId

@@ -25,7 +25,7 @@ from burnish.core.state import Phase, State, phase
 
 class Kind(NamedTuple):
     """What a job asks of its place: so many GPUs (None: any one slot), one of these hosts (empty: any), if possible none of
-    those on which it failed, and never one that it `outgrew` or that is `lacking` something for it.
+    those on which it failed, and never one that it `outgrew` or that is `lacking` something for it. `only_slurm`: a cluster.
     """
 
     gpus: int | None = None
@@ -33,6 +33,7 @@ class Kind(NamedTuple):
     failed_on: frozenset[HostName] = frozenset()
     outgrew: frozenset[HostName] = frozenset()
     lacking: frozenset[HostName] = frozenset()
+    only_slurm: bool = False
 
 
 @lru_cache(maxsize=1000)
@@ -42,9 +43,10 @@ def _kind(
     failed_on: tuple[HostName, ...],
     outgrew: tuple[HostName, ...],
     lacking: frozenset[HostName],
+    only_slurm: bool,
 ) -> Kind:
     """The same object for all jobs of a kind: of 100 000 jobs there are a few kinds."""
-    return Kind(gpus, hosts, frozenset(failed_on), frozenset(outgrew), lacking)
+    return Kind(gpus, hosts, frozenset(failed_on), frozenset(outgrew), lacking, only_slurm)
 
 
 class _Entry(NamedTuple):
@@ -102,7 +104,7 @@ class WaitingQueue:
             self._watchers.setdefault(watched, set()).add(job.id)
             return
         self.blocked.pop(job.id, None)
-        kind = _kind(asked.gpus, asked.hosts, job.failed_on, job.outgrew, self._barred(job.id))
+        kind = _kind(asked.gpus, asked.hosts, job.failed_on, job.outgrew, self._barred(job.id), asked.only_slurm)
         entry = _Entry(-priority(job, state), self._rank(job.id), job.id, kind)
         if self._queued.get(job.id) != entry:
             self._queued[job.id] = entry
@@ -201,6 +203,8 @@ def why_nowhere(kind: Kind) -> str:
     )
     if kind.outgrew:
         return f"it ran out of memory on {' and '.join(sorted(kind.outgrew))}, and no other host of this run has a place for it"
+    if kind.only_slurm:
+        return "it names nodes or features of a cluster, and this run has none"
     if not kind.hosts:
         return f"it needs {asked}, and no host of this run has that"
     needs = "" if kind.gpus is None else f" with {asked}"
@@ -211,6 +215,8 @@ def names(kind: Kind, host: Host) -> bool:
     """True if the job may run on this host."""
     if host.name in kind.outgrew or host.name in kind.lacking:
         return False
+    if kind.only_slurm and host.engine != "slurm":
+        return False
     return not kind.hosts or any(matches(host, pattern) for pattern in kind.hosts)
 
 
@@ -218,7 +224,7 @@ def _place(
     kind: Kind, sites: Sequence[Site], free: Mapping[HostName, Sequence[Slot]], kept: Container[HostName]
 ) -> tuple[Slot, ...]:
     """The slots for the next job of this kind, empty if there are none. Another host than one it failed on, if there is one."""
-    never = kind.outgrew or kind.lacking
+    never = kind.outgrew or kind.lacking or kind.only_slurm
     named = [site for site in sites if names(kind, site.host)] if kind.hosts or never else sites
     fresh = [site for site in named if site.host.name not in kind.failed_on] if kind.failed_on else named
     for site in fresh or named:

@@ -6,6 +6,7 @@ asks for nothing here. Whoever starts a run may give TIME_LIMIT and RETRIES for 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,12 +16,15 @@ from burnish.core.columns import CONTROL_COLUMNS, fault
 from burnish.core.jobs import Job, JobId
 from burnish.core.state import Phase, State, phase
 
+_WORDS = re.compile(r"--\S+|[^\s,]+")  # of a HOSTS cell: commas belong to an option, and stand between names
+
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
     """`gpus` devices of one host, None for one slot of any kind; one of `hosts` (names, globs, groups), empty for any.
 
-    `time_limit` in s, `retries` after failures of its own. `after`: ranges of ids, ends included, that must be COMPLETE first.
+    `sbatch`: where on a cluster, as options of sbatch by name. `time_limit` in s, `retries` after failures of its own.
+    `after`: ranges of ids, ends included, that must be COMPLETE first.
     """
 
     gpus: int | None = None
@@ -28,6 +32,12 @@ class Requirements:
     time_limit: float | None = None
     retries: int | None = None
     after: tuple[range, ...] = ()
+    sbatch: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def only_slurm(self) -> bool:
+        """True if only a cluster will do: no host is named, and the nodes are Slurm's."""
+        return bool(self.sbatch) and not self.hosts
 
 
 NOTHING = Requirements()
@@ -46,12 +56,14 @@ def _read(places: tuple[tuple[str, int], ...], cells: tuple[str, ...]) -> Requir
     texts = {name: text for name, cell in named if (text := cell.strip()) and fault(name, text) is None}
     if not texts:
         return NOTHING
+    words = _WORDS.findall(texts.get("HOSTS", ""))
     return Requirements(
         gpus=int(texts["GPUS"]) if "GPUS" in texts else None,
-        hosts=tuple(texts.get("HOSTS", "").replace(",", " ").split()),
+        hosts=tuple(word for word in words if not word.startswith("--")),
         time_limit=durations.parse(texts["TIME_LIMIT"]) if "TIME_LIMIT" in texts else None,
         retries=int(texts["RETRIES"]) if "RETRIES" in texts else None,
         after=tuple(_ranges(texts.get("AFTER", ""))),
+        sbatch=tuple(sorted(dict(word[2:].split("=", 1) for word in words if word.startswith("--")).items())),
     )
 
 

@@ -29,11 +29,12 @@ def spec(
     slots: Mapping[str, Any] | None = None,
     time_limit: float | None = None,
     gpus: int | None = None,
+    sbatch: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What the agent is asked to start. `logs`: the paths of `out` and `err` if the job writes them in place, else nothing.
 
     `environment`: what the host's entry and slot add. What the command itself sets wins. `time_limit` in s.
-    `gpus`: how many a batch system is asked for; elsewhere they are in `slots`.
+    `gpus`: how many a batch system is asked for; elsewhere they are in `slots`. `sbatch`: what it is asked for besides.
     """
     own = {
         "BURNISH_JOB_ID": str(attempt.id.job),
@@ -54,6 +55,7 @@ def spec(
         **({"slots": dict(slots)} if slots is not None else {}),
         **({"time_limit": time_limit} if time_limit is not None else {}),
         **({"gpus": gpus} if gpus is not None and host.engine == "slurm" else {}),
+        **({"sbatch": dict(sbatch)} if sbatch and host.engine == "slurm" else {}),
         **logs,
     }
 
@@ -80,7 +82,7 @@ def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
     """The fact that a final.json proves. Raises KeyError, TypeError or ValueError for anything else."""
     if "lost" in final:
         lost = _record(final["lost"])
-        return events.AttemptLost(attempt, _brief(lost["why"]), _seconds(lost["ended"]))
+        return events.AttemptLost(attempt, _brief(lost["why"]), _seconds(lost["ended"]), bool(lost.get("excused")))
     record = _record(final["exit"])
     code, signal = record.get("code"), record.get("signal")
     if (code is None) == (signal is None):

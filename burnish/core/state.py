@@ -338,7 +338,7 @@ class State:
         job, attempt = self._attempt(fact)
         reason = f"LOST: {fact.why}"
         attempt.verdict = Verdict(Word.ERROR, reason, attempt.started_at, fact.at)
-        job.lost += 1
+        job.lost += not fact.excused
         if attempt.cancelled_by is not None:
             self._close(job, attempt, Word.ERROR, CANCELLED)
         elif job.lost > MAX_LOST:

@@ -180,7 +180,7 @@ class SlurmLink:
         self._report(report)
 
     def _waits_for_slurm(self, task: Task, report: reports.AttemptReported) -> bool:
-        """True if the verdict is held until Slurm has said why the job was killed."""
+        """True if the verdict is held until Slurm has said why the job failed."""
         if task.attempt not in self._mine or not states.leaves_open(report.final or {}):
             return False
         if task.held is None:
@@ -256,7 +256,7 @@ class SlurmLink:
     def _conclude(self, attempt: str, end: End) -> None:
         """Have the host record what Slurm says, unless there is a record."""
         void = {"why": end.why, "refused": end.refused, "trouble": end.trouble}
-        final = {"exit": dict(end.exit)} if end.exit else {"lost": {"why": end.why}}
+        final = {"exit": dict(end.exit)} if end.exit else {"lost": end.lost}
         self._link.send({"type": "conclude", "attempt": attempt, "void": void, "final": final})
 
     def _cancel(self, task: Task, grace: float, now: float) -> None:
@@ -289,8 +289,8 @@ class SlurmLink:
             task.job, task.since = job, self._clock()
             self._next_list = min(self._next_list, task.since + FIRST)
 
-    def _refused(self, attempt: str, why: str) -> None:
-        self._conclude(attempt, End(why, trouble=True))
+    def _refused(self, attempt: str, why: str, own: bool) -> None:
+        self._conclude(attempt, End(why, refused=own, trouble=not own))
 
     def _ask(self, argv: list[str], then: Callable[[reports.CommandRan], None], stdin: str = "") -> None:
         """Have a command run on the login node; `then` gets its answer, unless the link breaks before."""

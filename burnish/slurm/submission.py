@@ -36,7 +36,9 @@ class Array:
 
 
 class Submission:
-    """One at a time. `send` and `ask` speak with the host; `refuse` is told of attempts that Slurm would not take, and why."""
+    """One at a time. `send` and `ask` speak with the host; `refuse` is told of attempts that Slurm would not take, why, and
+    whether that is for the nodes that the job itself names.
+    """
 
     def __init__(
         self,
@@ -45,7 +47,7 @@ class Submission:
         send: Callable[[dict[str, Any]], None],
         ask: Ask,
         taken: Callable[[str, str], None],
-        refuse: Callable[[str, str], None],
+        refuse: Callable[[str, str, bool], None],
     ) -> None:
         self._host = host
         self._table = table
@@ -146,13 +148,15 @@ class Submission:
                 self._taken(attempt, "")  # Slurm's list will say
             array.attempts.clear()
         else:
-            self._next = now + AFTER_TROUBLE
+            own = bool(array.demand.options) and text.names_what_is_not_there(ran.err)
+            self._next = now + (PAUSE if own else AFTER_TROUBLE)
             for attempt in array.attempts.values():
-                self._refuse(attempt, f"Slurm does not take it: {text.first_line(ran.err)}")
+                self._refuse(attempt, f"Slurm does not take it: {text.first_line(ran.err)}", own)
             array.attempts.clear()
         for index in chosen:
             array.attempts.pop(index, None)
 
 
 def _demand(order: dict[str, Any]) -> Demand:
-    return Demand(order["spec"].get("gpus"), order["spec"].get("time_limit"))
+    spec = order["spec"]
+    return Demand(spec.get("gpus"), spec.get("time_limit"), tuple(sorted(spec.get("sbatch", {}).items())))

@@ -15,7 +15,7 @@ from burnish.slurm.text import Listed
 
 UNSEEN = 10.0  # s after its submission in which Slurm's list may lack a task
 SETTLE = 5.0  # s between Slurm's word that a task is over and the record of that: its own record may be on its way
-PATIENCE = 60.0  # s in which Slurm may say why a job was killed, before its supervisor's word is all there is
+PATIENCE = 60.0  # s in which Slurm may say why a job failed, before its supervisor's word is all there is
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ def compare(
         found = listed.get(task.key)
         if found is not None:
             task.job = found.job
-            _end(task, end_of(found.state), asked)
+            _end(task, end_of(found.state, found.nodes), asked)
         elif asked >= task.since + UNSEEN:
             if accounting and task.running and (task.job or task.submitted.job) and task.end is None:
                 yield task

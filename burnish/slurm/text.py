@@ -15,19 +15,27 @@ SPARE = 60.0  # s of Slurm's time beyond a TIME_LIMIT: the supervisor ends the j
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What the jobs of one sbatch have in common: GPUs each, and seconds each; None: as the inventory says."""
+    """What the jobs of one sbatch have in common: GPUs each, and seconds each; None: as the inventory says.
+
+    `options`: of sbatch by name, in place of the inventory's.
+    """
 
     gpus: int | None = None
     time_limit: float | None = None
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A task as Slurm lists it. `job` is how commands call it: `17_3`. `state` in capitals, `reason` as Slurm puts it."""
+    """A task as Slurm lists it. `job` is how commands call it: `17_3`. `state` in capitals, `reason` as Slurm puts it.
+
+    `nodes`: what it was given, `n[1-2]`; "" before it was.
+    """
 
     job: str
     state: str
     reason: str = ""
+    nodes: str = ""
 
 
 def show_config() -> list[str]:
@@ -65,7 +73,7 @@ def read_sbatch(out: str) -> str:
 
 def squeue(names: Iterable[str]) -> list[str]:
     """The argv that lists tasks of arrays of these names: those that wait or run, and those that ended a few minutes ago."""
-    fields = SEPARATOR.join(("%F", "%K", "%T", "%r", "%j"))
+    fields = SEPARATOR.join(("%F", "%K", "%T", "%r", "%N", "%j"))
     return [
         "squeue",
         "--noheader",
@@ -79,9 +87,9 @@ def squeue(names: Iterable[str]) -> list[str]:
 def read_squeue(out: str) -> dict[tuple[str, int], Listed]:
     """(array's name, index) -> task. Other lines, those of jobs that are no arrays among them, are passed over."""
     listed = {}
-    for job, index, state, reason, name in _rows(out, 5):
+    for job, index, state, reason, nodes, name in _rows(out, 6):
         if job.isdigit() and index.isdigit():
-            listed[name, int(index)] = Listed(f"{job}_{index}", state, reason)
+            listed[name, int(index)] = Listed(f"{job}_{index}", state, reason, nodes)
     return listed
 
 
@@ -111,8 +119,16 @@ def scancel(jobs: Iterable[str], signal: str = "") -> list[str]:
 
 
 def is_limit(err: str) -> bool:
-    """True if sbatch was refused because too many jobs are submitted: fewer of them, or later, may pass."""
-    return "SubmitJob" in err or "job submit limit" in err
+    """True if sbatch was refused because too many jobs are submitted: fewer of them, or later, may pass.
+
+    Which limit it was stands in a line before the verdict, which names several; some versions say no more than that.
+    """
+    return "SubmitJob" in err or ("job submit limit" in err and not _reason(_lines(err)))
+
+
+def names_what_is_not_there(err: str) -> bool:
+    """True if sbatch was refused because there is no such node, or none of these features."""
+    return "Invalid node name" in err or "Invalid feature" in err
 
 
 def may_have_passed(code: int, err: str) -> bool:
@@ -122,8 +138,19 @@ def may_have_passed(code: int, err: str) -> bool:
 
 def first_line(text: str) -> str:
     """What a command said is wrong, in one line: the last one is the verdict, and the name of the command no news."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("sbatch: error: ") if lines else "it gave no reason"
+    lines = _lines(text)
+    reason = _reason(lines)
+    return (f"{lines[-1]}: {reason}" if reason else lines[-1]) if lines else "it gave no reason"
+
+
+def _lines(err: str) -> list[str]:
+    return [line.strip().removeprefix("sbatch: error: ") for line in err.splitlines() if line.strip()]
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """The word for its verdict that Slurm puts in a line of its own before it (`AssocMaxSubmitJobLimit`); "" if there is none."""
+    before = lines[-2] if len(lines) > 1 else ""
+    return before if before.isalpha() else ""
 
 
 def _rows(out: str, fields: int) -> Iterator[list[str]]:
@@ -134,8 +161,8 @@ def _rows(out: str, fields: int) -> Iterator[list[str]]:
 
 
 def _with(options: Mapping[str, str], demand: Demand) -> dict[str, str]:
-    """`options`, where a job asks for something else by its GPUS or TIME_LIMIT."""
-    wanted = dict(options)
+    """`options`, where a job asks for something else by its GPUS, TIME_LIMIT or HOSTS."""
+    wanted = {**options, **dict(demand.options)}
     if demand.time_limit is not None:
         wanted["time"] = str(math.ceil((demand.time_limit + SPARE) / 60))
     if demand.gpus is not None:

@@ -16,6 +16,11 @@ from tests.support.sweeps import Sweep, children, wait_until_gone
 from tests.support.waiting import wait_for
 
 HPC = ("--hosts", "lab.yaml")
+CATCHES_TERM = """\
+import os, signal, sys
+if os.environ["BURNISH_JOB_ID"] == "1":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+"""
 
 
 def test_coordinator_killed_again_and_again(slurm: Slurm, tmp_path: Path) -> None:
@@ -65,18 +70,45 @@ def test_a_node_that_dies_costs_its_jobs_one_attempt(slurm: Slurm, table: Gated)
     assert sorted(ran) == [1, 1, 1, 2]
 
 
-def test_a_controller_that_dies_costs_nothing(slurm: Slurm, table: Gated) -> None:
-    run = table.run()
-    table.wait_running(4)
-    slurm.kill("slurmctld")
-    table.open(0, 1)
+def test_a_controller_that_dies_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a cluster of its own: one that died may give a number again that a node still has a job of."""
+    cluster = Slurm(tmp_path / "cluster")
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    table = Gated.of(None, 4)
     try:
+        (table.folder / "lab.yaml").write_text(INVENTORY)
+        run = table.run()
+        table.wait_running(4)
+        cluster.kill("slurmctld")
+        table.open(0, 1)
         wait_for(lambda: len(table.running_jobs()) == 2, table.status)
+        cluster.start("slurmctld")
+        table.open(2, 3)
+        assert run.wait(60) == 0, table.said()
+        assert [len(table.ran(job)) for job in range(4)] == [1] * 4
     finally:
-        slurm.start("slurmctld")
-    table.open(2, 3)
-    assert run.wait(60) == 0, table.said()
-    assert [len(table.ran(job)) for job in range(4)] == [1] * 4
+        table.stop()
+        cluster.close()
+
+
+def test_what_a_node_cannot_launch_runs_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prolog of the node that comes first fails. Slurm cancels what it gave it, and that was not a person."""
+    prolog = tmp_path / "prolog"
+    prolog.write_text('#!/bin/sh\n[ "$SLURMD_NODENAME" != n0 ]\n')
+    prolog.chmod(0o755)
+    cluster = Slurm(tmp_path / "cluster", f"Prolog={prolog}\n")
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    table = Gated.of(None, 4)
+    try:
+        (table.folder / "lab.yaml").write_text(INVENTORY)
+        table.open(*range(4))
+        run = table.run()
+        assert run.wait(120) == 0, table.said()
+        assert "Slurm could not launch it on n0" in table.said()
+        assert [len(table.ran(job)) for job in range(4)] == [1] * 4
+    finally:
+        table.stop()
+        cluster.close()
 
 
 def test_a_cluster_over_ssh_an_ssh_host_and_this_machine_in_one_run(
@@ -126,6 +158,33 @@ def test_accounting_says_what_slurms_list_has_forgotten_and_limits_are_kept(
             0: "CANCELLED"
         }
         assert [len(table.ran(job)) for job in range(8)] == [1] * 8
+    finally:
+        table.stop()
+        cluster.close()
+
+
+@pytest.mark.parametrize("grace", [0, 10])
+def test_a_job_that_is_preempted_again_and_again_ends_well(
+    grace: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More often than a job may die: it was not its fault. Job 1 answers TERM with an exit code of its own."""
+    urgent = "PartitionName=urgent Nodes=ALL PriorityTier=10 MaxTime=INFINITE State=UP\n"
+    spare = f"PartitionName=spare Nodes=ALL GraceTime={grace} MaxTime=INFINITE State=UP\n"
+    options = "PreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\n"
+    cluster = Slurm(tmp_path / "cluster", options, partitions=urgent + spare)
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    table = Gated.of(None, 2)
+    job = table.folder / "job.py"
+    job.write_text(CATCHES_TERM + job.read_text())
+    try:
+        (table.folder / "lab.yaml").write_text(INVENTORY.replace("40", "40, sbatch: {partition: spare, nodelist: n0}"))
+        run = table.run()
+        for times in range(1, 5):
+            wait_for(lambda times=times: [len(table.ran(job)) for job in range(2)] == [times] * 2, table.said, 90)
+            wish = ["--partition=urgent", "--nodelist=n0", "--exclusive", "--output=/dev/null"]
+            cluster.run("sbatch", *wish, stdin="#!/bin/sh\nsleep 1\n")
+        table.open(0, 1)
+        assert run.wait(120) == 0, f"{table.said()}\n{table.status()}"
     finally:
         table.stop()
         cluster.close()

@@ -91,6 +91,23 @@ def test_waiting_jobs_say_why_and_cancel_ends_all(slurm: Slurm, table: Gated) ->
     wait_for(lambda: not slurm.run("squeue", "--noheader"), lambda: slurm.run("squeue"))
 
 
+def test_hosts_of_a_job_say_on_which_node_it_runs(slurm: Slurm, table: Gated) -> None:
+    (table.folder / "more.csv").write_text(
+        'HOSTS,n\n--nodelist=n2,4\n"hpc,--constraint=of_n1",5\n--nodelist=n9,6\n--constraint=warp,7\n'
+    )
+    table.burnish("create", "--csv", "more.csv", "--append")
+    assert "Of Slurm it asks for --nodelist=n2 (its HOSTS)." in table.burnish("explain", "4").stdout
+    run = table.run("--job_id", "4-7")
+    table.wait_running(2)
+    where = dict(line.split()[-2:] for line in slurm.run("squeue", "--noheader", "--format=%k %N").splitlines())
+    assert where == {"4": "n2", "5": "n1"}
+    table.open(4, 5)
+    assert run.wait(60) == 1, table.said()
+    shown = table.status()
+    assert "Invalid node name" in shown[6]["reason"] and "Invalid feature" in shown[7]["reason"], shown
+    assert [shown[job]["state"] for job in range(4, 8)] == ["COMPLETE", "COMPLETE", "ERROR", "ERROR"]
+
+
 def test_what_would_be_submitted_is_shown_and_checked(slurm: Slurm, table: Gated) -> None:
     (table.folder / "lab.yaml").write_text(INVENTORY.replace("40", "40, sbatch: {gres: 'gpu:1'}"))
     assert "Slurm answers" in table.burnish("check", "lab.yaml").stdout

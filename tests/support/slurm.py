@@ -75,10 +75,10 @@ StorageLoc=accounts
 class Slurm:
     """A cluster whose files are in `folder`. With `accounting`, there is a slurmdbd. Needs root. `close` ends it.
 
-    `options`: further lines of slurm.conf.
+    `options`: further lines of slurm.conf; `partitions`: those beside `main`.
     """
 
-    def __init__(self, folder: Path, options: str = "", *, accounting: bool = False) -> None:
+    def __init__(self, folder: Path, options: str = "", *, partitions: str = "", accounting: bool = False) -> None:
         leave_the_machines_network()  # where other tests go too: who speaks with this cluster is there
         _give_an_address()
         self.folder = folder
@@ -97,9 +97,10 @@ class Slurm:
         lines = [CONFIGURATION.format(host=host, port=free_port(), folder=folder, options=options)]
         for node in self.nodes:
             lines.append(
-                f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs={CPUS} Gres=gpu:{GPUS}\n"
+                f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs={CPUS} Gres=gpu:{GPUS} "
+                f"Feature=of_{node}\n"
             )
-        lines.append("PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n")
+        lines.append(f"PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n{partitions}")
         self.conf.write_text("".join(lines))
         for number in range(GPUS):
             (folder / f"gpu{number}").touch()  # what stands for a device
@@ -235,7 +236,7 @@ class Slurm:
 
     def _idle(self) -> list[str]:
         try:
-            return sorted(self.run("sinfo", "--noheader", "--Node", "--states=idle", "--format=%N").split())
+            return sorted(set(self.run("sinfo", "--noheader", "--Node", "--states=idle", "--format=%N").split()))
         except subprocess.CalledProcessError:
             return []  # the controller does not answer yet
 

@@ -70,6 +70,15 @@ def test_what_began_ends_as_slurm_says(node: Conversation, tmp_path: Path) -> No
     assert said["status"] == "ended" and said["final"]["exit"]["time_limit"] and said["final"]["exit"]["started"] == 1.0
 
 
+def test_what_was_preempted_is_recorded_so(node: Conversation, tmp_path: Path) -> None:
+    ask(node, "prepare", spec=SPEC)
+    folder = tmp_path / "slurm" / "attempts" / "table-1" / ATTEMPT
+    (folder / "start.json").write_text('{"go": {"started": 1.0}}')
+    final = {"lost": {"why": "preempted in Slurm", "excused": True}}
+    lost = ask(node, "conclude", void={"why": "-"}, final=final)["final"]["lost"]
+    assert lost["why"] == "preempted in Slurm" and lost["excused"] and lost["ended"]
+
+
 def test_the_word_of_its_supervisor_stands(node: Conversation, tmp_path: Path) -> None:
     ask(node, "prepare", spec=SPEC)
     folder = tmp_path / "slurm" / "attempts" / "table-1" / ATTEMPT

@@ -196,6 +196,14 @@ def test_cluster_takes_a_job_whatever_gpus_it_asks_for() -> None:
     assert assigned(state, site("hpc", cpus=2, engine="slurm")) == [(0, "hpc", [None]), (1, "hpc", [None])]
 
 
+def test_job_that_names_nodes_goes_to_a_cluster() -> None:
+    """Unless it names a host as well: there is nothing to choose there."""
+    state = asking(("", "--nodelist=n1", ""), ("", "desk --nodelist=n1", ""), ("", "--constraint=a100", ""))
+    sites = site("desk", cpus=3), site("hpc", cpus=1, engine="slurm")
+    assert assigned(state, *sites) == [(0, "hpc", [None]), (1, "desk", [None])]
+    assert fits_nowhere(Kind(only_slurm=True), [site("desk", cpus=1)])
+
+
 def test_retried_job_goes_to_another_host_first() -> None:
     state = asking(("", "", ""))
     tables.finish(state, tables.start(state, 0, host="a", retries=2), code=1)
@@ -213,6 +221,7 @@ def test_what_fits_nowhere_is_known_and_said() -> None:
         (Kind(3), "it needs 3 GPUs of one host, and no host of this run has that"),
         (Kind(1, ("desk",)), "it needs a host named desk with a GPU, and this run has none"),
         (Kind(None, ("c", "e*")), "it needs a host named c or e*, and this run has none"),
+        (Kind(only_slurm=True), "it names nodes or features of a cluster, and this run has none"),
         (Kind(0, ("a",)), "it needs a host named a with a slot without a GPU, and this run has none"),
         (
             Kind(outgrew=frozenset("ab")),

@@ -26,6 +26,15 @@ def test_cells_are_read_and_empty_ones_ask_for_nothing() -> None:
     assert requirements(state.jobs[JobId(1)], state) == Requirements()
 
 
+def test_hosts_may_say_where_on_a_cluster() -> None:
+    cells = [("hpc,desk --nodelist=n1,n[3-4]",), ("--constraint=a100&ib",), ("gpu--1",)]
+    state = tables.opened(("HOSTS",), cells)
+    named, anywhere, plain = (requirements(state.jobs[JobId(job)], state) for job in range(3))
+    assert named.hosts == ("hpc", "desk") and named.sbatch == (("nodelist", "n1,n[3-4]"),) and not named.only_slurm
+    assert anywhere.hosts == () and anywhere.sbatch == (("constraint", "a100&ib"),) and anywhere.only_slurm
+    assert plain.hosts == ("gpu--1",) and not plain.sbatch
+
+
 def test_cells_that_cannot_be_read_ask_for_nothing() -> None:
     state = tables.opened(COLUMNS, [("x", "two", "???!", "soon", "-1", "3-", "x")])
     asked = requirements(state.jobs[JobId(0)], state)

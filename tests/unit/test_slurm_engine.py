@@ -112,7 +112,7 @@ def test_one_list_for_all_and_ever_more_slowly() -> None:
         node.wait(1)
         if len(node.ran("squeue")) > asked:
             asked = len(node.ran("squeue"))
-            node.answer("squeue", "7|0|PENDING|Priority|burnish-t-1\n")
+            node.answer("squeue", "7|0|PENDING|Priority||burnish-t-1\n")
     assert 20 <= asked <= 30
     assert [report.why for report in node.told if isinstance(report, reports.AttemptWaits)] == ["waiting for Priority"]
 
@@ -122,7 +122,7 @@ def test_a_killed_jobs_verdict_waits_for_slurms_word() -> None:
     node.status("ended", final={"exit": {"signal": 15, "ended": 5.0}})
     assert not any(isinstance(report, reports.AttemptReported) and report.status == "ended" for report in node.told)
     node.wait(2)
-    node.answer("squeue", "7|0|TIMEOUT|TimeLimit|burnish-t-1\n")
+    node.answer("squeue", "7|0|TIMEOUT|TimeLimit|n0|burnish-t-1\n")
     node.wait(1)
     last = node.told[-1]
     assert isinstance(last, reports.AttemptReported) and last.final is not None and last.final["exit"]["time_limit"]

@@ -23,6 +23,7 @@ class Cluster:
         self.scripts: list[str] = []
         self.taken: dict[str, str] = {}
         self.refused: dict[str, str] = {}
+        self.own: set[str] = set()  # those of them that name nodes which are not there
         self._then: list[Callable[[CommandRan], None]] = []
         self.submission = Submission(
             Host(HPC, engine="slurm"),
@@ -30,7 +31,7 @@ class Cluster:
             self.prepared.append,
             self._ask,
             self.taken.__setitem__,
-            self.refused.__setitem__,
+            self._refuse,
         )
         self.submission.restart("/home/ann/.burnish/slurm/agent-1.py", largest)
 
@@ -38,6 +39,10 @@ class Cluster:
         self.sbatch.append(argv)
         self.scripts.append(stdin)
         self._then.append(then)
+
+    def _refuse(self, attempt: str, why: str, own: bool) -> None:
+        self.refused[attempt] = why
+        self.own |= {attempt} if own else set()
 
     def add(self, *jobs: int, **spec: object) -> None:
         for job in jobs:
@@ -80,12 +85,13 @@ def test_an_array_is_no_larger_than_the_cluster_allows() -> None:
 
 def test_jobs_that_ask_for_something_else_get_an_array_of_their_own() -> None:
     cluster = Cluster()
-    cluster.add(0, 1, gpus=2)
-    cluster.add(2)
+    cluster.add(0, 1, gpus=2, sbatch={"nodelist": "n1"})
+    cluster.add(2, gpus=2)
     cluster.submission.turn(0.0)
     cluster.queued()
     cluster.submission.turn(0.0)
     assert cluster.array() == "0-1" and "--gres=gpu:2" in cluster.sbatch[0]
+    assert "--nodelist=n1" in cluster.sbatch[0]
 
 
 def test_what_was_submitted_under_another_name_is_not_submitted_again() -> None:
@@ -135,6 +141,20 @@ def test_where_not_one_more_is_allowed_they_wait_and_are_told_why() -> None:
     cluster.add(1)
     cluster.submission.turn(AFTER_TROUBLE - 1)
     assert len(cluster.prepared) == 1
+
+
+def test_a_node_that_is_not_there_is_the_fault_of_the_job_that_names_it() -> None:
+    for spec, own in (({"sbatch": {"nodelist": "n9"}}, {"0.1-abcd"}), ({}, set())):
+        cluster = Cluster()
+        cluster.add(0, **spec)
+        cluster.submission.turn(0.0)
+        cluster.queued()
+        cluster.submission.turn(0.0)
+        cluster.answer(1, "", "sbatch: error: Batch job submission failed: Invalid node name specified\n")
+        assert cluster.refused == {
+            "0.1-abcd": "Slurm does not take it: Batch job submission failed: Invalid node name specified"
+        }
+        assert cluster.own == own
 
 
 def test_an_sbatch_without_an_answer_is_left_to_slurms_list() -> None:

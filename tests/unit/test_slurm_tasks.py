@@ -6,7 +6,7 @@ import pytest
 
 from burnish.core.reports import Submitted
 from burnish.slurm import tasks
-from burnish.slurm.states import ENDS, GONE, WAITS, completed, end_of, leaves_open, waiting
+from burnish.slurm.states import GONE, STATES, Stage, completed, end_of, leaves_open, waiting
 from burnish.slurm.tasks import SETTLE, UNSEEN, Task
 from burnish.slurm.text import Listed
 
@@ -42,7 +42,7 @@ def test_the_record_of_a_task_has_its_time_to_come() -> None:
     compare(about, "COMPLETED", 200.0)
     assert about.settled(200.0 + SETTLE - 1) is None
     compare(about, "COMPLETED", 203.0)
-    assert about.settled(200.0 + SETTLE) is ENDS["COMPLETED"]
+    assert about.settled(200.0 + SETTLE) is STATES["COMPLETED"]
 
 
 def test_what_was_requeued_after_all_is_not_over() -> None:
@@ -57,7 +57,7 @@ def test_accounting_is_asked_for_what_ran_and_is_gone() -> None:
     assert compare(ran, None, 200.0, accounting=True) == [ran]
     assert compare(never, None, 200.0, accounting=True) == []
     tasks.accounted(ran, {"7_0": "TIMEOUT"}, 200.0)
-    assert ran.end is ENDS["TIMEOUT"] and never.end is GONE
+    assert ran.end is STATES["TIMEOUT"] and never.end is GONE
 
 
 def test_a_reason_is_told_once() -> None:
@@ -67,7 +67,16 @@ def test_a_reason_is_told_once() -> None:
     assert tasks.news(about, listed) == ""
 
 
-@pytest.mark.parametrize("state", sorted(WAITS))
+def test_what_a_node_could_not_launch_is_tried_again() -> None:
+    """Slurm cancels it, since it may not requeue it: on a node, and not out of the queue as a person does."""
+    by_person, by_node = end_of("CANCELLED"), end_of("CANCELLED", "n0")
+    assert by_person is not None and by_person.refused
+    assert by_node is not None and by_node.trouble and not by_node.refused
+    assert by_node.why == "Slurm could not launch it on n0"
+    assert completed(KILLED, by_node) == completed(KILLED, by_person), "what began was ended by somebody"
+
+
+@pytest.mark.parametrize("state", sorted(state for state, meaning in STATES.items() if meaning is Stage.WAITS))
 def test_what_waits_is_not_over(state: str) -> None:
     assert end_of(state) is None and waiting(state, "None") == "in Slurm's queue"
 
@@ -78,18 +87,34 @@ def test_what_waits_is_not_over(state: str) -> None:
         ("TIMEOUT", {"exit": {"signal": 9, "ended": 5.0, "time_limit": True}}),
         ("OUT_OF_MEMORY", {"exit": {"signal": 9, "ended": 5.0, "oom": True}}),
         ("CANCELLED", {"exit": {"signal": 9, "ended": 5.0, "cancelled": "scancel"}}),
-        ("PREEMPTED", {"lost": {"why": "preempted in Slurm", "ended": 5.0}}),
+        ("PREEMPTED", {"lost": {"why": "preempted in Slurm", "excused": True, "ended": 5.0}}),
         ("NODE_FAIL", {"lost": {"why": "its node failed", "ended": 5.0}}),
         ("COMPLETED", KILLED),
     ],
 )
 def test_slurm_says_why_a_job_was_killed(state: str, final: dict[str, object]) -> None:
     assert leaves_open(KILLED)
-    assert completed(KILLED, ENDS[state]) == final
+    end = end_of(state)
+    assert end is not None and completed(KILLED, end) == final
 
 
 @pytest.mark.parametrize(
-    "exit", [{"code": 0}, {"code": 9}, {"signal": 11}, {"signal": 9, "oom": True}, {"signal": 15, "cancelled": "ann"}]
+    "exit",
+    [{"code": 0}, {"signal": 9, "oom": True}, {"signal": 15, "cancelled": "ann"}, {"code": 1, "time_limit": True}],
 )
 def test_what_a_supervisor_knows_stands(exit: dict[str, object]) -> None:
     assert not leaves_open({"exit": exit})
+
+
+@pytest.mark.parametrize(
+    ("state", "final"),
+    [
+        ("PREEMPTED", {"lost": {"why": "preempted in Slurm", "excused": True, "ended": 5.0}}),
+        ("OUT_OF_MEMORY", {"exit": {"code": 1, "ended": 5.0, "oom": True}}),
+        ("FAILED", {"exit": {"code": 1, "ended": 5.0}}),
+    ],
+)
+def test_a_job_may_say_with_an_exit_code_that_it_was_ended(state: str, final: dict[str, object]) -> None:
+    caught = {"exit": {"code": 1, "ended": 5.0}}
+    end = end_of(state)
+    assert leaves_open(caught) and end is not None and completed(caught, end) == final

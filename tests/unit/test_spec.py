@@ -68,6 +68,7 @@ def test_a_start_is_go_or_void() -> None:
 
 def test_a_final_record_is_an_exit_or_lost() -> None:
     assert ended(ATTEMPT, {"lost": {"why": "killed", "ended": 4}}) == events.AttemptLost(ATTEMPT, "killed", 4.0)
+    assert ended(ATTEMPT, {"lost": {"why": "preempted", "ended": 4, "excused": True}}).excused  # type: ignore[union-attr]
     assert ended(ATTEMPT, {"exit": EXIT}) == facts.exit_of(ATTEMPT)
     assert ended(ATTEMPT, {"exit": {**EXIT, "code": None, "signal": 9}}) == facts.exit_of(ATTEMPT, code=None, signal=9)
 

@@ -165,6 +165,15 @@ def lose(state: State, number: int) -> None:
     state.apply(events.AttemptLost(AttemptId(ZERO, number), "its host rebooted", 2.0))
 
 
+def test_what_is_preempted_is_started_again_however_often() -> None:
+    state = facts.waiting()
+    for number in range(1, 9):
+        state.apply(facts.claim_of(AttemptId(ZERO, number)))
+        state.apply(events.AttemptLost(AttemptId(ZERO, number), "preempted in Slurm", 2.0, excused=True))
+        assert (only(state).word, only(state).reason) == (Word.NOT_RUNNING, "again: preempted in Slurm")
+    assert only(state).lost == 0
+
+
 def test_a_job_that_dies_without_a_verdict_is_started_again_at_most_twice() -> None:
     assert MAX_LOST == 2
     state = facts.waiting()

@@ -69,7 +69,8 @@ class Batch:
 def _end(place: Place, go: Record, final: Record, said: str) -> None:
     """Make final.json, unless the supervisor did."""
     if "lost" in final:
-        lose(place, str(final["lost"]["why"]) + said)
+        kind = dict(final["lost"])
+        lose(place, str(kind.pop("why")) + said, **kind)
         return
     now = time.time()
     started = float(go.get("started") or now)

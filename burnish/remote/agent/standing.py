@@ -167,9 +167,12 @@ def settle(place: Place, here: str) -> Standing:
     return read_status(place, here)
 
 
-def lose(place: Place, why: str) -> None:
-    """Record that the attempt has ended and that nobody will ever know how. Raises OSError."""
-    lost: Record = {"why": why, "ended": time.time()}
+def lose(place: Place, why: str, **kind: Any) -> None:
+    """Record that the attempt has ended and that nobody will ever know how. Raises OSError.
+
+    `kind`: excused=True if its batch system took its place away.
+    """
+    lost: Record = dict(kind, why=why, ended=time.time())
     cancel = read_record(place.file("cancel.json"))
     if cancel is not None:
         lost["cancelled"] = cancel.get("by") or "unknown"
