@@ -163,18 +163,17 @@ class Session:
         """Those of these jobs that are COMPLETE."""
         return [job_id for job_id in ids if self.state.jobs[job_id].word is Word.COMPLETE]
 
-    def reset(self, ids: frozenset[JobId] | None, errors_only: bool) -> None:
-        """Put jobs back to NOT_RUNNING and say so; what lives is left and named."""
+    def reset(self, ids: frozenset[JobId] | None, errors_only: bool, cancelled: bool = False) -> None:
+        """Put jobs back to NOT_RUNNING and say so; what lives is left and named. `cancelled`: its end was asked for already."""
         wish = self._wish(lambda state: verbs.reset(state, self.jobs(ids), errors_only=errors_only))
         already = "NOT_RUNNING already" if self.state.jobs else "the table has none"
         none = f"No job was reset: {'none is in ERROR' if errors_only else already}."
         if wish.done or not wish.alive:
             self.say(f"{jobs(wish.done)} NOT_RUNNING again." if wish.done else none)
         if wish.alive:
-            self.say(
-                f"{jobs(wish.alive)} still running and left as {'it is' if len(wish.alive) == 1 else 'they are'}. "
-                f"To stop and rerun: burnish reset --kill --job_id {to_type(wish.alive)}"
-            )
+            they, have = ("it is", "it has") if len(wish.alive) == 1 else ("they are", "they have")
+            then = f"Once {have} ended: burnish reset" if cancelled else "To stop and rerun: burnish reset --kill"
+            self.say(f"{jobs(wish.alive)} still running and left as {they}. {then} --job_id {to_type(wish.alive)}")
 
     def hold(self, ids: frozenset[JobId] | None) -> None:
         """Keep jobs out and say so."""

@@ -58,10 +58,9 @@ def reset(context: Context, ids: Any, errors_only: bool, kill: bool, yes: bool) 
     if forgotten and not context.confirm(f"Forget the results of {session.named(forgotten)}?", yes):
         context.out.say("Nothing was changed.")
         return 0
-    if kill and wish.alive:
-        opened.cancel(frozenset(wish.alive))
-    opened.reset(ids, errors_only)
-    return 0
+    left = opened.cancel(frozenset(wish.alive)) if kill and wish.alive else []
+    opened.reset(ids, errors_only, cancelled=bool(left))
+    return 3 if left else 0
 
 
 @click.command(context_settings=SETTINGS)

@@ -9,18 +9,24 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.support.gated import Gated
 from tests.support.hosts import UID, Bench, RemoteHost, alive, children
-from tests.support.records import contents
+from tests.support.records import contents, paths
+from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
 
 JOBS = 5
+SLOTS = 2
+DEATHS = 2  # a job that is lost three times is given up, which is another promise
+COUNT, FIRST = map(int, os.environ.get("BURNISH_TEST_DEATHS", "1,0").split(","))  # seeds
 RUN = ("run", "--hosts", "lab.yaml", "--command", "python3 job.py")
 
 
@@ -102,6 +108,26 @@ def test_what_ended_stays_and_what_ran_is_started_again(
         assert table.burnish("view", str(job)).stdout.endswith(f"the end of {job}\n")
 
 
+@pytest.mark.parametrize("harm", HARM)
+def test_end_that_was_recorded_and_told_to_nobody(table: Gated, host: RemoteHost, tmp_path: Path, harm: str) -> None:
+    """The host has job 1's verdict, and no run has heard of it, when it dies; the backup is of a time when job 1 ran."""
+    run = run_past_a_backup(table, host, tmp_path / "backup")
+    run.kill()
+    run.wait()
+    table.open(1)
+    wait_for(lambda: paths(host.home, "final.json", "1.1-"), "job 1 does not end")
+    host.stop()
+    HARM[harm](host, tmp_path / "backup")
+    host.start()
+    table.open(*range(JOBS))
+    assert ends_well(table.run(), table)
+    status = table.status()
+    assert {job["state"] for job in status.values()} == {"COMPLETE"}
+    kept = harm != "its records are older"
+    assert status[1]["attempt"] == ("1.1" if kept else "1.2"), "a verdict that is there counts, and none is made up"
+    assert [len(table.ran(job)) for job in range(JOBS)] == [1, 1 if kept else 2, 2, 1, 1]
+
+
 def test_records_that_go_back_under_living_jobs_start_nothing_twice(
     table: Gated, host: RemoteHost, tmp_path: Path
 ) -> None:
@@ -139,6 +165,44 @@ def test_machine_without_records_proves_nothing_and_is_named(table: Gated, host:
     assert [len(table.ran(job)) for job in (0, 1)] == [1, 1]
     table.burnish("forget", "gpu1")
     assert {table.status()[job]["reason"][:4] for job in (0, 1)} == {"LOST"}
+
+
+# -- at whatever moment --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sweep(bench: Bench) -> Iterator[Sweep]:
+    """Ledger jobs for two hosts with two slots each."""
+    folder = Path(tempfile.mkdtemp(prefix="burnish-test-"))
+    made = Sweep.of(folder, 20, ("0.3", "0.8", "0.1"))
+    made.python = "python3"
+    for path in (folder, folder / "ledger"):
+        path.chmod(0o777)
+    defaults = f"ssh_config: {bench.config}, gpus: none, slots: {SLOTS}, workdir: {folder}"
+    (folder / "lab.yaml").write_text(f"defaults: {{{defaults}}}\nhosts: [gpu1, gpu2]\n")
+    yield made
+    made.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
+def test_host_that_dies_at_any_moment_costs_what_ran_there_and_no_more(
+    bench: Bench, host: RemoteHost, sweep: Sweep, seed: int
+) -> None:
+    random = Random(seed)
+    bench.add("gpu2")
+    run = sweep.start("--hosts", "lab.yaml")
+    wait_for(lambda: any(sweep.ledger(job) for job in range(20)), lambda: sweep.said(run))
+    for _ in range(DEATHS):
+        with suppress(subprocess.TimeoutExpired):
+            run.wait(random.uniform(0.0, 2.5))
+        host.stop()
+        HARM[random.choice(["nothing", "its locks are gone"])](host, host.folder)
+        host.start()
+    assert run.wait(120) == 1, sweep.said(run)  # some jobs are to fail
+    needed = sweep.check(attempts=1 + DEATHS)
+    again = sum(count * (int(attempts) - 1) for attempts, count in needed.items())
+    assert again <= SLOTS * DEATHS, f"seed {seed}: {dict(needed)}"
 
 
 # -- pids that are given out again ---------------------------------------------------------------------------------
