@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit lab guide slurm demo docs bench sabotage simulate fuzz crashes storm soak lowest clean
+.PHONY: test check lint types unit lab guide slurm demo docs bench sabotage simulate fuzz crashes disks storm soak lowest clean
 
 test: lint types unit
 check: test
@@ -84,6 +84,11 @@ crashes: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m simulation.crash_states --worlds 1
 	BURNISH_TEST_SWEEP=all $(BIN)/pytest tests/system/test_coordinator_crash.py \
 	    tests/system/test_every_cut.py
+
+# Each folder of burnish on a disk that is full or broken in each way, at each moment. Needs root; about eight minutes on two cores.
+disks: $(VENV)/installed
+	@scripts/debian_packages
+	BURNISH_TEST_SWEEP=all $(BIN)/pytest -n $(TESTERS) --dist worksteal tests/system/test_every_disk.py
 
 # STORMS over real sshds, from the seed FIRST on: kills, processes that stand still, connections that break or fall silent. About two
 # minutes each. A storm that broke something prints its command.

@@ -141,6 +141,11 @@ class Hearing:
         elif report.request == "pull":
             self._fleet.members[report.host].logs.give_up(report.name)
             self._conclude(report.name)
+        elif report.request == "record" and attempt is not None:
+            self._say_once(
+                f"{report.host}: job {attempt.id.job} has ended, and how cannot be recorded there: {report.why}. It counts as "
+                "running until it can be; that is tried again and again."
+            )
         else:
             order = f"{report.request} {report.name}".strip()
             self._say_once(f"{report.host}: {order} was refused: {report.why}")

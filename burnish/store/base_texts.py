@@ -9,6 +9,7 @@ Losing one of these files costs a doubt, never a result; so nothing here is sync
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -62,7 +63,8 @@ class BaseTexts:
             self._known[target.name] = target.stat().st_mtime_ns, base
             self._thin_out(at)
         except OSError as error:
-            temp.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that has become read-only refuses this, too
+                temp.unlink()
             raise refusals.unkept(str(self.folder), error) from None
 
     def bases(self, journal: Iterable[str] = ()) -> list[Base]:

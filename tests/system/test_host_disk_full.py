@@ -65,7 +65,8 @@ def test_nothing_is_started_and_the_reason_is_told(host: OneHost) -> None:
     filling = fill(host)
     status = link.run(*host.ledger_job())
     assert status["status"] == "void"
-    assert status["start"]["void"] == {"why": "No space left on device", "trouble": True}
+    why = f"{host.folder_of(status['attempt'])}: the disk is full"
+    assert status["start"]["void"] == {"why": why, "trouble": True}
     assert host.connect().status(status["attempt"])["status"] == "void"
     assert host.runs() == 0 and host.processes() == []
     filling.unlink()
@@ -114,7 +115,7 @@ def test_host_whose_disk_is_full_is_asked_again_and_not_turned_away(host: OneHos
     link.start()
     try:
         wait_for(lambda: heard, lambda: heard)
-        assert isinstance(heard[0], HostDropped) and "No space left" in heard[0].why, heard
+        assert isinstance(heard[0], HostDropped) and f"{host.home}: No space left" in heard[0].why, heard
         filling.unlink()
         wait_for(lambda: link.up, lambda: heard)
     finally:

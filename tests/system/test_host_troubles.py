@@ -63,12 +63,16 @@ def test_disk_that_promises_nothing_changes_no_verdict(host: OneHost, calls: str
     assert host.runs() == 1
 
 
-def test_verdict_that_the_disk_refuses_is_written_when_it_does_not(host: OneHost) -> None:
-    """Both ways to make a record are refused, by an I/O error: the one always, the other for a while."""
+@pytest.mark.parametrize(("pad", "why"), [("", "Input/output error"), ("x" * (70 << 10), "its disk refuses")])
+def test_verdict_that_the_disk_refuses_is_written_when_it_does_not(host: OneHost, pad: str, why: str) -> None:
+    """Both ways to make a record are refused, by an I/O error: the one always, the other for a while, of which is told. With
+    `pad`, by a supervisor that has no socket to say why."""
     injections = "-e inject=symlink,symlinkat:error=EIO -e inject=link,linkat:error=EIO:when=2..3"
     link = host.connect(
         python_under(host, f"strace -f -qq -o /dev/null -e trace=link,linkat,symlink,symlinkat {injections}")
     )
-    status = link.run(*host.ledger_job("exit 7"))
-    assert status["final"]["exit"]["code"] == 7
+    attempt = link.start(*host.ledger_job("exit 7"), env={"PAD": pad})
+    told = link.wait(lambda frame: frame["type"] == "refused")
+    assert (told["request"], told["attempt"]) == ("record", attempt) and why in told["why"], told
+    assert link.wait_status(attempt, "ended")["final"]["exit"]["code"] == 7
     assert host.runs() == 1

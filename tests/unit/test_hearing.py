@@ -34,6 +34,9 @@ class Ears:
     def hear(self, status: str, start: dict[str, Any] | None = None) -> list[actions.Action]:
         return list(self._hearing.hear(reports.AttemptReported(HOST, NAME, status, start, None, None)))
 
+    def refuse(self, request: str, why: str) -> None:
+        list(self._hearing.hear(reports.RequestRefused(HOST, NAME, request, why)))
+
     def wait(self, why: str) -> None:
         list(self._hearing.hear(reports.AttemptWaits(HOST, NAME, why)))
 
@@ -75,3 +78,12 @@ def test_what_this_machine_lacks_is_a_mistake_and_what_does_not_answer_is_waited
             AttemptId(JobId(0), 1), "/data is not there", refused=not trouble, trouble=trouble
         )
         assert ears.proposed == [expected]
+
+
+def test_end_that_cannot_be_recorded_is_told_once_and_is_no_verdict() -> None:
+    ears = Ears(facts.running())
+    for _ in range(2):
+        ears.refuse("record", "/there: Read-only file system")
+    [said] = ears.said
+    assert said.startswith("gpu01: job 0 has ended, and how cannot be recorded there: /there: Read-only file system.")
+    assert ears.proposed == []

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from burnish.remote.agent.files import reserve, write_file
 from burnish.remote.agent.records import LONGEST_TARGET, read_record, replace_record, write_once
 
 SHORT: dict[str, Any] = {"go": {"started": 1.5}}
@@ -93,3 +95,15 @@ def test_what_cannot_be_read_is_no_record(tmp_path: Path) -> None:
     path.unlink()
     path.symlink_to("nowhere")
     assert read_record(str(path)) == {}
+
+
+@pytest.mark.parametrize(
+    ("call", "make"), [("posix_fallocate", reserve), ("fsync", lambda path: write_file(path, b"x", True))]
+)
+def test_what_the_disk_refuses_of_an_open_file_names_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, make: Callable[[str], object]
+) -> None:
+    refuse(monkeypatch, call, errno.EDQUOT)
+    with pytest.raises(OSError) as caught:
+        make(str(tmp_path / "file"))
+    assert caught.value.filename == str(tmp_path)

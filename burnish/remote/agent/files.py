@@ -39,6 +39,8 @@ def write_file(path: str, data: bytes, sync: bool = False) -> None:
         write_all(descriptor, data)
         if sync:
             os.fsync(descriptor)
+    except OSError as error:
+        raise _about(path, error) from None
     finally:
         os.close(descriptor)
 
@@ -101,10 +103,16 @@ def reserve(path: str) -> int:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                 raise
             write_all(descriptor, b" " * RESERVED)
-    except OSError:
+    except OSError as error:
         os.close(descriptor)
-        raise
+        raise _about(path, error) from None
     return descriptor
+
+
+def _about(path: str, error: OSError) -> OSError:
+    """The error of a call that was given a descriptor, with the path that a person can do something about."""
+    error.filename = os.path.dirname(path)
+    return error
 
 
 def identity(path: "str | int") -> Tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a supervisor tells its agent of an attempt: that its job runs, has left its slot, is recorded.
+"""What a supervisor tells its agent of an attempt: that its job runs, has left its slot, is recorded, or cannot be.
 
 A supervisor that takes one attempt after the other tells its agent on the socket on which it gets them, and gives the record
 along that it has just made: nobody has to read it from the disk. Whoever has no such socket writes a line into a pipe that all
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHANGED = "="  # the attempt's folder says something new: the record that goes with it
 FREED = "-"  # it has left its slot, and is not recorded yet
+UNRECORDED = "~"  # it has ended, and its disk refuses to keep how: {"why"}, if it was given along
 DONE = "!"  # its supervisor is done with it: the record is its last
 GONE = "?"  # its supervisor is gone: what the agent makes of the end of its socket
 RECORD_LIMIT = 32 << 10  # bytes; a longer record is read from the folder

@@ -23,7 +23,7 @@ from .frames import PREAMBLE, PROTOCOL, FrameReader, ProtocolError
 from .home import Home
 from .keeping import Keeping
 from .looks import Looks
-from .notices import FREED, heard_in_pipe
+from .notices import FREED, UNRECORDED, heard_in_pipe
 from .outbox import LINK, Outbox
 from .place import TABLE_NAME
 from .processes import incarnation
@@ -110,6 +110,9 @@ class Agent:
         for notice in notices:
             if notice.mark == FREED:
                 self._start_next(notice.attempt)
+            elif notice.mark == UNRECORDED:
+                why = (notice.record or {}).get("why", "its disk refuses")
+                self._refuse({"type": "record", "attempt": notice.attempt}, why, passing=True)
             else:
                 self._watches.hear(notice)
                 names.add(notice.attempt)

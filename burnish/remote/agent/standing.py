@@ -26,6 +26,7 @@ STARTING = "starting"
 RUNNING = "running"
 VOID = "void"
 ENDED = "ended"
+DISK_FULL = "the disk is full"  # the brief record of an attempt for which there is no room to say more
 BATCH = "slurm"  # stands for the incarnation of a host whose attempts a batch system starts
 
 
@@ -154,7 +155,7 @@ def void(place: Place, why: str, **kind: Any) -> bool:
     `kind`: refused=True if the command cannot be run as asked, trouble=True if the host is not fit to run anything now,
     busy=True if the slot cannot be had, lacks=need if the host has not what the command needs.
     """
-    brief = {"void": dict(kind, why="the disk is full")}
+    brief = {"void": dict(kind, why=DISK_FULL)}
     return write_once(place.file("start.json"), {"void": dict(kind, why=why)}, brief)
 
 

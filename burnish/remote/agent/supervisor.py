@@ -16,11 +16,11 @@ from .forking import AWAITED, IGNORED
 from .held_slots import HeldSlots
 from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
 from .needs import find_program, need_of, require, search_path
-from .notices import CHANGED, FREED
+from .notices import CHANGED, FREED, UNRECORDED
 from .oom import count_oom_kills, offer_to_oom_killer
 from .processes import GRACE, all_processes, become_subreaper, read_process, send_signal, with_descendants
-from .records import FULL, link_once, point_once, read_record, write_once
-from .refusals import Lacking, SlotTaken, Unstartable, clause, printable
+from .records import link_once, point_once, read_record, write_once
+from .refusals import Lacking, Refusal, SlotTaken, Unstartable, clause, printable
 from .result import read_result
 from .standing import void
 
@@ -156,10 +156,8 @@ class Supervisor:
         path = as_bytes(self._spec.get(stream) or self._place.file(stream))
         try:
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY, 0o666)
-        except OSError as error:
-            if error.errno in FULL:
-                raise
-            raise Unstartable("its log %s cannot be opened: %s" % (printable(path), error.strerror)) from None
+        except OSError as error:  # burnish named it: nothing is wrong with the command
+            raise Refusal("its log %s cannot be opened: %s" % (printable(path), error.strerror)) from None
 
     def _spawn(self, program: bytes, argv: List[bytes], environment: Dict[bytes, bytes]) -> None:
         """Run the job in a session of its own. Not os.fork: that would copy this process's page tables a second time."""
@@ -253,6 +251,7 @@ class Supervisor:
     def _record(self) -> Optional[Record]:
         """Make final.json. None if it was made by somebody else, or nobody is left to read it."""
         record = {"exit": self._exit()}
+        told = False
         while True:
             try:
                 return record if self._write_final(record) else None
@@ -264,6 +263,9 @@ class Supervisor:
                 if record["exit"].pop("result", None) is not None:
                     record["exit"]["result_error"] = "not kept: %s" % clause(error)
                 else:
+                    if not told:
+                        self._tell(UNRECORDED, {"why": clause(error)})
+                    told = True
                     time.sleep(1)
 
     def _write_final(self, record: Record) -> bool:

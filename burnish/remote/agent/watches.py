@@ -12,7 +12,20 @@ from .place import ATTEMPT_NAME, log_path
 from .processes import open_pidfd
 from .records import read_record
 from .refusals import Refusal
-from .standing import ABSENT, ENDED, QUEUED, RUNNING, STARTING, UNSTARTED, VOID, Standing, pid_in, settle, void
+from .standing import (
+    ABSENT,
+    DISK_FULL,
+    ENDED,
+    QUEUED,
+    RUNNING,
+    STARTING,
+    UNSTARTED,
+    VOID,
+    Standing,
+    pid_in,
+    settle,
+    void,
+)
 from .undertaker import undertake
 
 TYPE_CHECKING = False
@@ -206,6 +219,9 @@ def described(place: Place, standing: Standing) -> Record:
     verdict = (standing.final or {}).get("exit") or {}
     if standing.start is not None:
         fields["start"] = standing.start
+        refusal = standing.start.get("void") or {}
+        if refusal.get("why") == DISK_FULL:
+            refusal["why"] = "%s: %s" % (place.folder, DISK_FULL)  # for which its record had no room
         if "go" in standing.start:
             go = standing.start["go"]
             go["pid"] = verdict.get("pid") or go.get("pid") or pid_in(place.lock)
