@@ -70,13 +70,18 @@ class Sweep:
     @classmethod
     def of(cls, folder: Path, jobs: int, work: str | Sequence[str] = "0.05") -> Sweep:
         """A fresh table of `jobs` ledger jobs of all fates, each working `work` s, or one of these in turn."""
+        works = [work] if isinstance(work, str) else work
+        rows = [f"{FATES[number % len(FATES)]},{works[number % len(works)]}" for number in range(jobs)]
+        return cls.from_csv(folder, ["fate,work", *rows])
+
+    @classmethod
+    def from_csv(cls, folder: Path, lines: Sequence[str]) -> Sweep:
+        """A fresh table made of these lines of a CSV, which has `fate` and `work`."""
         sweep = cls(folder)
         (folder / "ledger").mkdir()
         (folder / "home").mkdir()
         (folder / "job.py").write_text(LEDGER_JOB)
-        works = [work] if isinstance(work, str) else work
-        rows = [f"{FATES[number % len(FATES)]},{works[number % len(works)]}" for number in range(jobs)]
-        (folder / "jobs.csv").write_text("\n".join(["fate,work", *rows]) + "\n")
+        (folder / "jobs.csv").write_text("\n".join(lines) + "\n")
         sweep.burnish("create", "--csv", "jobs.csv")
         return sweep
 
