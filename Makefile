@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: test check lint types unit lab guide slurm demo docs bench sabotage simulate fuzz crashes disks storm soak lowest clean
+.PHONY: test check lint types unit lab guide slurm demo docs bench sabotage simulate fuzz crashes disks storm wars soak lowest clean
 
 test: lint types unit
 check: test
@@ -96,6 +96,15 @@ STORMS ?= 10
 storm: $(VENV)/installed
 	@scripts/debian_packages
 	BURNISH_TEST_STORMS=$(STORMS),$(FIRST) $(BIN)/pytest -rP tests/contract/test_storm.py
+
+# SAVES by everybody's editors while jobs end, and RACES of a save against the writing of the table, each way; from the seed FIRST. About
+# six minutes. What was lost prints its seed.
+SAVES ?= 200
+RACES ?= 5000
+wars: $(VENV)/installed
+	@scripts/debian_packages
+	BURNISH_TEST_WAR=$(SAVES),$(FIRST) BURNISH_TEST_RACES=$(RACES),$(FIRST) $(BIN)/pytest -rP tests/system/test_editor_war.py \
+	    tests/system/test_table_race.py
 
 # So many jobs and reconnects of one run: descriptors, threads and memory stay flat. About half an hour on a quiet machine.
 JOBS ?= 10000

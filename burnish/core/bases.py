@@ -1,8 +1,8 @@
 """Which text did a person have before their eyes when they made this save? Bases are the texts that an editor's buffer may hold.
 
 Each text that burnish put in place and each save that it merged is kept for a while. The base of a save is the kept text with
-the fewest differing rows, the newest on a tie. So a buffer that is an hour old is compared with the text of an hour ago, and
-what happened since is not undone by it.
+the fewest differing rows; on a tie that with the fewest differing cells in them, then the newest. So a buffer that is an hour
+old is compared with the text of an hour ago, and what happened since is not undone by it.
 
 Three cases cannot be told apart by counting, and each is decided so that no result is lost:
 
@@ -11,7 +11,8 @@ Three cases cannot be told apart by counting, and each is decided so that no res
 - `NOT_RUNNING` over a result is a wish or an old buffer. It is in doubt if another text that is as near says the same, or if the
   text that was open may be one that is no longer kept and the row changed around then. A text that lacks a result which the
   save shows was overtaken: nobody had it open.
-- `RESET`, `HOLD` or `CANCEL` again in a text that was merged before is in doubt likewise.
+- `RESET`, `HOLD` or `CANCEL` again in a text that was merged before is in doubt likewise, also where that text is taken for a
+  later save taken back.
 
 `Choice.ambiguous` names the jobs in doubt. Their results stay, and `core.merge` says how to insist.
 """
@@ -19,6 +20,7 @@ Three cases cannot be told apart by counting, and each is decided so that no res
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -141,20 +143,23 @@ def _choose(bases: Sequence[Base], theirs: Table) -> Choice:
     least = min(distances)
     nearest = [number for number, distance in enumerate(distances) if distance == least]
     nearest = [number for number in nearest if not _overtaken(bases[number], bases[-1], mine)] or nearest
-    if least == 0 and (undone := _save_taken_back(bases, nearest[-1], mine)) is not None:
+    undone = _save_taken_back(bases, nearest[-1], mine) if least == 0 else None
+    if undone is not None:
         nearest = [undone]
     newest = bases[-1]
-    chosen = copy(bases[nearest[-1]])
+    chosen = copy(bases[_fewest_cells(bases, nearest, mine) if least else nearest[-1]])
     chosen.born = frozenset(job for base in bases for job in base.ids.values())
     chosen.equal_ids = next((base.ids for base in reversed(bases) if base.sha256 == theirs.sha256), {})
-    if chosen.sha256 == newest.sha256 and len(nearest) == 1 and not _across_gaps(bases, nearest):
+    if chosen.sha256 == newest.sha256 and len(nearest) == 1 and undone is None and not _across_gaps(bases, nearest):
         return Choice(chosen)
     candidates = {
         row.id: row.word
         for row in theirs.rows
         if row.usable and row.id is not None and row.word in DOUBTFUL and row.word != newest.word(row.id)
     }
-    return Choice(chosen, frozenset(_in_doubt(bases, nearest, candidates)))
+    # What an older text asked for was done when that was saved: it is asked for again only if this is no old buffer.
+    wishes = () if undone is None else (job for job, word in candidates.items() if word in (RESET, Word.HOLD, CANCEL))
+    return Choice(chosen, frozenset([*wishes, *_in_doubt(bases, nearest, candidates)]))
 
 
 def lines_of(data: bytes) -> list[str]:
@@ -199,6 +204,28 @@ def _distances(bases: Sequence[Base], mine: frozenset[str]) -> list[int]:
     return distances[::-1]
 
 
+def _fewest_cells(bases: Sequence[Base], nearest: Sequence[int], mine: frozenset[str]) -> int:
+    """Which of these texts differs from a save in the fewest of the cells that are people's, the newest on a tie.
+
+    Two people at one row: the second has not seen what the first typed there, and takes nothing of it back.
+    """
+    if len(nearest) == 1:
+        return nearest[0]
+    return min(reversed(nearest), key=lambda number: _differing_cells(frozenset(_lines(bases[number])), mine))
+
+
+def _differing_cells(lines: frozenset[str], mine: frozenset[str]) -> float:
+    """In rows that have an id; infinity where some of these, or columns, are in one of the texts only."""
+    before, after = _fields(lines - mine, lines), _fields(mine - lines, mine)
+    if before is None or after is None:
+        return math.inf
+    there = {job: cells for job, _, cells in before if job is not None}
+    here = {job: cells for job, _, cells in after if job is not None}
+    if there.keys() != here.keys():
+        return math.inf
+    return sum(one != other for job in here for one, other in zip(there[job], here[job], strict=False))
+
+
 def _overtaken(base: Base, newest: Base, mine: frozenset[str]) -> bool:
     """True if the save shows what burnish wrote after `base`: somebody who looked at `base` could not know it."""
     if base is newest:
@@ -234,11 +261,24 @@ def _records(lines: frozenset[str], all_lines: frozenset[str]) -> dict[JobId | N
 
     Under None: a word of a line without id, one that no person types if there is such.
     """
+    rows = _fields(lines, all_lines)
+    if rows is None:
+        return None
+    found: dict[JobId | None, str] = {}
+    for job, word, _ in rows:
+        if job is not None or found.get(job, "") in PERSONAL:
+            found[job] = word
+    return found
+
+
+def _fields(lines: frozenset[str], all_lines: frozenset[str]) -> list[tuple[JobId | None, str, list[str]]] | None:
+    """(id, word, cells) of single lines; None if the header is among them or a line is no whole record."""
     header = next((line for line in all_lines if "JOB_ID" in line and "STATE" in line), "")
     names = [name.strip() for name in next(csv.reader([header]), [])]
     if header in lines or not {"JOB_ID", "STATE"} <= set(names):
         return None
-    found: dict[JobId | None, str] = {}
+    id_at, word_at = names.index("JOB_ID"), names.index("STATE")
+    rows = []
     for line in lines:
         try:
             fields = next(csv.reader([line], strict=True))
@@ -246,11 +286,9 @@ def _records(lines: frozenset[str], all_lines: frozenset[str]) -> dict[JobId | N
             return None
         if len(fields) != len(names):
             return None
-        job = parse_id(fields[names.index("JOB_ID")].strip())
-        word = fields[names.index("STATE")].strip().upper()
-        if job is not None or found.get(job, "") in PERSONAL:
-            found[job] = word
-    return found
+        cells = [text for at, text in enumerate(fields) if at not in (id_at, word_at)]
+        rows.append((parse_id(fields[id_at].strip()), fields[word_at].strip().upper(), cells))
+    return rows
 
 
 def _across_gaps(bases: Sequence[Base], nearest: Sequence[int]) -> list[tuple[Base, Base | None]]:

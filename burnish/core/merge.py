@@ -277,7 +277,8 @@ class _Merge:
             in_doubt |= said != job.word.value
             answer = Answer.RERUN
         again = typed == said and answer in (Answer.HOLD, Answer.STOP)
-        if in_doubt and (again or answer in (Answer.RELEASE, Answer.RERUN, Answer.MARK)):
+        costly = (answer is Answer.HOLD and job.word.final) or (answer is Answer.STOP and job.open_attempt is not None)
+        if in_doubt and (again or costly or answer in (Answer.RELEASE, Answer.RERUN, Answer.MARK)):
             self.notices.add("doubt", row.line, kept(typed, job), job.id)
             return False
         if typed == said:

@@ -6,6 +6,7 @@ each step the state's own invariants are checked, and that untouched rows stayed
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from burnish.core import events
@@ -55,11 +56,11 @@ class Desk:
         self.facts, self.notices = merged.facts, merged.notices
         self._merge_again(theirs, merged)
         if merged.refused:
-            self.standing = choice.base.table
+            self.standing, ids = choice.base.table, choice.base.ids
         else:
             self._remember(theirs, saved=True, ids=merged.ids)
-            self.standing = theirs
-        self.draw(merged.ids)
+            self.standing, ids = theirs, merged.ids
+        self.draw(ids)
         return merged
 
     def edit(self, old: str, new: str, text: str | None = None) -> Merged:
@@ -70,10 +71,18 @@ class Desk:
 
     def start(self, *jobs: int) -> None:
         for job in jobs:
-            number = len(self.state.jobs[JobId(job)].attempts) + 1
-            attempt = AttemptId(JobId(job), number)
-            self._apply(events.AttemptClaimed(attempt, "n", "me", "h", "s", "i", {}, (), (), (), "", 0.0))
-            self._apply(events.AttemptStarted(attempt, 1, 0.0))
+            self._claim(job)
+            self._apply(events.AttemptStarted(self.open_attempt(job).id, 1, 0.0))
+        self.draw()
+
+    def claim(self, job: int) -> None:
+        """It is about to start."""
+        self._claim(job)
+        self.draw()
+
+    def begin(self, job: int) -> None:
+        """What was claimed starts."""
+        self._apply(events.AttemptStarted(self.open_attempt(job).id, 1, 0.0))
         self.draw()
 
     def finish(self, *jobs: int, code: int = 0) -> None:
@@ -97,7 +106,7 @@ class Desk:
         self._apply(fact)
         self.draw()
 
-    def draw(self, ids: dict[int, JobId] | None = None) -> None:
+    def draw(self, ids: Mapping[int, JobId] | None = None) -> None:
         before = self.standing
         drawn = render(before, self.state.jobs, self.state.columns, ids or {})
         assert replace(parse(drawn.data), problems=drawn.problems) == drawn, (
@@ -123,6 +132,10 @@ class Desk:
         follows = self.bases[-1].sha256 if self.bases else None
         self.bases = [base for base in self.bases if base.sha256 != table.sha256]
         self.bases.append(Base.of(table, float(len(self.bases)), ids, follows, saved))
+
+    def _claim(self, job: int) -> None:
+        attempt = AttemptId(JobId(job), len(self.state.jobs[JobId(job)].attempts) + 1)
+        self._apply(events.AttemptClaimed(attempt, "n", "me", "h", "s", "i", {}, (), (), (), "", 0.0))
 
     def _apply(self, fact: events.Fact) -> None:
         self.state.apply(fact)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .waiting import wait_for
+
+TRIES = 5  # of vim to write a file that others replace
 
 
 class Terminal:
@@ -50,6 +53,15 @@ class Terminal:
         """Wait until the screen shows one of these."""
         wait_for(lambda: any(fragment in self.screen for fragment in fragments), lambda: self.screen)
 
+    def shows_row(self, job: int, last: str) -> None:
+        """Wait until it shows the row of a job with this last cell."""
+        row = re.compile(rf"^{job},.*,{last}\s*$", re.MULTILINE)
+        wait_for(lambda: row.search(self.screen), lambda: self.screen)
+
+    def hides(self, fragment: str) -> None:
+        """Wait until it does not show this any more."""
+        wait_for(lambda: fragment not in self.screen, lambda: self.screen)
+
     def end(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], capture_output=True)
 
@@ -74,14 +86,25 @@ class Vim:
         self._terminal.type(f":%s/{old}/{new}/e", "Enter")
         self._terminal.shows(new)
 
+    def retype(self, job: int, new: str) -> None:
+        """Type another text into the last cell of a job's row."""
+        self._terminal.type(f":%s/^{job},.*,\\zs[^,]*$/{new}/", "Enter")
+        self._terminal.shows_row(job, new)
+
     def save(self) -> None:
-        """Write; yes, although the file has changed since it was read."""
-        self._terminal.type(":w!", "Enter")
-        self._terminal.shows("written", "(y/n)")
-        if "(y/n)" in self._terminal.screen:
-            self._terminal.type("y")
-            self._terminal.shows("written")
-        self._terminal.type("Enter")
+        """Write; yes, although the file has changed since it was read. Once more if it changed while vim asked (E949)."""
+        for _ in range(TRIES):
+            self._terminal.type(":w!", "Enter")
+            self._terminal.shows("written", "(y/n)", "E949")
+            if "(y/n)" in self._terminal.screen and "E949" not in self._terminal.screen:
+                self._terminal.type("y")
+                self._terminal.shows("written", "E949")
+            refused = "E949" in self._terminal.screen
+            self._terminal.type("Enter")
+            self._terminal.hides("E949")
+            if not refused:
+                return
+        raise AssertionError(f"vim wrote nothing in {TRIES} tries\n{self._terminal.screen}")
 
     def end(self) -> None:
         self._terminal.end()
@@ -103,6 +126,20 @@ class Nano:
         self._terminal.shows("Replace this instance?")
         self._terminal.type("A")
         self._terminal.shows("Replaced")
+
+    def retype(self, job: int, new: str) -> None:
+        """Type another text into the last cell of a job's row."""
+        self._terminal.type("M-\\", "C-\\")
+        self._terminal.shows("(to replace)")
+        if "[Regexp]" not in self._terminal.screen:  # it stays as it was chosen
+            self._terminal.type("M-R")
+            self._terminal.shows("[Regexp]")
+        self._terminal.type(f"^({job},.*,)[^,]*$", "Enter")
+        self._terminal.shows("Replace with")
+        self._terminal.type(f"\\1{new}", "Enter")
+        self._terminal.shows("Replace this instance?")
+        self._terminal.type("A")
+        self._terminal.shows("Replaced 1 occurrence")
 
     def save(self) -> None:
         """Write; yes, although the file has changed since it was read."""

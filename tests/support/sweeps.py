@@ -71,13 +71,18 @@ class Sweep:
     @classmethod
     def of(cls, folder: Path, jobs: int, work: str | Sequence[str] = "0.05", fates: Sequence[str] = FATES) -> Sweep:
         """A fresh table of `jobs` ledger jobs of all `fates`, each working `work` s, or one of these in turn."""
+        works = [work] if isinstance(work, str) else work
+        rows = [f"{fates[number % len(fates)]},{works[number % len(works)]}" for number in range(jobs)]
+        return cls.from_csv(folder, ["fate,work", *rows], fates)
+
+    @classmethod
+    def from_csv(cls, folder: Path, lines: Sequence[str], fates: Sequence[str] = FATES) -> Sweep:
+        """A fresh table made of these lines of a CSV, which has `fate` and `work`."""
         sweep = cls(folder, fates=fates)
         (folder / "ledger").mkdir()
         (folder / "home").mkdir()
         (folder / "job.py").write_text(LEDGER_JOB)
-        works = [work] if isinstance(work, str) else work
-        rows = [f"{fates[number % len(fates)]},{works[number % len(works)]}" for number in range(jobs)]
-        (folder / "jobs.csv").write_text("\n".join(["fate,work", *rows]) + "\n")
+        (folder / "jobs.csv").write_text("\n".join(lines) + "\n")
         sweep.burnish("create", "--csv", "jobs.csv")
         return sweep
 

@@ -2,10 +2,13 @@
 
 A second process saves in place (open, truncate, write), as nano and VS Code do, or by rename, as vim does, at a random moment
 of burnish's `replace`. Each save has a text of its own.
+
+BURNISH_TEST_RACES=SAVES,SEED (`make wars`) makes it longer.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -19,7 +22,8 @@ from burnish.store import table_file
 from burnish.store.table_file import TableFile
 from burnish.store.version import Seen
 
-ROUNDS = 300
+ASKED = os.environ.get("BURNISH_TEST_RACES")
+ROUNDS, SEED = map(int, ASKED.split(",")) if ASKED else (300, time.time_ns() % 1_000_000)
 
 EDITOR = """
 import os, sys, time
@@ -72,8 +76,7 @@ def test_no_save_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: s
     own.mkdir()
     db.write_text("JOB_ID,STATE,x\n0,HOLD,start\n")
     file = TableFile(db, own, "burnish.db", clock)
-    seed = time.time_ns() % 1_000_000
-    dice, took, swapped = random.Random(seed), 0.002, 0
+    dice, took, swapped = random.Random(SEED), 0.002, 0
     editor = subprocess.Popen(
         [sys.executable, "-c", EDITOR, str(db), how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -92,8 +95,9 @@ def test_no_save_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: s
             assert editor.stdout.readline() == "saved\n"
             there = look(file, clock)
             texts = [*([there.table] if there is not None else []), *displaced(file, clock)]
-            assert edit in [table.rows[0].cells[0] for table in texts], f"seed {seed}: round {number}: {edit} is lost"
+            assert edit in [table.rows[0].cells[0] for table in texts], f"seed {SEED}: round {number}: {edit} is lost"
     finally:
         editor.stdin.close()
         editor.wait(10)
-    assert 0 < swapped < ROUNDS, f"seed {seed}: {swapped} of {ROUNDS} replaced: the two never met"
+    assert 0 < swapped < ROUNDS, f"seed {SEED}: {swapped} of {ROUNDS} replaced: the two never met"
+    print(f"seed {SEED}: {ROUNDS} saves, of which {ROUNDS - swapped} came before the table was replaced")

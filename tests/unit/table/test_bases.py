@@ -9,7 +9,7 @@ import pytest
 from support.desk import Desk
 
 from burnish.core.bases import Base, choose, kept
-from burnish.core.events import HoldRequested, JobChanged, ReleaseRequested, ResetRequested
+from burnish.core.events import HoldRequested, JobChanged, JobsAdded, ReleaseRequested, ResetRequested
 from burnish.core.jobs import JobId
 from burnish.core.table import parse
 
@@ -152,6 +152,78 @@ def test_reset_in_a_text_saved_again_does_not_run_twice() -> None:
     assert desk.notices == [
         "burnish.db:3: says RESET; job 1 is ERROR (exit 1). Kept ERROR. To run it again: burnish reset --job_id 1."
     ]
+
+
+def obeyed_and_overtaken(word: str) -> tuple[Desk, str]:
+    """Job 1 was asked something by a save, which was done; then somebody edited job 7, and job 1 went on. And that first save."""
+    desk = long_desk()
+    if word == "RESET":
+        desk.complete(1, code=1)
+    elif word == "CANCEL":
+        desk.start(1)
+    stood = desk.row(1)
+    buffer = desk.text.replace(f"\n{stood}\n", f"\n1,{word},v1\n")
+    desk.save(buffer)
+    if word == "CANCEL":
+        desk.finish(1, code=1)
+        desk.commit(ResetRequested(JobId(1)))
+    elif word == "HOLD":
+        desk.commit(ReleaseRequested(JobId(1)))
+    desk.edit("7,NOT_RUNNING,v7", "7,NOT_RUNNING,other")
+    desk.start(1)
+    if word != "CANCEL":
+        desk.finish(1, code=1)
+    return desk, buffer
+
+
+@pytest.mark.parametrize(
+    ("word", "answer"),
+    [
+        ("RESET", "job 1 is ERROR (exit 1). Kept ERROR. To run it again: burnish reset --job_id 1."),
+        ("CANCEL", "job 1 is RUNNING. Kept RUNNING. To stop it: burnish cancel --job_id 1."),
+        ("HOLD", "job 1 is ERROR (exit 1). Kept ERROR. To keep it out: burnish hold --job_id 1."),
+    ],
+)
+def test_wish_in_a_text_saved_again_is_not_done_twice_though_somebody_edited_since(word: str, answer: str) -> None:
+    desk, buffer = obeyed_and_overtaken(word)
+    desk.save(buffer)
+    assert desk.facts == [JobChanged(7, {"x": "v7"})]  # it may be that edit, taken back
+    assert desk.notices == [f"burnish.db:3: says {word}; {answer}"]
+
+
+def test_wish_in_a_text_saved_again_is_in_doubt_though_what_came_of_it_is_not_written_yet() -> None:
+    asked, done, edited = (
+        parse(f"JOB_ID,STATE,x\n0,{word},a\n1,,{x}\n".encode()) for word, x in [("RESET", "b"), ("", "b"), ("", "c")]
+    )
+    bases = [Base.of(asked, 0.0, saved=True), Base.of(done, 1.0, follows=asked.sha256)]
+    bases.append(Base.of(edited, 2.0, follows=done.sha256, saved=True))
+    choice = choose(bases, asked)
+    assert (choice.base.sha256, choice.ambiguous) == (edited.sha256, {0})
+
+
+def test_two_people_at_one_row_take_nothing_of_each_other_back() -> None:
+    desk = Desk()
+    old = desk.text
+    desk.edit("1,NOT_RUNNING,b,2", "1,NOT_RUNNING,mine,2")
+    desk.edit("1,NOT_RUNNING,b,2", "1,NOT_RUNNING,b,yours", old)
+    assert desk.facts == [JobChanged(1, {"--seed": "yours"})]
+    assert desk.row(1) == "1,NOT_RUNNING,mine,yours"
+
+
+def test_text_without_the_row_is_not_the_nearest_of_two() -> None:
+    desk = Desk("JOB_ID,STATE,--lr,--seed\n0,,a,1\n")
+    desk.commit(JobsAdded(("--lr", "--seed"), ((JobId(1), "b", "2"),)))
+    old = desk.text
+    desk.edit("1,NOT_RUNNING,b,2", "1,NOT_RUNNING,mine,2")
+    desk.edit("0,NOT_RUNNING,a", "0,NOT_RUNNING,other")
+    desk.edit("1,NOT_RUNNING,b,2", "1,NOT_RUNNING,b,yours", old)
+    assert desk.row(1) == "1,NOT_RUNNING,mine,yours"
+
+
+def test_text_with_other_columns_is_not_the_nearest_of_two() -> None:
+    renamed, other = (parse(f"JOB_ID,STATE,{text}\n".encode()) for text in ("lr\n0,,a\n1,,b", "x\n0,,a\n1,,c"))
+    bases = [Base.of(renamed, 0.0), Base.of(other, 1.0, follows=renamed.sha256)]
+    assert choose(bases, parse(b"JOB_ID,STATE,lr\n0,,a\n1,,c\n")).base.sha256 == renamed.sha256
 
 
 def test_result_typed_by_hand_from_an_old_buffer_is_no_wish() -> None:

@@ -108,6 +108,24 @@ def test_edited_cells_reach_the_job() -> None:
     assert desk.facts == [JobChanged(1, {"--lr": "b, c", "--seed": "02"})]
 
 
+def test_edit_that_somebody_made_already_is_nothing() -> None:
+    desk = Desk()
+    old = desk.text
+    desk.save(old.replace("a,1", "x,1").replace("b,2", "new,2").replace("c,3", "y,3"))
+    desk.edit("b,2", "new,2", old)
+    assert desk.facts == []
+    assert [desk.row(job) for job in range(3)] == ["0,NOT_RUNNING,x,1", "1,NOT_RUNNING,new,2", "2,NOT_RUNNING,y,3"]
+
+
+def test_cell_beside_an_edit_in_an_old_buffer_is_as_it_is_now() -> None:
+    desk = Desk()
+    old = desk.text
+    desk.edit("1,NOT_RUNNING,b", "1,NOT_RUNNING,new")
+    desk.complete(0)
+    desk.edit("1,NOT_RUNNING,b,2", "1,NOT_RUNNING,b,02", old)
+    assert desk.row(1) == "1,NOT_RUNNING,new,02"
+
+
 def test_edit_of_a_running_job_is_for_its_next_attempt() -> None:
     desk = desk_with(Word.RUNNING)
     desk.edit("1,RUNNING,b", "1,RUNNING,new")
@@ -211,6 +229,26 @@ def test_ids_that_were_stripped_are_found_by_cells() -> None:
     merged = desk.save(head + "".join("," + row.partition(",")[2] for row in rows))
     assert merged.facts == []
     assert merged.ids == {n: n for n in range(8)}
+
+
+def test_what_is_being_started_gets_its_verdict_from_its_own_exit() -> None:
+    desk = Desk()
+    desk.claim(1)
+    desk.edit("1,NOT_RUNNING", "1,COMPLETE")
+    assert desk.facts == []
+    assert desk.notices == ["burnish.db:3: says COMPLETE; job 1 is NOT_RUNNING. Left as it is: it is being started."]
+
+
+def test_ids_that_were_stripped_in_an_old_buffer_undo_no_result() -> None:
+    desk = Desk()
+    head, *rows = desk.text.splitlines(keepends=True)
+    desk.complete(1)
+    desk.save(head + "".join("," + row.partition(",")[2] for row in rows))
+    assert desk.facts == []
+    assert desk.notices == [
+        "burnish.db:3: says NOT_RUNNING; job 1 is COMPLETE (exit 0). Kept COMPLETE. To run it again: burnish reset --job_id 1, "
+        "or write RESET."
+    ]
 
 
 def test_deleted_rows_are_removed_and_a_running_one_goes_on() -> None:

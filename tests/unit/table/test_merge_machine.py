@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 from support.desk import Desk
 
-from burnish.core.events import JobsAdded, ResetRequested
+from burnish.core.events import JobChanged, JobsAdded, ResetRequested
 from burnish.core.jobs import JobId, Word
 from burnish.core.table import parse
 
 PICK = st.integers(0, 50)
+PLACE = st.integers(0, 1)  # of a cell: x or y
 
 
 def with_row(text: str, job: int, change: Callable[[str], str]) -> str:
@@ -29,6 +30,27 @@ def with_row(text: str, job: int, change: Callable[[str], str]) -> str:
     return "".join(("\ufeff" * table.bom, table.head, *records))
 
 
+def with_cell(text: str, job: int, place: int, new: str) -> str:
+    """`text` with another cell of `job`: its x (0) or y (1)."""
+
+    def typed(raw: str) -> str:
+        fields = raw.rstrip("\r\n").split(",")
+        fields[2 + place] = new
+        return ",".join(fields) + raw[len(raw.rstrip("\r\n")) :]
+
+    return with_row(text, job, typed)
+
+
+def with_word(text: str, job: int, word: str) -> str:
+    """`text` with another word in STATE of `job`."""
+
+    def typed(raw: str) -> str:
+        number, _, cells = raw.split(",", 2)
+        return f"{number},{word},{cells}"
+
+    return with_row(text, job, typed)
+
+
 class Merging(RuleBasedStateMachine):
     buffers = Bundle("buffers")  # texts that some editor holds
 
@@ -36,8 +58,7 @@ class Merging(RuleBasedStateMachine):
     def lay_out(self, jobs: int) -> None:
         rows = "".join(f"{n},,start{n},same\n" for n in range(jobs))
         self.desk = Desk("JOB_ID,STATE,x,y\n" + rows)
-        self.cells = {n: f"start{n}" for n in range(jobs)}  # job -> the newest text a person gave it
-        self.touched: dict[int, int] = {}  # job -> number of the newest text when it was edited last
+        self.cells = {n: (f"start{n}", "same") for n in range(jobs)}  # job -> the newest texts a person gave it
         self.count = 0
         self.stripped = False
 
@@ -55,6 +76,11 @@ class Merging(RuleBasedStateMachine):
     def results(self) -> dict[int, int]:
         return {job.id: len(job.attempts) for job in self.desk.state.jobs.values() if job.word.final}
 
+    def cancelled(self) -> int:
+        return sum(
+            attempt.cancelled_by is not None for job in self.desk.state.jobs.values() for attempt in job.attempts
+        )
+
     def save(self, text: str) -> None:
         """Whatever is saved, what the person did not touch stays, and nothing that ended runs again unasked."""
         self.desk.save(text)
@@ -66,57 +92,66 @@ class Merging(RuleBasedStateMachine):
     def open_editor(self) -> str:
         return self.desk.text
 
-    @rule(target=buffers, pick=PICK)
-    def edit_a_cell(self, pick: int) -> object:
+    @rule(target=buffers, pick=PICK, place=PLACE)
+    def edit_a_cell(self, pick: int, place: int) -> object:
         job = self.a_job(pick)
-        return multiple() if job is None else self.edit_in(self.desk.text, job)
+        return multiple() if job is None else self.edit_in(self.desk.text, job, place)
 
-    @rule(target=buffers, text=buffers, pick=PICK)
-    def edit_a_cell_in_an_old_buffer(self, text: str, pick: int) -> object:
+    @rule(target=buffers, text=buffers, pick=PICK, place=PLACE)
+    def edit_a_cell_in_an_old_buffer(self, text: str, pick: int, place: int) -> object:
         rows = [row for row in parse(text.encode()).rows if row.id is not None]
         alive = [row.id for row in rows if not self.desk.state.jobs[row.id].removed]
         if not alive:
             return multiple()
-        results, jobs = self.results(), len(self.desk.state.jobs)
-        edited = self.edit_in(text, alive[pick % len(alive)])
+        results, jobs, cancelled = self.results(), len(self.desk.state.jobs), self.cancelled()
+        edited = self.edit_in(text, alive[pick % len(alive)], place)
         assert self.results().items() >= results.items(), "an old buffer undid a result"
-        assert len(self.desk.state.jobs) == jobs
+        assert (len(self.desk.state.jobs), self.cancelled()) == (jobs, cancelled)
         return edited
 
-    def edit_in(self, text: str, job: int) -> str:
-        """Type a new text into the row of `job`. It must arrive, and every other job must keep what it has."""
-        new = self.fresh_text()
-        table = parse(text.encode())
-        row = table.row(JobId(job))
-        assert row is not None
-        cell, there = row.cells[0], self.listed()
-        edited = with_row(text, job, lambda raw: raw.replace(cell, new))
+    def edit_in(self, text: str, job: int, place: int) -> str:
+        """Type a new text into the row of `job`. It must arrive, and every other cell must keep what it has."""
+        new, there = self.fresh_text(), self.listed()
+        edited = with_cell(text, job, place, new)
         self.save(edited)
         assert self.listed() == there, "an edit of one row removed another, or brought one back"
-        self.cells[job] = new
+        x, y = self.cells[job]
+        self.cells[job] = (x, new) if place else (new, y)
         return edited
+
+    @rule(text=buffers, pick=PICK, place=PLACE)
+    def make_an_edit_that_was_made_already_in_an_old_buffer(self, text: str, pick: int, place: int) -> None:
+        """Two people type the same: the second has nothing to add."""
+        job = self.a_job(pick)
+        if job is None or parse(text.encode()).row(JobId(job)) is None:
+            return
+        self.edit_in(self.desk.text, job, place)
+        self.save(with_cell(text, job, place, self.cells[job][place]))
+        changed = [fact.cells for fact in self.desk.facts if isinstance(fact, JobChanged) and fact.job == job]
+        assert not any("xy"[place] in cells for cells in changed), "an edit that was made already was made again"
+        self.take_cells_over()
 
     @rule(text=buffers)
     def save_an_old_buffer_unchanged(self, text: str) -> None:
         """An old text, or an edit taken back: cells may be either, but no result is undone and no job made."""
-        results, jobs = self.results(), len(self.desk.state.jobs)
+        results, jobs, cancelled = self.results(), len(self.desk.state.jobs), self.cancelled()
         self.save(text)
         assert self.results().items() >= results.items()
-        assert len(self.desk.state.jobs) == jobs
+        assert (len(self.desk.state.jobs), self.cancelled()) == (jobs, cancelled)
         self.take_cells_over()
 
     def take_cells_over(self) -> None:
-        self.cells = {job.id: job.cells[0] for job in self.desk.state.jobs.values()}
+        self.cells = {job.id: (job.cells[0], job.cells[1]) for job in self.desk.state.jobs.values()}
 
-    @rule(target=buffers, pick=PICK)
-    def take_an_edit_back_at_once(self, pick: int) -> object:
+    @rule(target=buffers, pick=PICK, place=PLACE)
+    def take_an_edit_back_at_once(self, pick: int, place: int) -> object:
         job = self.a_job(pick)
         if job is None:
             return multiple()
-        before, cell = self.desk.text, self.cells[job]
-        self.edit_in(before, job)
+        before, cells = self.desk.text, self.cells[job]
+        self.edit_in(before, job, place)
         self.save(before)
-        self.cells[job] = cell
+        self.cells[job] = cells
         return before
 
     @rule(target=buffers, copies=st.integers(1, 2))
@@ -127,7 +162,7 @@ class Merging(RuleBasedStateMachine):
         self.save(text)
         assert len(self.desk.state.jobs) == jobs + copies
         for job in list(self.desk.state.jobs)[-copies:]:
-            self.cells[job] = new
+            self.cells[job] = (new, "same")
         return text
 
     @rule(pick=PICK)
@@ -169,6 +204,21 @@ class Merging(RuleBasedStateMachine):
         self.save(head + "".join("," + row.partition(",")[2] for row in rows))
         assert self.desk.facts == []
 
+    @precondition(lambda self: not self.stripped)
+    @rule(text=buffers)
+    def strip_ids_in_an_old_buffer(self, text: str) -> None:
+        """Whose row is whose is told by the cells, if these are what they were; what the words say is in doubt."""
+        table = parse(text.encode())
+        cells = {job.id: job.cells for job in self.desk.state.listed()}
+        same = {row.id: row.cells for row in table.rows if row.id is not None} == cells
+        if not same or len(set(cells.values())) < len(cells) or self.rows_of_removed_jobs():
+            return
+        self.stripped = True
+        results = self.results()
+        self.save(table.head + "".join("," + row.partition(",")[2] for row in table.records))
+        assert self.results().items() >= results.items(), "an old buffer without ids undid a result"
+        assert self.listed() == cells.keys()
+
     def rows_of_removed_jobs(self) -> bool:
         return any(self.desk.state.jobs[row.id].removed for row in self.desk.standing.rows if row.id is not None)
 
@@ -187,11 +237,7 @@ class Merging(RuleBasedStateMachine):
     # -- words typed over states ---------------------------------------------------------------------------------------
 
     def type_word(self, job: int, word: str) -> None:
-        def typed(raw: str) -> str:
-            number, _, cells = raw.split(",", 2)
-            return f"{number},{word},{cells}"
-
-        self.save(with_row(self.desk.text, job, typed))
+        self.save(with_word(self.desk.text, job, word))
 
     @rule(pick=PICK, word=st.sampled_from(["HOLD", "hold"]))
     def hold(self, pick: int, word: str) -> None:
@@ -218,10 +264,10 @@ class Merging(RuleBasedStateMachine):
         target=buffers,
         text=buffers,
         pick=PICK,
-        word=st.sampled_from(["NOT_RUNNING", "COMPLETE", "ERROR", "CANCEL", "RUNNING"]),
+        word=st.sampled_from(["NOT_RUNNING", "HOLD", "RESET", "COMPLETE", "ERROR", "CANCEL", "RUNNING"]),
     )
     def type_a_word_into_an_old_buffer(self, text: str, pick: int, word: str) -> object:
-        """Only over the very end that it says is a word surely meant to undo that end."""
+        """NOT_RUNNING is surely meant to undo an end only over that very end; the other words say what they mean."""
         rows = [
             row for row in parse(text.encode()).rows if row.id is not None and not self.desk.state.jobs[row.id].removed
         ]
@@ -232,16 +278,11 @@ class Merging(RuleBasedStateMachine):
         if self.desk.word(row.id) == word:
             return multiple()  # it may read like the newest text with another row's word typed over
         before = {job.id: (job.word, len(job.attempts)) for job in self.desk.state.jobs.values() if job.word.final}
-
-        def typed(raw: str) -> str:
-            number, _, cells = raw.split(",", 2)
-            return f"{number},{word},{cells}"
-
-        edited = with_row(text, row.id, typed)
+        edited = with_word(text, row.id, word)
         self.save(edited)
         for job, (was, attempts) in before.items():
             now = self.desk.state.jobs[job]
-            asked = job == row.id and (row.word == was or word in ("COMPLETE", "ERROR"))
+            asked = job == row.id and (row.word == was or word in ("HOLD", "RESET", "COMPLETE", "ERROR"))
             assert asked or (now.word, len(now.attempts)) == (was, attempts), "an old buffer undid a result"
         self.take_cells_over()
         return edited
@@ -251,6 +292,16 @@ class Merging(RuleBasedStateMachine):
         return any(f"job {job} is {self.desk.word(job)}" in notice and "Kept" in notice for notice in self.desk.notices)
 
     # -- hosts, commands, other coordinators -------------------------------------------------------------------------
+
+    @rule(pick=PICK, word=st.sampled_from(["COMPLETE", "ERROR"]))
+    def mark_what_is_being_started(self, pick: int, word: str) -> None:
+        """Its verdict comes from its own exit."""
+        job = self.a_job(pick, Word.NOT_RUNNING)
+        if job is not None:
+            self.desk.claim(job)
+            self.type_word(job, word)
+            assert self.desk.word(job) == "NOT_RUNNING"
+            self.desk.begin(job)
 
     @rule(pick=PICK)
     def start(self, pick: int) -> None:
@@ -275,14 +326,14 @@ class Merging(RuleBasedStateMachine):
         new = self.fresh_text()
         job = self.desk.state.next_id
         self.desk.commit(JobsAdded(("x", "y"), ((job, new, "same"),)))
-        self.cells[job] = new
+        self.cells[job] = (new, "same")
 
     # -- what always holds -------------------------------------------------------------------------------------------
 
     @invariant()
     def every_edit_is_there(self) -> None:
         for job in self.desk.state.listed():
-            assert job.cells[0] == self.cells[job.id], f"job {job.id} has lost an edit\n{self.desk.text}"
+            assert job.cells == self.cells[job.id], f"job {job.id} has lost an edit\n{self.desk.text}"
 
     @invariant()
     def the_file_says_what_the_journal_says(self) -> None:
