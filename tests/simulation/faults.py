@@ -310,7 +310,7 @@ KINDS: dict[str, tuple[float, Strike]] = {
     **WISHES,
     "coordinator killed": (3, _kill("coordinator killed", "run")),
     "coordinator paused": (1, _pause("coordinator paused", "run")),
-    "coordinator paused with a lock": (5, _pause_with_lock),
+    "coordinator paused with a lock": (8, _pause_with_lock),
     "agent killed": (2, _kill("agent killed", "agent")),
     "agent paused": (1, _pause("agent paused", "agent")),
     "supervisor killed": (3, _kill("supervisor killed", "supervisor")),
