@@ -98,7 +98,7 @@ storm: $(VENV)/installed
 	BURNISH_TEST_STORMS=$(STORMS),$(FIRST) $(BIN)/pytest -rP tests/contract/test_storm.py
 
 # SAVES by everybody's editors while jobs end, and RACES of a save against the writing of the table, each way; from the seed FIRST. About
-# six minutes. What was lost prints its seed.
+# ten minutes. What was lost prints its seed.
 SAVES ?= 200
 RACES ?= 5000
 wars: $(VENV)/installed
