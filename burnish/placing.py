@@ -15,6 +15,7 @@ from burnish.core.lacking import Lacking
 from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, why_nowhere
 from burnish.core.requirements import misnamed, priority, requirements, why_blocked
 from burnish.core.state import Phase, State, phase
+from burnish.core.unplaced import Unplaced
 from burnish.fleet import Fleet, Member
 from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation
@@ -91,6 +92,18 @@ class Placing:
         waiting = self._queue.waiting()
         nowhere = {job_id: self._why_nowhere(job_id, kind) for job_id, kind in waiting if not self._may_fit(kind)}
         return nowhere | {job_id: why_blocked(self._state, job_id) for job_id in self._queue.blocked}
+
+    def unplaced(self) -> list[Unplaced]:
+        """What waits and has no place on any host of this run, as far as is known now. Costs what kinds of jobs there are."""
+        unfit = {kind: job_id for job_id, kind in self._queue.heads() if not self._may_fit(kind)}
+        found = [
+            Unplaced.of(kind, self._why_nowhere(job_id, kind)) for kind, job_id in unfit.items() if not kind.lacking
+        ]
+        alike: dict[tuple[Kind, str], list[JobId]] = {}
+        for job_id in self._lacking.jobs() if unfit else ():
+            if (kind := self._queue.kind(job_id)) in unfit:
+                alike.setdefault((kind, self._why_nowhere(job_id, kind)), []).append(job_id)
+        return list(dict.fromkeys([*found, *(Unplaced.of(kind, why, jobs) for (kind, why), jobs in alike.items())]))
 
     def elsewhere(self, job: Job, host: HostName) -> bool:
         """True if this run has another host than `host` for a job that runs out of memory there."""

@@ -107,6 +107,32 @@ def test_hosts_keeps_a_job_from_other_machines(tmp_path: Path) -> None:
     assert "It runs only on a host named gpu9* (its HOSTS)." in table.burnish("explain", "0").stdout
 
 
+def test_job_without_a_place_is_not_called_the_next_to_start(tmp_path: Path) -> None:
+    table = Table(tmp_path, "HOSTS,fails,work", "nosuch,0,0", ",0,99", ",0,0")
+    assert "It is the next to start, if the run has a host for it." in table.burnish("explain", "0").stdout
+    command = [sys.executable, "-m", "burnish", "run", "--command", "sh job.sh {fails} {work}"]
+    run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    why = "it needs a host named nosuch, and this run has none"
+    try:
+        wait_for(lambda: table.order == [1], "a job to run")
+        said = wait_for(lambda: why in (text := table.burnish("explain", "0").stdout) and text, "the word of the run")
+        assert f"A burnish run (pid {run.pid} on " in said and f") is going and cannot start it: {why}." in said
+        assert not any(words in said for words in ("comes in its turn", "next to start", "before it"))
+        assert "It is the next to start." in table.burnish("explain", "2").stdout, "job 0 is not before it"
+    finally:
+        run.kill()
+        run.wait()
+    said = table.burnish("explain", "0").stdout
+    assert f"The last one (pid {run.pid} on " in said and why in said and "next to start" not in said
+    table.burnish("cancel", "--all")
+    (tmp_path / "burnish.db").write_text((tmp_path / "burnish.db").read_text().replace("nosuch", "local*"))
+    table.burnish("release", "--job_id", "0")
+    said = table.burnish("explain", "0").stdout
+    assert "It is the next to start, if the run has a host for it." in said and why not in said
+    assert table.run().returncode == 0
+    assert not list((tmp_path / ".burnish" / "burnish.db" / "unplaced").iterdir())
+
+
 def test_failed_job_is_tried_again_as_often_as_its_cell_or_the_option_says(tmp_path: Path) -> None:
     table = Table(tmp_path, "RETRIES,fails,work", "2,2,0", ",1,0", "0,1,0", ",9,0")
     done = table.run("--retries", "1")
