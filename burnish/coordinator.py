@@ -178,7 +178,7 @@ class Coordinator:
             self._next_look = time.monotonic() + TURN
         self._call_back()
         if not self._stopping:
-            self._placing.place(self._ending(), self._brakes.room)
+            self._placing.place(self._ending(), self._brakes.room, self._brakes.room_on)
             for answer in self._preparation.answered():  # for a claim in the commit that frees its slot
                 self._hear(answer)
         if self._commit(self._decide):

@@ -138,8 +138,10 @@ class Placing:
         named = (job_id for job_id, kind in self._queue.heads() if names(kind, host))
         return max((priority(self._state.jobs[job_id], self._state) for job_id in named), default=None)
 
-    def place(self, ending: set[AttemptId], most: int | None) -> None:
-        """Keep slots for each next job and ask the runner for its command, for at most `most` jobs at a time.
+    def place(
+        self, ending: set[AttemptId], most: int | None, on: Callable[[HostName], int | None] = lambda host: None
+    ) -> None:
+        """Keep slots for each next job and ask the runner for its command, for at most `most` jobs at a time, and `on` a host.
 
         The slots of `ending` attempts are free.
         """
@@ -151,7 +153,13 @@ class Placing:
             left = self._plan.num_jobs - self._outcome.claimed - len(self._preparation)
         if most is not None:
             left = min(left, most - len(self._preparation))
-        chosen = list(assign(self._queue, free, left if room is None else min(left, room)))
+        now = left if room is None else min(left, room)
+        chosen: list[tuple[JobId, tuple[Slot, ...]]] = []
+        for site in free:
+            if (few := on(site.host.name)) is not None and not self._preparation.slots(site.host.name):
+                chosen += assign(self._queue, [site], min(few, now - len(chosen)))
+        chosen += assign(self._queue, [site for site in free if on(site.host.name) is None], now - len(chosen))
+        behind = [site for site in behind if on(site.host.name) is None]
         chosen += assign(self._queue, behind, left - len(chosen))
         jobs = ((self._state.jobs[job_id], slots) for job_id, slots in chosen)
         self._preparation.ask([(job, slots, self._call(job, slots)) for job, slots in jobs])

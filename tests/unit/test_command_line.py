@@ -95,7 +95,7 @@ def test_options_accept_dashes(table: Path, capsys: pytest.CaptureFixture[str]) 
     assert "1e-4" not in capsys.readouterr().out
 
 
-VALUES = {"job_id": "0", "where": "--lr=1e-4", "num_workers": "3", "num_jobs": "2"}
+VALUES = {"canary": "hosts,30m", "job_id": "0", "where": "--lr=1e-4", "num_workers": "3", "num_jobs": "2"}
 
 
 @pytest.mark.parametrize("option", [option for option in run.params if "--help" not in option.opts], ids=options.spelt)
