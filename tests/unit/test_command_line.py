@@ -189,3 +189,14 @@ def test_a_defect_ends_the_command_with_a_report_and_leaves_the_table_usable(
     monkeypatch.chdir(table.parent)
     assert outcome(["status"]) == 0
     assert "2 jobs: 1 NOT_RUNNING, 1 HOLD" in capsys.readouterr().out
+
+
+def test_dry_run_shows_what_the_inventory_adds_to_the_environment(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = "env: {WANDB_MODE: offline, NOTE: a b, WANDB_API_KEY: hf_abc}"
+    one = f"one: {{connection: local, slots: 1, gpus: [1], {env}}}"
+    table.with_name("hosts.yaml").write_text(f"hosts:\n  {one}\n")
+    assert outcome(["run", "--dry_run", "--command", "true", "--hosts", "hosts.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "WANDB_MODE=offline NOTE='a b' WANDB_API_KEY=*** CUDA_VISIBLE_DEVICES=1 true" in shown, shown
