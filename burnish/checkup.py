@@ -13,12 +13,14 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from burnish import creation, survey
-from burnish.core import health, sighting
+from burnish.core import health, requirements, sighting
 from burnish.core.health import Finding, Grade, Probe, Visit
 from burnish.core.hosts import Host
+from burnish.core.ids import name_ids
 from burnish.errors import BurnishError, HostUnreachable, StoreError, counted
 from burnish.remote.conversation import Conversation
 from burnish.remote.reach import transport
@@ -31,6 +33,7 @@ from burnish.whereabouts import asked_for, hosts_of, table_if_any, twins
 
 LIMIT = 75.0  # s for all hosts together: two connections, each through its jumps
 AFTER_LOGOUT = 2.0  # s that a login manager is given to end what the session started
+SHOWN_MISTAKES = 20  # of AFTER
 MAX_JOBS = 100_000  # of a sweep, as in `create`
 LIFE = 60  # s after which the tiny job ends by itself
 SETUP_LIMIT = 15.0  # s for a host's `setup` lines, within what a conversation may take
@@ -222,6 +225,11 @@ def look_over(
 def _of_table(session: Session) -> Iterator[Finding]:
     jobs = sum(1 for _ in session.state.listed())
     yield Finding(counted(jobs, "job"))
+    for ids, why in islice(requirements.never_met(session.state), SHOWN_MISTAKES):
+        remedy = (
+            f"correct AFTER in {session.paths.shown}; until then nothing starts {'it' if len(ids) == 1 else 'them'}"
+        )
+        yield Finding(f"{'job' if len(ids) == 1 else 'jobs'} {name_ids(ids)} can never start: {why}", Grade.ODD, remedy)
     try:
         session.projection.refuse_read_only()
     except StoreError as error:

@@ -13,7 +13,7 @@ from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
 from burnish.core.lacking import Lacking
 from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, why_nowhere
-from burnish.core.requirements import misnamed, priority, requirements, why_blocked
+from burnish.core.requirements import misnamed, priority, requirements, unmeetable, why_blocked
 from burnish.core.state import Phase, State, phase
 from burnish.core.unplaced import Unplaced
 from burnish.fleet import Fleet, Member
@@ -23,6 +23,8 @@ from burnish.projection import Projection
 from burnish.runners.sources import Call
 from burnish.store.paths import Paths
 from burnish.vacancies import Vacancies
+
+FEW = 3  # jobs of which each is looked at by itself
 
 
 class Placing:
@@ -65,8 +67,11 @@ class Placing:
         """These jobs may have begun or ceased to wait. Says, once, what stands in AFTER and can never be."""
         ids = list(changed)
         self._queue.update(ids, self._state)
+        waiting = {job_id for job_id in ids if job_id in self._queue.blocked}
+        if len(waiting) > FEW:  # to follow each one's chain would cost the square of a long one
+            waiting &= unmeetable(self._state)
         for job_id in ids:
-            why = misnamed(self._state, job_id) if job_id in self._queue.blocked else ""
+            why = misnamed(self._state, job_id) if job_id in waiting else ""
             if not why:
                 self._misnamed.pop(job_id, None)
             elif self._misnamed.get(job_id) != why:
@@ -91,7 +96,8 @@ class Placing:
         """What waits and cannot be started, and why: clauses."""
         waiting = self._queue.waiting()
         nowhere = {job_id: self._why_nowhere(job_id, kind) for job_id, kind in waiting if not self._may_fit(kind)}
-        return nowhere | {job_id: why_blocked(self._state, job_id) for job_id in self._queue.blocked}
+        never = unmeetable(self._state) if self._queue.blocked else ()
+        return nowhere | {job_id: why_blocked(self._state, job_id, never) for job_id in self._queue.blocked}
 
     def unplaced(self) -> list[Unplaced]:
         """What waits and has no place on any host of this run, as far as is known now. Costs what kinds of jobs there are."""

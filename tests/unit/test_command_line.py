@@ -200,3 +200,23 @@ def test_dry_run_shows_what_the_inventory_adds_to_the_environment(
     assert outcome(["run", "--dry_run", "--command", "true", "--hosts", "hosts.yaml"]) == 0
     shown = capsys.readouterr().out
     assert "WANDB_MODE=offline NOTE='a b' WANDB_API_KEY=*** CUDA_VISIBLE_DEVICES=1 true" in shown, shown
+
+
+def test_create_and_check_name_what_after_can_never_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("jobs.csv").write_text('AFTER,n\n,1\n77,2\n"3,0",3\n4,4\n3,5\n77,6\n0,7\n')
+    assert outcome(["create", "--csv", "jobs.csv"]) == 0
+    missing, ring = (
+        "their AFTER names job 77, which the table does not have",
+        "by AFTER, job 3 waits for itself: 3, 4, 3",
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        f"burnish.db: Jobs 1, 5 are not started: {missing}.",
+        f"burnish.db: Jobs 2-4 are not started: {ring}.",
+    ]
+    assert outcome(["check"]) == 0
+    shown = capsys.readouterr().out
+    assert f"ok, but   jobs 1, 5 can never start: {missing}; jobs 2-4 can never start: {ring}; 7 jobs" in shown
+    assert "remedy:   correct AFTER in burnish.db" in shown

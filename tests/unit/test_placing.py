@@ -88,6 +88,15 @@ def test_host_that_could_not_take_a_job_anyway_is_not_why_it_is_not_started() ->
     assert Queue(member("desk", 1), large).placing.stuck() == {0: "its setup ended with 7 on large"}
 
 
+def test_a_long_chain_is_not_followed_once_for_each_of_its_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, followed = Queue(member("desk", 1)), []
+    rows = tuple((number, "1", "", str(number - 1)) for number in range(1, 100))
+    queue.state.apply(events.JobsAdded(("--n", "GPUS", "AFTER"), rows))
+    monkeypatch.setattr("burnish.core.requirements.circle", lambda job_id, state: followed.append(job_id) or ())
+    queue.placing.update(queue.state.take_touched())
+    assert len(queue.placing.stuck()) == 100 and not followed
+
+
 def test_what_has_no_place_is_told_once_for_all_that_ask_for_it() -> None:
     queue = Queue(member("desk", 1))
     queue.state.apply(events.JobsAdded(("--n", "GPUS"), ((1, "2", "2"), (2, "3", "1"))))
