@@ -131,7 +131,7 @@ def _conduct(context: Context, opened: Session, plan: Plan, asked: dict[str, Any
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"], more=more)
     hook = _hook(context, asked["on_event"])
     coordinator = opened.coordinator(plan, _tell(voice.hear, hook.hear if hook else None, begun))
-    voice.taken = coordinator.outcome.taken
+    voice.taken, voice.few = coordinator.outcome.taken, plan.num_jobs is not None
     signals.heed(coordinator)
     try:
         with _foot(context, opened, coordinator, voice) if not asked["quiet"] else nullcontext():

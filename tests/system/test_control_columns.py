@@ -160,8 +160,10 @@ def test_job_over_its_time_limit_is_ended(tmp_path: Path, cell: str, option: str
 
 def test_no_more_are_started_than_num_jobs(tmp_path: Path) -> None:
     table = Table(tmp_path, "fails,work", "0,0", "0,0", "0,0", "0,0")
-    assert table.run("--num_workers", "4", "--num_jobs", "2").returncode == 0
+    done = table.run("--num_workers", "4", "--num_jobs", "2")
+    assert done.returncode == 0 and "2 of 2 done, 2 wait, in " in done.stderr
     assert sorted(table.order) == [0, 1]
+    assert "1 of 1 done, 1 waits, in " in table.run("--num_jobs", "1").stderr
 
 
 def test_what_is_typed_wrong_starts_nothing(tmp_path: Path) -> None:
