@@ -13,7 +13,7 @@ from burnish.core.ahead import leader_of
 from burnish.core.ids import name_run
 from burnish.core.jobs import FOUND_RUNNING, Attempt, CoordinatorId, Job, JobId
 from burnish.core.placement import WaitingQueue
-from burnish.core.requirements import priority, requirements, why_blocked
+from burnish.core.requirements import misnamed, priority, requirements, unmet, why_blocked
 from burnish.core.selection import Selection
 from burnish.core.state import MAX_LOST, Phase, State, phase
 from burnish.core.unplaced import Unplaced
@@ -84,19 +84,32 @@ def _waiting(state: State, job: Job, around: Surroundings) -> Iterator[str]:
     if job.removed:
         return
     if (fault := around.skipped.get(job.id)) is not None:
-        yield f"Its row in the table cannot be read, so it is passed over until the row is mended. {fault}"
+        yield f"Its row, {fault.where}, cannot be read, as said above, so it is passed over until the row is mended."
     if not around.readable:
         yield "The table cannot be read as a whole, and until it can, nothing new is started."
     yield from _in_runs(around, around.refusals(state, job))
     if state.halted:
         yield f"Nothing is started since {printable(state.halted)}; the next burnish run goes on."
     if blocked := why_blocked(state, job.id):
-        yield f"It cannot start now: {blocked}."
+        yield f"It cannot start now: {blocked}.{_way_out(state, job)}"
     else:
         yield from _place(state, job)
         if around.startable(state, job):
             yield from _turn(state, job, around)
     yield from _drained(state)
+
+
+def _way_out(state: State, job: Job) -> str:
+    """What lets a job that comes after others go on, where these do not by themselves."""
+    if misnamed(state, job.id):
+        return " It waits until AFTER is corrected in the table."
+    watched = unmet(requirements(job, state).after, state)
+    match None if watched is None else phase(state.jobs[watched]):
+        case Phase.ERROR:
+            return f" To run that one again: burnish reset --job_id {watched}"
+        case Phase.HELD:
+            return f" To let that one go: burnish release --job_id {watched}"
+    return ""
 
 
 def _in_runs(around: Surroundings, refusals: Mapping[CoordinatorId, str]) -> Iterator[str]:

@@ -64,9 +64,15 @@ def test_job_after_a_failed_one_is_left_and_named(tmp_path: Path) -> None:
     assert "Job 1 could not be started: it comes after job 0, which is ERROR." in done.stderr
     assert "job 2 is not started: its AFTER names job 77, which the table does not have." in done.stderr
     assert "Job 3 could not be started: by AFTER it waits for itself: 3, 3." in done.stderr
-    assert [state for state, _ in table.states] == ["ERROR", "NOT_RUNNING", "NOT_RUNNING", "NOT_RUNNING"]
-    assert "It cannot start now: it comes after job 0, which is ERROR." in table.burnish("explain", "1").stdout
-    table.burnish("reset", "--errors")
+    assert table.states == [
+        ("ERROR", "exit 1"),
+        ("NOT_RUNNING", "after job 0, which is ERROR"),
+        ("NOT_RUNNING", "after job 77, which the table does not have"),
+        ("NOT_RUNNING", "after job 3, which is NOT_RUNNING"),
+    ]
+    said = table.burnish("explain", "1").stdout
+    assert "It cannot start now: it comes after job 0, which is ERROR." in said
+    table.burnish(*said.partition("To run that one again: burnish ")[2].splitlines()[0].split())
     (tmp_path / "runs" / "0").write_text("9")
     assert table.run("--job_id", "0,1").returncode == 0 and table.order[-2:] == [0, 1]
 
