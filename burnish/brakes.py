@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable
 
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.jobs import AttemptId, CoordinatorId, JobId, Word
+from burnish.core.jobs import AttemptId, CoordinatorId, HostName, JobId, Word
 from burnish.core.state import State
 from burnish.core.verdict import verdict_of
 from burnish.errors import counted
 from burnish.plan import Outcome, Plan
 
-CANARY_LIVES = 600.0  # s after which a canary that still runs has proved enough
+ANYWHERE = HostName("")  # where one canary goes for all hosts
 
 
 class Brakes:
-    """The brakes of one run. `halts` are facts for the next commit, `room` how many jobs may be on their way at a time."""
+    """The brakes of one run. `halts` are facts for the next commit; `room`, `room_on` a host: how many jobs may be under way."""
 
     def __init__(
         self,
@@ -37,35 +37,64 @@ class Brakes:
         self._outcome = outcome
         self._clock = clock
         self._failed: set[JobId] = set()
-        self._canary: AttemptId | None = None
-        self._alive_since: float | None = None
-        self._passed = not plan.canary
+        self._canaries: dict[HostName, AttemptId] = {}  # out now: for all hosts, or one for each
+        self._alive_since: dict[HostName, float] = {}
+        self._passed: set[HostName] = set()
+        self._fallen: JobId | None = None  # the job of a canary that failed
 
     def learn(self, fact: Fact) -> None:
         """A fact was committed."""
         attempt = getattr(fact, "attempt", None)
         if isinstance(fact, events.AttemptClaimed):
-            if self._canary is None and not self._passed and fact.by == self._me:
-                self._canary = fact.attempt
-        elif isinstance(fact, events.AttemptStarted) and attempt == self._canary:
-            self._alive_since = self._clock()
+            place = self._place(HostName(fact.host))
+            if self._plan.canary and fact.by == self._me and place not in self._passed:
+                self._canaries.setdefault(place, fact.attempt)
+        elif isinstance(fact, events.AttemptStarted):
+            self._alive_since.update({place: self._clock() for place in self._flown(fact.attempt)})
         elif attempt is not None and (job := self._state.jobs[attempt.job]).open_attempt is None:
             if job.failed and job.id in self._outcome.taken:
                 self._failed.add(job.id)
-            if attempt == self._canary:
-                self._passed = self._passed or job.word is Word.COMPLETE
-                self._canary, self._alive_since = None, None  # another one, if it neither failed nor passed
+            if (
+                self._plan.canary
+                and isinstance(fact, events.AttemptRefused)
+                and fact.by == self._me
+                and not self._passed
+            ):
+                self._fallen = job.id  # no command could be made of the first of all
+            for place in self._flown(attempt):
+                if job.word is Word.COMPLETE:
+                    self._passed.add(place)
+                elif job.failed and place not in self._passed:
+                    self._fallen = job.id
+                del self._canaries[place]  # another one, if it neither failed nor passed
+                self._alive_since.pop(place, None)
+
+    def _place(self, host: HostName) -> HostName:
+        return host if self._plan.canary and self._plan.canary.each_host else ANYWHERE
+
+    def _flown(self, attempt: AttemptId) -> list[HostName]:
+        """The place whose canary this attempt is, if it is one."""
+        return [place for place, canary in self._canaries.items() if canary == attempt]
 
     @property
     def room(self) -> int | None:
         """How many jobs may be on their way to a start; None: as many as there are slots."""
         if self._state.halted or self._why():
             return 0
-        if self._alive_since is not None and self._clock() - self._alive_since >= CANARY_LIVES:
-            self._passed = True
-        if self._passed:
+        return self._left(ANYWHERE) if self._plan.canary and not self._plan.canary.each_host else None
+
+    def room_on(self, host: HostName) -> int | None:
+        """The same for one host, where each has a canary of its own."""
+        return self._left(host) if self._plan.canary and self._plan.canary.each_host else None
+
+    def _left(self, place: HostName) -> int | None:
+        assert self._plan.canary is not None
+        since = self._alive_since.get(place)
+        if since is not None and self._clock() - since >= self._plan.canary.lives:
+            self._passed.add(place)
+        if place in self._passed:
             return None
-        return 1 if self._canary is None else 0
+        return 0 if place in self._canaries else 1
 
     def may_halt(self, facts: Iterable[Fact]) -> bool:
         """True if nothing should be claimed with these facts: a failure among them may be the last that is borne."""
@@ -86,8 +115,9 @@ class Brakes:
 
     def _why(self) -> str:
         failed = [job for job_id in sorted(self._failed) if (job := self._state.jobs[job_id]).failed]
-        if failed and not self._passed:
-            return f"the canary, job {failed[0].id}, failed ({failed[0].reason})"
+        if self._fallen is not None and (job := self._state.jobs[self._fallen]).failed:
+            there = f" on {job.attempts[-1].host}" if self._plan.canary and self._plan.canary.each_host else ""
+            return f"the canary, job {job.id}{there}, failed ({job.reason})"
         most = self._plan.max_fails
         if most is not None and len(failed) > 0 and len(failed) >= most.of(len(self._outcome.taken)):
             return f"{counted(len(failed), 'job')} of {len(self._outcome.taken)} failed (--max_fails {most})"

@@ -1,6 +1,7 @@
 """`burnish check`: visits every host as a run would, starts a tiny job there, hangs up, and looks whether the job lives.
 
-The rules are `core.health`. A visit leaves nothing behind, and the tiny job ends by itself should the second connection fail.
+Another one tries the host's `setup` lines. The rules are `core.health`. A visit leaves nothing behind, and the tiny jobs end by
+themselves should the second connection fail.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import os
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
 
 from burnish import creation, survey
-from burnish.core import health, sighting
+from burnish.core import health, requirements, sighting
 from burnish.core.health import Finding, Grade, Probe, Visit
 from burnish.core.hosts import Host
+from burnish.core.ids import name_ids
 from burnish.errors import BurnishError, HostUnreachable, StoreError, counted
 from burnish.remote.conversation import Conversation
 from burnish.remote.reach import transport
@@ -29,8 +33,10 @@ from burnish.whereabouts import asked_for, hosts_of, table_if_any, twins
 
 LIMIT = 75.0  # s for all hosts together: two connections, each through its jumps
 AFTER_LOGOUT = 2.0  # s that a login manager is given to end what the session started
+SHOWN_MISTAKES = 20  # of AFTER
 MAX_JOBS = 100_000  # of a sweep, as in `create`
 LIFE = 60  # s after which the tiny job ends by itself
+SETUP_LIMIT = 15.0  # s for a host's `setup` lines, within what a conversation may take
 
 
 @dataclass(frozen=True)
@@ -91,20 +97,22 @@ def visit(host: Host) -> tuple[survey.Answer, Visit]:
         skew = float(welcome["now"]) - time.time()
         seen = _looked(conversation, host)
         trouble = _ask_slurm(conversation) if host.engine == "slurm" else _start(conversation, attempt)
-    probe = Probe(trouble) if host.engine == "slurm" else _after_logout(host, way, table, attempt, trouble)
+    tries = bool(host.setup and seen.workdir_exists and not (trouble or seen.workdir_silent))
+    probe = Probe(trouble) if host.engine == "slurm" else _after_logout(host, way, table, attempt, trouble, tries)
     user, jumps = _way_to(host)
     answer = survey.Answer(host, seen, welcome["state_id"], notes=tuple(notes))
     return answer, Visit(seen, probe, user, jumps, skew)
 
 
-def _after_logout(host: Host, way: Transport, table: str, attempt: str, trouble: str) -> Probe:
-    """Whether the tiny job outlived the connection that started it; it is gone then."""
+def _after_logout(host: Host, way: Transport, table: str, attempt: str, trouble: str, tries: bool) -> Probe:
+    """Whether the tiny job outlived the connection that started it; it is gone then. `tries` the host's `setup` lines, too."""
     if not trouble and host.connection != "local":
         time.sleep(AFTER_LOGOUT)
     with Conversation(way, table, host.state_dir) as conversation:
         survived = conversation.ask({"type": "status", "attempt": attempt}, "status")["status"] == "running"
+        setup, slow = _try_setup(conversation, host) if tries else (None, None)
         _remove(conversation, attempt)
-    return Probe(trouble, survived)
+    return Probe(trouble, survived, setup, slow)
 
 
 def _ask_slurm(conversation: Conversation) -> str:
@@ -125,14 +133,37 @@ def _looked(conversation: Conversation, host: Host) -> sighting.Sighting:
 def _start(conversation: Conversation, attempt: str) -> str:
     """Start the tiny job; why it did not, or nothing."""
     spec = {"argv": ["sleep", str(LIFE)], "cwd": "/", "env": {}, "setup": "", "grace": 1.0}
-    identity = {key: conversation.welcome[key] for key in ("incarnation", "state_id")}
     try:
-        answer = conversation.ask({"type": "start", "attempt": attempt, "spec": spec, **identity}, "status")
+        answer = _ask_to_start(conversation, attempt, spec)
     except HostUnreachable as error:
         return str(error)
     if answer["status"] == "void":
         return str(answer["start"]["void"]["why"])
     return ""
+
+
+def _ask_to_start(conversation: Conversation, attempt: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    identity = {key: conversation.welcome[key] for key in ("incarnation", "state_id")}
+    return conversation.ask({"type": "start", "attempt": attempt, "spec": dict(spec), **identity}, "status")
+
+
+def _try_setup(conversation: Conversation, host: Host) -> tuple[str, float | None]:
+    """Why a job behind the host's `setup` lines did not come to its command, or nothing; and after how many s it was given up."""
+    spec = {
+        "argv": ["true"],
+        "cwd": host.workdir,
+        "env": dict(host.env),
+        "setup": host.setup,
+        "grace": 1.0,
+        "time_limit": SETUP_LIMIT,
+    }
+    answer = _ask_to_start(conversation, f"1.1-{secrets.token_hex(4)}", spec)
+    while answer["status"] in ("starting", "running"):
+        answer = conversation.hear("status", about="start")
+    if answer["status"] == "void":
+        return str(answer["start"]["void"]["why"]), None
+    ended = answer.get("final", {}).get("exit", {})
+    return str(ended.get("exec_error") or ""), SETUP_LIMIT if ended.get("time_limit") else None
 
 
 def _remove(conversation: Conversation, attempt: str) -> None:
@@ -194,6 +225,11 @@ def look_over(
 def _of_table(session: Session) -> Iterator[Finding]:
     jobs = sum(1 for _ in session.state.listed())
     yield Finding(counted(jobs, "job"))
+    for ids, why in islice(requirements.never_met(session.state), SHOWN_MISTAKES):
+        remedy = (
+            f"correct AFTER in {session.paths.shown}; until then nothing starts {'it' if len(ids) == 1 else 'them'}"
+        )
+        yield Finding(f"{'job' if len(ids) == 1 else 'jobs'} {name_ids(ids)} can never start: {why}", Grade.ODD, remedy)
     try:
         session.projection.refuse_read_only()
     except StoreError as error:

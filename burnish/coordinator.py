@@ -25,6 +25,7 @@ from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot, Word
 from burnish.core.reports import Report
 from burnish.core.state import Phase, State, phase
+from burnish.core.unplaced import Unplaced
 from burnish.errors import StoreError, TableClosed
 from burnish.fleet import Connect, Fleet
 from burnish.hearing import Hearing
@@ -35,6 +36,7 @@ from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation
 from burnish.projection import Projection
 from burnish.silence import Silence
+from burnish.store import unplaced
 from burnish.store.journal import Decide, Journal
 from burnish.store.paths import Paths
 from burnish.store.presence import Presence
@@ -117,6 +119,7 @@ class Coordinator:
         self._brakes = Brakes(me, journal.state, plan, self.outcome)
         self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
         self._silence = Silence(say)
+        self._unplaced: list[Unplaced] = []
         self._again: dict[HostName, float] = {}  # hosts that refused an order, and when it is repeated
         self._refusal = ""
         self._next_look = 0.0
@@ -151,6 +154,7 @@ class Coordinator:
                 self.turn(0 if self._more else TURN)
             if self.outcome.stopped_by is None and (not self._starts_nothing() or self._fleet.gives_up):
                 self.outcome.stuck = self._placing.stuck()
+                self._tell_unplaced()
             self._journal.catch_up()  # the last words of a run are about what is known now
             self._projection.mark(self._journal.state.take_touched())
             for notice in self._projection.finish():
@@ -174,7 +178,7 @@ class Coordinator:
             self._next_look = time.monotonic() + TURN
         self._call_back()
         if not self._stopping:
-            self._placing.place(self._ending(), self._brakes.room)
+            self._placing.place(self._ending(), self._brakes.room, self._brakes.room_on)
             for answer in self._preparation.answered():  # for a claim in the commit that frees its slot
                 self._hear(answer)
         if self._commit(self._decide):
@@ -205,6 +209,8 @@ class Coordinator:
             own = None if self._plan.workers is None else tuple(Slot(host.name, n) for n in range(self._plan.workers))
             self._fleet.add(host, slots=own)
         self._preparation.start()
+        if self._plan.source is not None:
+            unplaced.clear(self._paths.unplaced, self._presence.others())
         self._commit(self._brakes.resumes)
         self._adopt()
 
@@ -246,6 +252,7 @@ class Coordinator:
         for notice in self._projection.look():
             self._say(notice)
         self._placing.look()
+        self._tell_unplaced()
         self._presence.beat()
         if self._plan.roster is not None:
             self._plan.roster.look(self._fleet, self._say)
@@ -259,6 +266,14 @@ class Coordinator:
         self._silence.name(self._mine(), self._fleet.estranged(self._journal.state.open.values(), self.me))
         self._journal.checkpoint()
         self._on_news((), self._journal.state)
+
+    def _tell_unplaced(self) -> None:
+        """Leave word of what has no place in this run, for `explain`."""
+        if self._plan.source is not None and (self._fleet.gives_up or not self._fleet.hopeless):
+            found = self._placing.unplaced()
+            if found != self._unplaced:
+                unplaced.leave(self._paths.unplaced, self.me, found)
+            self._unplaced = found
 
     # -- hearing ---------------------------------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@ import secrets
 import shlex
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from burnish.core import events, sweep
+from burnish.core import events, requirements, sweep
 from burnish.core.command import arguments
 from burnish.core.events import Fact
 from burnish.core.state import State
@@ -69,6 +70,7 @@ def create(paths: Paths, say: Say, grid: Grid, *, append: bool, force: bool) -> 
     if not session.journal.create([opened, events.JobsAdded(grid.columns, numbered)]):
         raise UsageError(f"{paths.shown}: another burnish made this table a moment ago. Nothing was written.")
     session.settle()
+    _name_never_met(session)
     count = len(grid.rows)
     lines = [f"{counted(count, 'job')} in {paths.shown}."]
     if grid.rows:
@@ -88,7 +90,14 @@ def _append(session: Session, grid: Grid) -> list[str]:
 
     session.journal.commit(decide)
     session.settle()
+    _name_never_met(session)
     return [f"{len(added.rows):,} new, {added.present:,} already present."]
+
+
+def _name_never_met(session: Session) -> None:
+    """Say at once what would otherwise be seen when nothing starts. It is no refusal: rows may be added, and cells changed."""
+    for ids, why in islice(requirements.never_met(session.state), SHOWN_ROWS):
+        session.say(f"{session.paths.shown}: {jobs(ids)} not started: {why}.")
 
 
 def _make_room(paths: Paths, say: Say, force: bool) -> None:

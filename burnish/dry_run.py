@@ -11,11 +11,10 @@ from burnish.core.hosts import Host
 from burnish.core.jobs import HostName, Job, JobId, Slot
 from burnish.core.placement import Site, WaitingQueue, assign
 from burnish.core.requirements import requirements
-from burnish.core.slots import slots_of
+from burnish.core.slots import environment, slots_of
 from burnish.errors import counted, printable
 from burnish.plan import Plan
 from burnish.runners.refusal import RunnerRefused
-from burnish.runners.sources import CommandSource
 from burnish.session import Session
 from burnish.slurm.script import shown
 from burnish.slurm.text import Demand
@@ -24,7 +23,7 @@ SHOWN_COMMANDS = 5
 
 
 def dry_run(session: Session, plan: Plan) -> Iterator[str]:
-    """What the first jobs would run: host, slot, what is added to the environment, command."""
+    """What the first jobs would run: host, slot, what inventory, slot and runner add to the environment, command."""
     assert plan.source is not None
     skipped = session.projection.skipped
     queue = WaitingQueue(lambda job, state: job.id not in skipped and plan.selection.admits(job, state))
@@ -34,10 +33,11 @@ def dry_run(session: Session, plan: Plan) -> Iterator[str]:
         Site(host, slots, slots, bool(plan.workers)) for host in plan.hosts if (slots := _slots(host, plan.workers))
     ]
     places = sum(len(site.slots) for site in sites)
+    hosts = {host.name: host for host in plan.hosts}
     submitted: dict[HostName, dict[JobId, Demand]] = {}
     for job_id, given in assign(queue, sites, SHOWN_COMMANDS):
         job = session.state.jobs[job_id]
-        yield from _shown_command(session, plan.source, job, given)
+        yield from _shown_command(session, plan, hosts[given[0].host], job, given)
         asked = requirements(job, session.state)
         limit = plan.time_limit if asked.time_limit is None else asked.time_limit
         submitted.setdefault(given[0].host, {})[job_id] = Demand(asked.gpus, limit, asked.sbatch)
@@ -47,17 +47,21 @@ def dry_run(session: Session, plan: Plan) -> Iterator[str]:
     yield f"{counted(waiting, 'job')} would run, {plan.most or places} at a time. Nothing was started (--dry_run)."
 
 
-def _shown_command(session: Session, source: CommandSource, job: Job, slots: tuple[Slot, ...]) -> Iterator[str]:
+def _shown_command(session: Session, plan: Plan, where: Host, job: Job, slots: tuple[Slot, ...]) -> Iterator[str]:
+    assert plan.source is not None
     values = {"JOB_ID": str(job.id), "STATE": job.word.value, **session.state.values(job)}
     logs = session.paths.log_dir
     host, gpus = slots[0].host, ",".join(slot.gpu for slot in slots if slot.gpu is not None)
     try:
-        made = source.prepare(values, {"log_dir": str(logs.parent), "prefix": logs.name, "host": host, "gpus": gpus})
+        made = plan.source.prepare(
+            values, {"log_dir": str(logs.parent), "prefix": logs.name, "host": host, "gpus": gpus}
+        )
     except RunnerRefused as refusal:
         yield f"{job.id}: {refusal}"
         return
     gpu = {"CUDA_VISIBLE_DEVICES": gpus} if gpus else {}
-    added = {**gpu, **(made.env or {})}
+    entry = dict(where.env) if where.engine == "slurm" else environment(where, slots)
+    added = {**entry, **gpu, **(made.env or {})}
     extra = "".join(f"{name}={secrecy.shown(name, shlex.quote(value))} " for name, value in added.items())
     numbers = ",".join(str(slot.index) for slot in slots)
     yield printable(f"{job.id} on {host}, slot {numbers}: {extra}{as_shown(made.argv)}", 4000)

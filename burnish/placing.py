@@ -13,8 +13,9 @@ from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
 from burnish.core.lacking import Lacking
 from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, why_nowhere
-from burnish.core.requirements import misnamed, priority, requirements, why_blocked
+from burnish.core.requirements import misnamed, priority, requirements, unmeetable, why_blocked
 from burnish.core.state import Phase, State, phase
+from burnish.core.unplaced import Unplaced
 from burnish.fleet import Fleet, Member
 from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation
@@ -22,6 +23,8 @@ from burnish.projection import Projection
 from burnish.runners.sources import Call
 from burnish.store.paths import Paths
 from burnish.vacancies import Vacancies
+
+FEW = 3  # jobs of which each is looked at by itself
 
 
 class Placing:
@@ -64,8 +67,11 @@ class Placing:
         """These jobs may have begun or ceased to wait. Says, once, what stands in AFTER and can never be."""
         ids = list(changed)
         self._queue.update(ids, self._state)
+        waiting = {job_id for job_id in ids if job_id in self._queue.blocked}
+        if len(waiting) > FEW:  # to follow each one's chain would cost the square of a long one
+            waiting &= unmeetable(self._state)
         for job_id in ids:
-            why = misnamed(self._state, job_id) if job_id in self._queue.blocked else ""
+            why = misnamed(self._state, job_id) if job_id in waiting else ""
             if not why:
                 self._misnamed.pop(job_id, None)
             elif self._misnamed.get(job_id) != why:
@@ -90,7 +96,20 @@ class Placing:
         """What waits and cannot be started, and why: clauses."""
         waiting = self._queue.waiting()
         nowhere = {job_id: self._why_nowhere(job_id, kind) for job_id, kind in waiting if not self._may_fit(kind)}
-        return nowhere | {job_id: why_blocked(self._state, job_id) for job_id in self._queue.blocked}
+        never = unmeetable(self._state) if self._queue.blocked else ()
+        return nowhere | {job_id: why_blocked(self._state, job_id, never) for job_id in self._queue.blocked}
+
+    def unplaced(self) -> list[Unplaced]:
+        """What waits and has no place on any host of this run, as far as is known now. Costs what kinds of jobs there are."""
+        unfit = {kind: job_id for job_id, kind in self._queue.heads() if not self._may_fit(kind)}
+        found = [
+            Unplaced.of(kind, self._why_nowhere(job_id, kind)) for kind, job_id in unfit.items() if not kind.lacking
+        ]
+        alike: dict[tuple[Kind, str], list[JobId]] = {}
+        for job_id in self._lacking.jobs() if unfit else ():
+            if (kind := self._queue.kind(job_id)) in unfit:
+                alike.setdefault((kind, self._why_nowhere(job_id, kind)), []).append(job_id)
+        return list(dict.fromkeys([*found, *(Unplaced.of(kind, why, jobs) for (kind, why), jobs in alike.items())]))
 
     def elsewhere(self, job: Job, host: HostName) -> bool:
         """True if this run has another host than `host` for a job that runs out of memory there."""
@@ -125,8 +144,10 @@ class Placing:
         named = (job_id for job_id, kind in self._queue.heads() if names(kind, host))
         return max((priority(self._state.jobs[job_id], self._state) for job_id in named), default=None)
 
-    def place(self, ending: set[AttemptId], most: int | None) -> None:
-        """Keep slots for each next job and ask the runner for its command, for at most `most` jobs at a time.
+    def place(
+        self, ending: set[AttemptId], most: int | None, on: Callable[[HostName], int | None] = lambda host: None
+    ) -> None:
+        """Keep slots for each next job and ask the runner for its command, for at most `most` jobs at a time, and `on` a host.
 
         The slots of `ending` attempts are free.
         """
@@ -138,7 +159,13 @@ class Placing:
             left = self._plan.num_jobs - self._outcome.claimed - len(self._preparation)
         if most is not None:
             left = min(left, most - len(self._preparation))
-        chosen = list(assign(self._queue, free, left if room is None else min(left, room)))
+        now = left if room is None else min(left, room)
+        chosen: list[tuple[JobId, tuple[Slot, ...]]] = []
+        for site in free:
+            if (few := on(site.host.name)) is not None and not self._preparation.slots(site.host.name):
+                chosen += assign(self._queue, [site], min(few, now - len(chosen)))
+        chosen += assign(self._queue, [site for site in free if on(site.host.name) is None], now - len(chosen))
+        behind = [site for site in behind if on(site.host.name) is None]
         chosen += assign(self._queue, behind, left - len(chosen))
         jobs = ((self._state.jobs[job_id], slots) for job_id, slots in chosen)
         self._preparation.ask([(job, slots, self._call(job, slots)) for job, slots in jobs])

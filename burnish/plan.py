@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from burnish.core.canary import Canary
 from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, JobId
 from burnish.core.selection import Selection
@@ -26,7 +27,7 @@ class Plan:
     workers of this run's own. `most`: how many run at once. `attend`: attempts to look after whoever claimed them. `until`: end
     when this holds, instead of when nothing is left to do. `limit`: end after so many s in any case. `retries` and `time_limit`
     (s) hold for jobs that do not say themselves. `max_fails`: so many failures halt the sweep; `canary`: one job goes before all
-    others, and halts it if it fails.
+    others, or one on each host, and halts it if it fails.
     """
 
     hosts: tuple[Host, ...]
@@ -42,7 +43,7 @@ class Plan:
     retries: int = 0
     time_limit: float | None = None
     max_fails: Share | None = None
-    canary: bool = False
+    canary: Canary | None = None
 
 
 @dataclass(slots=True)

@@ -79,8 +79,8 @@ def hosts(
 def check(context: Context, inventory: str | None, limit: str | None, sweep: str | None, as_json: bool) -> int:
     """Look over the table and the hosts: what would keep a job from running, and what to do about it.
 
-    Connects to each host, starts a tiny job there, hangs up, and sees whether the job lives on. Without FILE, the hosts that
-    this table has used. Ends with 3 if a host is unusable, with 2 if a file is.
+    Connects to each host, starts a tiny job there, hangs up, and sees whether the job lives on; tries its setup. Without FILE,
+    the hosts that this table has used. Ends with 3 if a host is unusable, with 2 if a file is.
 
     \b
     Example: burnish check hosts/lab.yaml

@@ -148,6 +148,7 @@ def explain(context: Context, job: int | None, job_id: int | None) -> None:
     """
     from burnish import session, viewing
     from burnish.core import explain as explaining
+    from burnish.store import unplaced
 
     wanted = {number for number in (job, job_id) if number is not None}
     if len(wanted) != 1:
@@ -156,7 +157,10 @@ def explain(context: Context, job: int | None, job_id: int | None) -> None:
     [asked] = opened.jobs(frozenset({JobId(wanted.pop())}), nothing="")
     projection = opened.projection
     more = partial(viewing.where_to_read, opened)
-    around = explaining.Surroundings(projection.skipped, projection.readable, opened.presence.others(), more)
+    presence, said = opened.presence, unplaced.left(opened.paths.unplaced)
+    around = explaining.Surroundings(
+        projection.skipped, projection.readable, presence.others(), more, presence.runs(), said
+    )
     context.out.lines(explaining.explain(opened.state, asked, around))
 
 

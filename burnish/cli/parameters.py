@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from burnish.core import durations, ids, share
+from burnish.core import canary, durations, ids, share
 from burnish.core.jobs import Word
 from burnish.errors import UsageError, printable
 
@@ -28,9 +28,12 @@ def refuse(param: click.Parameter | None, ctx: click.Context | None, value: str,
     """Raise UsageError: which option, what was typed, what was expected."""
     name = "the argument"
     if param is not None and ctx is not None and param.param_type_name == "option":
-        there = ctx.get_parameter_source(str(param.name)) is ParameterSource.ENVIRONMENT
-        name = f"${param.envvar}" if there else max(param.opts, key=len)
+        name = f"${param.envvar}" if _from_environment(param, ctx) else max(param.opts, key=len)
     raise UsageError(f'{name} "{printable(value)}": expected {expected}. Nothing was done.')
+
+
+def _from_environment(param: click.Parameter, ctx: click.Context) -> bool:
+    return ctx.get_parameter_source(str(param.name)) is ParameterSource.ENVIRONMENT
 
 
 class Ids(_Type):
@@ -71,6 +74,23 @@ class Parsed(_Type):
 
 DURATION = Parsed("duration", durations.parse, durations.EXPECTED)  # `90`, `90s`, `10m`, `2h`, `3d` -> seconds
 SHARE = Parsed("share", share.parse, share.EXPECTED)  # `5` or `10%` -> `core.share.Share`
+
+
+class CanaryType(_Type):
+    """`30m`, `hosts`, `hosts,30m` -> `core.canary.Canary`. In the environment, "1" or "true" do as for a flag, and "0" is no."""
+
+    name = "canary"
+    _words = (("", "0", "false", "no", "off"), ("1", "true", "yes", "on"))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        word = value.strip().lower()
+        if ctx is not None and param is not None and _from_environment(param, ctx) and word in sum(self._words, ()):
+            return None if word in self._words[0] else canary.Canary()
+        if (read := canary.parse(value)) is None:
+            refuse(param, ctx, value, canary.EXPECTED)
+        return read
 
 
 class Whole(_Type):

@@ -13,7 +13,7 @@ import click
 from burnish.cli import options
 from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
-from burnish.cli.parameters import DURATION, SHARE, Whole
+from burnish.cli.parameters import DURATION, SHARE, CanaryType, Whole
 from burnish.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,8 +58,12 @@ if TYPE_CHECKING:
 @click.option("--max_fails", type=SHARE, metavar="N|N%", help="Start nothing more when so many jobs have failed.")
 @click.option(
     "--canary",
-    is_flag=True,
-    help="Start one job; the rest when it is COMPLETE or has lived ten minutes, or else nothing.",
+    is_flag=False,
+    flag_value="",
+    type=CanaryType(),
+    metavar="[hosts,T]",
+    help="Start one job; the rest when it is COMPLETE or has lived T (10m, 1h; default 10m), or else nothing. "
+    "hosts: one job on each host.",
 )
 @click.option(
     "--on_event",
@@ -127,7 +131,7 @@ def _conduct(context: Context, opened: Session, plan: Plan, asked: dict[str, Any
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"], more=more)
     hook = _hook(context, asked["on_event"])
     coordinator = opened.coordinator(plan, _tell(voice.hear, hook.hear if hook else None, begun))
-    voice.taken = coordinator.outcome.taken
+    voice.taken, voice.few = coordinator.outcome.taken, plan.num_jobs is not None
     signals.heed(coordinator)
     try:
         with _foot(context, opened, coordinator, voice) if not asked["quiet"] else nullcontext():

@@ -6,16 +6,17 @@ What only a run knows (which slots are free at this moment, which hosts answer) 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from burnish.core.ahead import leader_of
 from burnish.core.ids import name_run
 from burnish.core.jobs import FOUND_RUNNING, Attempt, CoordinatorId, Job, JobId
 from burnish.core.placement import WaitingQueue
-from burnish.core.requirements import priority, requirements, why_blocked
+from burnish.core.requirements import misnamed, priority, requirements, unmet, why_blocked
 from burnish.core.selection import Selection
 from burnish.core.state import MAX_LOST, Phase, State, phase
+from burnish.core.unplaced import Unplaced
 from burnish.errors import Problem, counted, printable
 
 
@@ -23,13 +24,36 @@ from burnish.errors import Problem, counted, printable
 class Surroundings:
     """What is known beside the state: jobs whose row cannot be read, and why; whether the table can; which runs are going.
 
-    `more` tells the command that shows more of a failed job.
+    `more` tells the command that shows more of a failed job. `start`: those of the `runs` that start jobs, None for all of them.
+    `unplaced`: what runs that go and those that went last have no place for.
     """
 
     skipped: Mapping[JobId, Problem] = field(default_factory=dict)
     readable: bool = True
     runs: Sequence[CoordinatorId] = ()
     more: Callable[[Job], str] = lambda job: more_of(job)
+    start: Collection[CoordinatorId] | None = None
+    unplaced: Mapping[CoordinatorId, Sequence[Unplaced]] = field(default_factory=dict)
+
+    @property
+    def starters(self) -> list[CoordinatorId]:
+        """The runs from which a job may get a place."""
+        return [run for run in self.runs if self.start is None or run in self.start]
+
+    def refusals(self, state: State, job: Job) -> dict[CoordinatorId, str]:
+        """Why it has no place in which run: clauses."""
+        said = {
+            run: next((one.why for one in found if one.concerns(job, state)), "")
+            for run, found in self.unplaced.items()
+        }
+        return {run: why for run, why in said.items() if why}
+
+    def startable(self, state: State, job: Job) -> bool:
+        """False if no run that is going has a place for it or, where none is, the last one had none."""
+        if not self.unplaced:
+            return True
+        refusals, starters = self.refusals(state, job), self.starters
+        return any(run not in refusals for run in starters) if starters else not refusals
 
 
 def explain(state: State, job: Job, around: Surroundings) -> Iterator[str]:
@@ -60,21 +84,46 @@ def _waiting(state: State, job: Job, around: Surroundings) -> Iterator[str]:
     if job.removed:
         return
     if (fault := around.skipped.get(job.id)) is not None:
-        yield f"Its row in the table cannot be read, so it is passed over until the row is mended. {fault}"
+        yield f"Its row, {fault.where}, cannot be read, as said above, so it is passed over until the row is mended."
     if not around.readable:
         yield "The table cannot be read as a whole, and until it can, nothing new is started."
-    if not around.runs:
-        yield "No burnish run is going, and nothing starts without one."
-    else:
-        yield f"{_runs(around.runs)} going; the job comes in its turn, unless the run was narrowed to others."
+    yield from _in_runs(around, around.refusals(state, job))
     if state.halted:
         yield f"Nothing is started since {printable(state.halted)}; the next burnish run goes on."
     if blocked := why_blocked(state, job.id):
-        yield f"It cannot start now: {blocked}."
+        yield f"It cannot start now: {blocked}.{_way_out(state, job)}"
     else:
         yield from _place(state, job)
-        yield from _turn(state, job, around)
+        if around.startable(state, job):
+            yield from _turn(state, job, around)
     yield from _drained(state)
+
+
+def _way_out(state: State, job: Job) -> str:
+    """What lets a job that comes after others go on, where these do not by themselves."""
+    if misnamed(state, job.id):
+        return " It waits until AFTER is corrected in the table."
+    watched = unmet(requirements(job, state).after, state)
+    match None if watched is None else phase(state.jobs[watched]):
+        case Phase.ERROR:
+            return f" To run that one again: burnish reset --job_id {watched}"
+        case Phase.HELD:
+            return f" To let that one go: burnish release --job_id {watched}"
+    return ""
+
+
+def _in_runs(around: Surroundings, refusals: Mapping[CoordinatorId, str]) -> Iterator[str]:
+    """What it has to hope for from the runs that are going, or from the next."""
+    starters = around.starters
+    if taking := [run for run in starters if run not in refusals]:
+        yield f"{_runs(taking)} going; the job comes in its turn, unless the run was narrowed to others."
+    for run in starters:
+        if run in refusals:
+            yield f"{_runs([run])} going and cannot start it: {printable(refusals[run], 500)}."
+    if not starters:
+        yield "No burnish run is going, and nothing starts without one."
+        for run, why in refusals.items():
+            yield f"The last one ({name_run(run)}) could not start it: {printable(why, 500)}."
 
 
 def _place(state: State, job: Job) -> Iterator[str]:
@@ -101,7 +150,9 @@ def _turn(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         why = f" (its PRIORITY is {own:g})" if "PRIORITY" in state.columns else ""
         yield f"{counted(len(ahead), 'waiting job starts', 'waiting jobs start')} before it{why}."
     else:
-        yield "It is the next to start."
+        asked = requirements(job, state)
+        picky = not around.starters and (asked.hosts or asked.gpus is not None)
+        yield f"It is the next to start{', if the run has a host for it' if picky else ''}."
     if state.open:
         hosts = Counter(str(attempt.host) for attempt in state.open.values())
         where = ", ".join(f"{count} on {host}" for host, count in hosts.items())
@@ -110,7 +161,11 @@ def _turn(state: State, job: Job, around: Surroundings) -> Iterator[str]:
 
 def _ahead(state: State, job: Job, around: Surroundings) -> list[JobId]:
     everyone = Selection()
-    queue = WaitingQueue(lambda other, now: other.id not in around.skipped and everyone.admits(other, now))
+
+    def may_start(other: Job, now: State) -> bool:
+        return other.id not in around.skipped and everyone.admits(other, now) and around.startable(now, other)
+
+    queue = WaitingQueue(may_start)
     queue.update(state.jobs, state)
     before: list[JobId] = []
     while (following := queue.pop()) is not None and following != job.id:

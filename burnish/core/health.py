@@ -36,10 +36,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A tiny job that was started there: `trouble` is why it never ran, `survived` whether it outlived its connection."""
+    """A tiny job that was started there: `trouble` is why it never ran, `survived` whether it outlived its connection.
+
+    `setup`: why one behind the host's `setup` lines did not come to its command, a clause; "" if it did, None if none was tried.
+    `slow`: these lines had not ended after so many s.
+    """
 
     trouble: str = ""
     survived: bool = False
+    setup: str | None = None
+    slow: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +235,15 @@ def _jobs(host: Host, visit: Visit) -> Iterator[Finding]:
         )
     else:
         yield Finding("jobs survive logout")
+    yield from _setup(host, visit.probe)
+
+
+def _setup(host: Host, probe: Probe) -> Iterator[Finding]:
+    if probe.slow is not None:
+        remedy = f"see on {host.name} what the `setup:` of the inventory waits for: each job there begins with it"
+        yield Finding(f"its setup had not ended after {probe.slow:.0f} s", Grade.ODD, remedy)
+    elif probe.setup:
+        remedy = f"correct the `setup:` of {host.name} in the inventory: as it is, no job there comes to its command"
+        yield Finding(printable(probe.setup, 500), Grade.UNUSABLE, remedy)
+    elif probe.setup is not None:
+        yield Finding("its setup ends well")

@@ -168,6 +168,10 @@ class Lacking:
             return ""
         return list(place.lacks.values())[-1].why
 
+    def jobs(self) -> list[JobId]:
+        """The jobs that are not tried on some host."""
+        return [job for job, hosts in self._barred.items() if hosts]
+
     def why_barred(self, job: JobId) -> str:
         """What the hosts on which this job is not tried lack: a clause, "" if there are none."""
         hosts = sorted(self.barred(job))

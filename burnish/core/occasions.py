@@ -44,9 +44,9 @@ class Occasions:
             elif isinstance(fact, events.StartsHalted):
                 yield Occasion("sweep_halted", f"Nothing more is started: {fact.why}.", reason=fact.why)
             elif isinstance(fact, events.HostDrained):
-                yield Occasion(
-                    "host_drained", f"{fact.host} takes no new jobs.", host=HostName(fact.host), reason=fact.reason
-                )
+                why = f": {fact.reason}" if fact.reason else ""
+                text = f"{fact.host} takes no new jobs{why}."
+                yield Occasion("host_drained", text, host=HostName(fact.host), reason=fact.reason)
 
     def of_hosts(self, down: Mapping[HostName, str]) -> Iterator[Occasion]:
         """What follows when just these hosts cannot be used: host -> why."""

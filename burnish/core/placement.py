@@ -127,6 +127,11 @@ class WaitingQueue:
         """All that wait for a slot, in no order."""
         return ((entry.job, entry.kind) for entry in self._queued.values())
 
+    def kind(self, job_id: JobId) -> Kind | None:
+        """What this job asks of its place, if it waits for a slot."""
+        entry = self._queued.get(job_id)
+        return None if entry is None else entry.kind
+
     def take(self, job_id: JobId) -> None:
         """This job does not wait any more: it gets a slot."""
         del self._queued[job_id]

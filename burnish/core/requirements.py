@@ -7,14 +7,17 @@ asks for nothing here. Whoever starts a run may give TIME_LIMIT and RETRIES for 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from burnish.core import durations
 from burnish.core.columns import CONTROL_COLUMNS, fault
-from burnish.core.jobs import Job, JobId
+from burnish.core.jobs import Job, JobId, Word
 from burnish.core.state import Phase, State, phase
+
+SHOWN_RING = 20  # jobs that wait for each other
 
 _WORDS = re.compile(r"--\S+|[^\s,]+")  # of a HOSTS cell: commas belong to an option, and stand between names
 
@@ -88,9 +91,9 @@ def unmet(after: tuple[range, ...], state: State) -> JobId | None:
     return None
 
 
-def why_blocked(state: State, job_id: JobId) -> str:
-    """Why a job that waits for others is not started: a clause."""
-    if misnaming := misnamed(state, job_id):
+def why_blocked(state: State, job_id: JobId, unmeetable: Container[JobId] | None = None) -> str:
+    """Why a job that waits for others is not started: a clause. Whoever asks for many gives those that are `unmeetable`."""
+    if (unmeetable is None or job_id in unmeetable) and (misnaming := misnamed(state, job_id)):
         return misnaming
     watched = unmet(requirements(state.jobs[job_id], state).after, state)
     return "" if watched is None else f"it comes after job {watched}, which is {state.jobs[watched].word}"
@@ -116,7 +119,7 @@ def circle(job_id: JobId, state: State) -> tuple[JobId, ...]:
         current = next(waiting[-1], None)
         if current is None:
             waiting.pop()
-            path = path[: len(waiting) - 1]
+            del path[max(0, len(waiting) - 1) :]
         elif path and current == job_id:
             return tuple(path)
         elif current not in seen and (job := state.jobs.get(current)) is not None:
@@ -124,6 +127,68 @@ def circle(job_id: JobId, state: State) -> tuple[JobId, ...]:
             path.append(current)
             waiting.append(JobId(number) for ids in requirements(job, state).after for number in ids)
     return ()
+
+
+class _Tangle(NamedTuple):
+    """What stands in AFTER: the ids of each job that has some; the jobs that name one which is not there, by its id; and the jobs
+    that wait in a circle, or behind one, with how many of those each of them waits for.
+    """
+
+    after: dict[JobId, tuple[range, ...]]
+    unknown: dict[JobId, list[JobId]]
+    left: dict[JobId, int]
+
+
+def _tangle(state: State) -> _Tangle:
+    """Costs what stands in AFTER, whatever the length of its chains."""
+    listed = (job for job in state.listed() if job.word is not Word.COMPLETE)
+    after = {job.id: asked.after for job in listed if (asked := requirements(job, state)).after}
+    found = _Tangle(after, {}, {})
+    followers: dict[JobId, list[JobId]] = {}
+    for job_id, ranges in after.items():
+        named = {JobId(number) for ids in ranges for number in ids}
+        missing = min((number for number in named if number not in state.jobs), default=None)
+        if missing is not None:
+            found.unknown.setdefault(missing, []).append(job_id)
+        waits_for = [other for other in named if other in after]
+        found.left[job_id] = len(waits_for)
+        for other in waits_for:
+            followers.setdefault(other, []).append(job_id)
+    free = [job_id for job_id, count in found.left.items() if not count]
+    while free:
+        job_id = free.pop()
+        del found.left[job_id]
+        for follower in followers.get(job_id, ()):
+            found.left[follower] -= 1
+            if not found.left[follower]:
+                free.append(follower)
+    return found
+
+
+def unmeetable(state: State) -> frozenset[JobId]:
+    """The jobs whose AFTER can never be met: all for which `misnamed` has a word, and those that wait for them in a circle."""
+    if "AFTER" not in state.columns:
+        return frozenset()
+    found = _tangle(state)
+    return frozenset(found.left).union(*found.unknown.values())
+
+
+def never_met(state: State) -> Iterator[tuple[list[JobId], str]]:
+    """Jobs whose AFTER can never be met, with the rest of a sentence that begins with them."""
+    if "AFTER" not in state.columns:
+        return
+    after, unknown, left = _tangle(state)
+    for missing, ids in unknown.items():
+        yield ids, f"{'its' if len(ids) == 1 else 'their'} AFTER names job {missing}, which the table does not have"
+    if left:
+        path: dict[JobId, None] = {}
+        current = next(iter(left))
+        while current not in path:  # each of them waits for another one of them
+            path[current] = None
+            current = next(JobId(number) for ids in after[current] for number in ids if number in left)
+        ring = [*path][[*path].index(current) :][:SHOWN_RING]
+        more = ", …" * (len(ring) == SHOWN_RING)
+        yield list(left), f"by AFTER, job {current} waits for itself: {', '.join(map(str, ring))}{more}, {current}"
 
 
 @lru_cache(maxsize=8)

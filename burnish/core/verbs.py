@@ -50,7 +50,10 @@ def chosen(
     missing = sorted(ids - there.keys())
     if missing:
         unread = [job_id for job_id in missing if job_id in skipped]
-        told = [f"Job {job_id} is not known yet: its row cannot be read. {skipped[job_id]}" for job_id in unread]
+        told = [
+            f"Job {job_id} is not known yet: its row, {skipped[job_id].where}, cannot be read, as said above."
+            for job_id in unread
+        ]
         if unknown := [job_id for job_id in missing if job_id not in skipped]:
             told.append(f"{shown} has no {'job' if len(unknown) == 1 else 'jobs'} {name_ids(unknown)}.")
         hint = "burnish status shows the ids" if unknown else f"mend the row in {shown}"

@@ -298,20 +298,38 @@ def _command(node: Mapping, parameters: list[_Parameter], findings: Findings) ->
     if program is None and "${program}" in words:
         return None
     name = program.text if isinstance(program, Scalar) else ""
+    own = [word for word in words if word != "${env}"]
+    if own in (["${interpreter}", "${program}", "${args}"], ["${interpreter}", "${program}", FLAGS]):
+        return f"burnish run --python_file {shlex.quote(name)}"
     made: list[str] = []
-    for word in words:
-        if word in ("${args}", FLAGS):
+    for word in own:
+        if word == FLAGS:
+            made += [_flag_or_value(given or node, parameter, findings) for parameter in parameters]
+        elif word == "${args}":
             made += [f"{parameter.column}={{{parameter.column}}}" for parameter in parameters]
         elif word == "${args_no_hyphens}":
             made += [f"{parameter.column[2:]}={{{parameter.column}}}" for parameter in parameters]
         elif word.startswith("${args"):
             findings.note(given or node, f"{printable(word)} is passed over: burnish passes arguments one by one.")
-        elif word != "${env}":
+        else:
             literal = {"${interpreter}": "python", "${program}": name}.get(word, word)
             made.append(shlex.quote(literal.replace("{", "{{").replace("}", "}}")))
-    if words[-3:] in (["${interpreter}", "${program}", "${args}"], ["${interpreter}", "${program}", FLAGS]):
-        return f"burnish run --python_file {shlex.quote(name)}"
     return f"burnish run --command {shlex.quote(' '.join(made))}"
+
+
+def _flag_or_value(node: Node, parameter: _Parameter, findings: Findings) -> str:
+    """The element of a template for a parameter whose true and false are a bare flag and nothing."""
+    column = parameter.column
+    bare = [value in (column, "") for value in parameter.values]
+    if all(bare) and bare:
+        return f"{{{column}}}"
+    if any(bare):
+        findings.note(
+            node,
+            f"{printable(column)} is a flag in some jobs and has a value in others: no template writes both, "
+            "`burnish run --python_file` does.",
+        )
+    return f"{column}={{{column}}}"
 
 
 def _word(node: Mapping, key: str, expected: str, findings: Findings) -> str:

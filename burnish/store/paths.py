@@ -69,6 +69,11 @@ class Paths:
         return self.root / "coordinators"
 
     @property
+    def unplaced(self) -> Path:
+        """What runs have no place for, a file per run."""
+        return self.root / "unplaced"
+
+    @property
     def hook_log(self) -> Path:
         """What the command of `--on_event` wrote."""
         return self.log_dir / "on_event.log"

@@ -49,6 +49,7 @@ class Voice:
         self._began = self._last = clock()
         self._failures = 0
         self.taken: Collection[JobId] | None = None  # the jobs of the run, which progress is of; None: all
+        self.few = False  # only so many of them are asked for: those that wait are no part of what is to be done
         self.foot: Callable[[Sequence[Fact], State], None] | None = (
             None  # shows the progress instead, and hears as we do
         )
@@ -72,7 +73,7 @@ class Voice:
         elif facts and not self._quiet and self._clock() - self._last >= BEAT:
             self._last = self._clock()
             jobs = state.listed() if self.taken is None else [state.jobs[job_id] for job_id in self.taken]
-            self._say(progress(jobs))
+            self._say(progress(jobs, few=self.few))
 
     def _tell_end(self, job: Job) -> None:
         if job.word is not Word.ERROR:
@@ -105,7 +106,7 @@ class Voice:
             self._say(f"Stopped by {signal.Signals(stopped_by).name}. {' '.join(left) or 'No job is running.'}")
         elif not self._quiet:
             took = durations.short(self._clock() - self._began)
-            self._say(f"{progress(jobs)}, in {took}" if jobs else self._nothing())
+            self._say(f"{progress(jobs, few=self.few)}, in {took}" if jobs else self._nothing())
         if stopped_by is None:
             for sentence in left:
                 self._say(sentence)
@@ -144,12 +145,14 @@ def _by_reason(stuck: Mapping[JobId, str]) -> Iterable[tuple[str, list[JobId]]]:
     return list(together.items())[:SHOWN_FAILURES]
 
 
-def progress(jobs: Iterable[Job]) -> str:
-    """`12 of 36 done, 1 ERROR, 4 RUNNING`."""
+def progress(jobs: Iterable[Job], *, few: bool = False) -> str:
+    """`12 of 36 done, 1 ERROR, 4 RUNNING`; where only a `few` of them are asked for, `2 of 2 done, 34 wait`."""
     words = Counter(job.word for job in jobs)
+    left = words.pop(Word.NOT_RUNNING, 0) if few else 0
     done = words[Word.COMPLETE] + words[Word.ERROR]
     parts = [f"{done} of {sum(words.values())} done"]
     parts += [f"{words[word]} {word}" for word in (Word.ERROR, Word.RUNNING, Word.HOLD) if words[word]]
+    parts += [f"{left} wait{'s' * (left == 1)}"] if left else []
     return ", ".join(parts)
 
 

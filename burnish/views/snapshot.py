@@ -15,7 +15,8 @@ from types import MappingProxyType
 from burnish.core.ahead import leader_of
 from burnish.core.columns import CONTROL_COLUMNS
 from burnish.core.jobs import BY_HAND, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Word
-from burnish.core.state import State
+from burnish.core.requirements import requirements, unmet
+from burnish.core.state import Phase, State, phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,9 @@ def take(
 def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> JobRow:
     attempt = job.attempt
     if attempt is None:
-        return JobRow(job.id, job.word, job.reason, job.cells)
+        return JobRow(job.id, job.word, _because(job, state), job.cells)
     if not explains(attempt, job):
-        return JobRow(job.id, job.word, job.reason, job.cells, attempt.id, len(job.attempts))
+        return JobRow(job.id, job.word, _because(job, state), job.cells, attempt.id, len(job.attempts))
     verdict = attempt.verdict
     started = attempt.started_at if verdict is None else verdict.started
     ended = verdict.ended if verdict else None
@@ -142,6 +143,16 @@ def explains(attempt: Attempt, job: Job) -> bool:
     if attempt.verdict is not None:
         return job.word.final and attempt.verdict.word is job.word and job.reason != BY_HAND
     return attempt.open or job.word is Word.ERROR
+
+
+def _because(job: Job, state: State) -> str:
+    """The reason of a job that has no attempt to tell of; of one that waits for another, which, and how that one is."""
+    after = requirements(job, state).after if phase(job) is Phase.WAITING else ()
+    parts = [job.reason] if job.reason else []
+    if after and (watched := unmet(after, state)) is not None:
+        other = state.jobs.get(watched)
+        parts.append(f"after job {watched}, which {'the table does not have' if other is None else f'is {other.word}'}")
+    return "; ".join(parts)
 
 
 def _reason(job: Job, attempt: Attempt, state: State, away: Mapping[HostName, str]) -> str:

@@ -167,6 +167,23 @@ def test_check_names_what_is_wrong_and_the_remedy(bench: Bench, table: Gated) ->
     assert "work folder /nowhere/at/all does not exist" in texts(found["gpu1"])
 
 
+def test_check_tries_the_setup_of_each_host(bench: Bench, table: Gated) -> None:
+    where = f"defaults: {{ssh_config: {bench.config}, gpus: none, workdir: {table.folder}}}"
+    setups = ("echo no env rl >&2; exit 7", "[ $MODE = fast ] && touch setup_was_here")
+    for setup, code in zip(setups, (3, 0), strict=True):
+        entry = f"gpu1: {{setup: '{setup}', env: {{MODE: fast}}}}"
+        table.folder.joinpath("lab.yaml").write_text(f"{where}\nhosts:\n  {entry}\n")
+        found = checked(table, "lab.yaml", code=code)["gpu1"]
+        failed = [finding for finding in found["findings"] if "setup" in finding["text"]]
+        assert len(failed) == 1 and found["usable"] is (code == 0), found
+        if code:
+            assert (
+                failed[0]["text"] == "its setup ended with 7: no env rl" and "`setup:` of gpu1" in failed[0]["remedy"]
+            )
+    assert (table.folder / "setup_was_here").exists()
+    assert kept(bench.hosts["gpu1"]) == []
+
+
 def test_check_sees_that_jobs_end_with_the_connection(bench: Bench, table: Gated) -> None:
     """A host that kills what a session leaves behind, as logind does with KillUserProcesses=yes."""
     reaper = "/home/gpus/reap"

@@ -112,3 +112,54 @@ def test_canary_that_fails_is_the_only_one(table: Table) -> None:
     assert table.run("--canary", "--num_workers", "4").wait(timeout=60) == 1
     assert table.states == {"ERROR": 1, "NOT_RUNNING": 11}
     assert "Nothing more is started: the canary, job 0, failed (exit 1)." in table.said
+
+
+def test_canary_that_lives_as_long_as_asked_lets_the_rest_start(table: Table) -> None:
+    run = table.run("--canary", "1s", "--num_workers", "4")
+    wait_for(lambda: table.states["COMPLETE"] == 11, lambda: table.said)
+    assert table.states["RUNNING"] == 1, "it lives on"
+    (table.folder / "go").touch()
+    assert run.wait(timeout=60) == 0
+
+
+HOSTS = """\
+hosts:
+  one: {connection: local, state_dir: one, slots: 4, gpus: none}
+  two: {connection: local, state_dir: two, slots: 4, gpus: none}
+"""
+
+
+def test_each_host_waits_for_a_canary_of_its_own(table: Table) -> None:
+    (table.folder / "hosts.yaml").write_text(HOSTS.replace("_dir: ", f"_dir: {table.folder}/"))
+    run = table.run("--canary", "hosts", "--hosts", "hosts.yaml")
+    wait_for(lambda: table.states["COMPLETE"] == 11, lambda: table.said)
+    hosts = [job["host"] for job in json.loads(table.asked("status", "--json"))["jobs"]]
+    assert hosts.count(hosts[0]) == 1, "job 0 lives: its host has had nothing else"
+    (table.folder / "go").touch()
+    assert run.wait(timeout=60) == 0
+
+
+def test_canary_of_one_host_that_fails_halts_all(table: Table) -> None:
+    (table.folder / "bad").touch()
+    (table.folder / "hosts.yaml").write_text(HOSTS.replace("_dir: ", f"_dir: {table.folder}/"))
+    run = table.run("--canary", "hosts", "--hosts", "hosts.yaml")
+    wait_for(lambda: "Nothing more is started: the canary, job 1 on " in table.said, lambda: table.said)
+    assert table.states == {"RUNNING": 1, "ERROR": 1, "NOT_RUNNING": 10}
+    (table.folder / "go").touch()
+    assert run.wait(timeout=60) == 1
+
+
+@pytest.mark.parametrize(("typed", "waits"), [("1", True), ("true", True), ("0", False), ("", False)])
+def test_canary_in_the_environment_is_asked_for_as_a_flag_is(table: Table, typed: str, waits: bool) -> None:
+    (table.folder / "go").touch()
+    (table.folder / "bad").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BURNISH_RUN_CANARY", typed)
+        assert table.run().wait(timeout=60) == 1
+    assert (table.states["ERROR"] == 1) is waits
+
+
+def test_canary_that_cannot_be_read_starts_nothing(table: Table) -> None:
+    assert table.run("--canary", "soon").wait(timeout=60) == 2
+    assert 'error: --canary "soon": expected nothing, a duration such as 30m, hosts' in table.said
+    assert table.states == {"NOT_RUNNING": 12}

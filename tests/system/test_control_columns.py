@@ -64,9 +64,15 @@ def test_job_after_a_failed_one_is_left_and_named(tmp_path: Path) -> None:
     assert "Job 1 could not be started: it comes after job 0, which is ERROR." in done.stderr
     assert "job 2 is not started: its AFTER names job 77, which the table does not have." in done.stderr
     assert "Job 3 could not be started: by AFTER it waits for itself: 3, 3." in done.stderr
-    assert [state for state, _ in table.states] == ["ERROR", "NOT_RUNNING", "NOT_RUNNING", "NOT_RUNNING"]
-    assert "It cannot start now: it comes after job 0, which is ERROR." in table.burnish("explain", "1").stdout
-    table.burnish("reset", "--errors")
+    assert table.states == [
+        ("ERROR", "exit 1"),
+        ("NOT_RUNNING", "after job 0, which is ERROR"),
+        ("NOT_RUNNING", "after job 77, which the table does not have"),
+        ("NOT_RUNNING", "after job 3, which is NOT_RUNNING"),
+    ]
+    said = table.burnish("explain", "1").stdout
+    assert "It cannot start now: it comes after job 0, which is ERROR." in said
+    table.burnish(*said.partition("To run that one again: burnish ")[2].splitlines()[0].split())
     (tmp_path / "runs" / "0").write_text("9")
     assert table.run("--job_id", "0,1").returncode == 0 and table.order[-2:] == [0, 1]
 
@@ -107,6 +113,32 @@ def test_hosts_keeps_a_job_from_other_machines(tmp_path: Path) -> None:
     assert "It runs only on a host named gpu9* (its HOSTS)." in table.burnish("explain", "0").stdout
 
 
+def test_job_without_a_place_is_not_called_the_next_to_start(tmp_path: Path) -> None:
+    table = Table(tmp_path, "HOSTS,fails,work", "nosuch,0,0", ",0,99", ",0,0")
+    assert "It is the next to start, if the run has a host for it." in table.burnish("explain", "0").stdout
+    command = [sys.executable, "-m", "burnish", "run", "--command", "sh job.sh {fails} {work}"]
+    run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    why = "it needs a host named nosuch, and this run has none"
+    try:
+        wait_for(lambda: table.order == [1], "a job to run")
+        said = wait_for(lambda: why in (text := table.burnish("explain", "0").stdout) and text, "the word of the run")
+        assert f"A burnish run (pid {run.pid} on " in said and f") is going and cannot start it: {why}." in said
+        assert not any(words in said for words in ("comes in its turn", "next to start", "before it"))
+        assert "It is the next to start." in table.burnish("explain", "2").stdout, "job 0 is not before it"
+    finally:
+        run.kill()
+        run.wait()
+    said = table.burnish("explain", "0").stdout
+    assert f"The last one (pid {run.pid} on " in said and why in said and "next to start" not in said
+    table.burnish("cancel", "--all")
+    (tmp_path / "burnish.db").write_text((tmp_path / "burnish.db").read_text().replace("nosuch", "local*"))
+    table.burnish("release", "--job_id", "0")
+    said = table.burnish("explain", "0").stdout
+    assert "It is the next to start, if the run has a host for it." in said and why not in said
+    assert table.run().returncode == 0
+    assert not list((tmp_path / ".burnish" / "burnish.db" / "unplaced").iterdir())
+
+
 def test_failed_job_is_tried_again_as_often_as_its_cell_or_the_option_says(tmp_path: Path) -> None:
     table = Table(tmp_path, "RETRIES,fails,work", "2,2,0", ",1,0", "0,1,0", ",9,0")
     done = table.run("--retries", "1")
@@ -134,8 +166,10 @@ def test_job_over_its_time_limit_is_ended(tmp_path: Path, cell: str, option: str
 
 def test_no_more_are_started_than_num_jobs(tmp_path: Path) -> None:
     table = Table(tmp_path, "fails,work", "0,0", "0,0", "0,0", "0,0")
-    assert table.run("--num_workers", "4", "--num_jobs", "2").returncode == 0
+    done = table.run("--num_workers", "4", "--num_jobs", "2")
+    assert done.returncode == 0 and "2 of 2 done, 2 wait, in " in done.stderr
     assert sorted(table.order) == [0, 1]
+    assert "1 of 1 done, 1 waits, in " in table.run("--num_jobs", "1").stderr
 
 
 def test_what_is_typed_wrong_starts_nothing(tmp_path: Path) -> None:

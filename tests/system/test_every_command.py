@@ -91,7 +91,7 @@ LOOKS = [
     Typed("forget desk", "No job of this table is open on desk.", code=2),
 ]
 CHANGES = [
-    Typed("run --command true --num_jobs 2 --num_workers 2", "2 of 94980 done"),
+    Typed("run --command true --num_jobs 2 --num_workers 2", "2 of 2 done, 94978 wait, in "),
     Typed("hold --job_id all", "and 4990 more are on HOLD. To let them go on: burnish release --job_id IDS"),
     Typed("release --job_id all", "and 4988 more are released."),
     Typed("cancel --job_id 777", "Job 777 is on HOLD now instead of waiting."),

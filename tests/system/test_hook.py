@@ -102,6 +102,31 @@ def test_a_run_calls_for_failures_and_its_end_with_counts(table: Path) -> None:
     assert not log.exists()
 
 
+def test_a_run_calls_for_a_drained_host_and_a_halted_sweep(table: Path) -> None:
+    note = 'echo "$BURNISH_EVENT $BURNISH_EVENT_HOST|$BURNISH_EVENT_REASON|$BURNISH_EVENT_TEXT" >> events'
+    job = "sh -c 'touch up; until [ -e go ]; do sleep 0.05; done; exit 7'"
+    started = run(table, note, job, "--max_fails", "1")
+    events = table / "events"
+    try:
+        wait_for((table / "up").exists)
+        drain = [sys.executable, "-m", "burnish", "drain", "localhost", "--reason", "fan is broken"]
+        subprocess.run(drain, cwd=table, check=True, capture_output=True)
+        wait_for(events.exists)
+        (table / "go").touch()
+        _, said = started.communicate(timeout=60)
+    finally:
+        started.kill()
+        started.wait()
+    why = "1 job of 3 failed (--max_fails 1)"
+    assert events.read_text().splitlines() == [
+        "host_drained localhost|fan is broken|localhost takes no new jobs: fan is broken.",
+        "first_failure localhost|exit 7|Job 0 is ERROR: exit 7.",
+        "job_failed localhost|exit 7|Job 0 is ERROR: exit 7.",
+        f"sweep_halted |{why}|Nothing more is started: {why}.",
+        f"run_stopped |{why}|The run was stopped ({why}).",
+    ], said
+
+
 def test_ctrl_c_waits_for_no_command_that_hangs(table: Path) -> None:
     started = run(table, "echo $$ > hook; exec sleep 999", "sh -c 'exit {n}'", "--job_id", "1")
     try:

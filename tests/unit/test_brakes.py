@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from support import tables
 
-from burnish.brakes import CANARY_LIVES, Brakes
-from burnish.core import events
+from burnish.brakes import Brakes
+from burnish.core import canary, events
+from burnish.core.canary import Canary
 from burnish.core.events import Fact
-from burnish.core.jobs import AttemptId, CoordinatorId, JobId
+from burnish.core.jobs import AttemptId, CoordinatorId, HostName, JobId
 from burnish.core.share import Share, parse
 from burnish.plan import Outcome, Plan
 
@@ -29,9 +30,9 @@ class Sweep:
         self.state.apply(fact)
         self.brakes.learn(fact)
 
-    def start(self, job: int) -> AttemptId:
+    def start(self, job: int, host: str = "h") -> AttemptId:
         attempt = AttemptId(JobId(job), len(self.state.jobs[JobId(job)].attempts) + 1)
-        claim = events.AttemptClaimed(attempt, "9f86d081", ME, "h", "s", "i", {}, (0,), (), ("true",), "log", 1.0)
+        claim = events.AttemptClaimed(attempt, "9f86d081", ME, host, "s", "i", {}, (0,), (), ("true",), "log", 1.0)
         self.happen(claim)
         self.happen(events.AttemptStarted(attempt, 1, 1.0))
         return attempt
@@ -72,16 +73,52 @@ def test_cancelled_and_mended_jobs_are_no_failures() -> None:
 
 
 def test_canary_passes_by_living_long_enough() -> None:
-    sweep = Sweep(canary=True)
-    assert sweep.brakes.room == 1
+    sweep = Sweep(canary=Canary(lives=60.0))
+    assert (sweep.brakes.room, sweep.brakes.room_on(HostName("h"))) == (1, None)
     sweep.start(0)
     assert sweep.brakes.room == 0
-    sweep.now = CANARY_LIVES
+    sweep.now = 59.9
+    assert sweep.brakes.room == 0
+    sweep.now = 60.0
     assert sweep.brakes.room is None
 
 
+def test_each_host_has_a_canary_of_its_own_and_one_that_fails_halts_all() -> None:
+    sweep, one, other = Sweep(canary=Canary(each_host=True)), HostName("one"), HostName("other")
+
+    def room() -> tuple[int | None, ...]:
+        return (sweep.brakes.room, sweep.brakes.room_on(one), sweep.brakes.room_on(other))
+
+    assert room() == (None, 1, 1)
+    first, second = sweep.start(0, "one"), sweep.start(1, "other")
+    assert room() == (None, 0, 0)
+    sweep.end(first, 0)
+    assert room() == (None, None, 0)
+    sweep.end(sweep.start(2, "one"), 1)
+    assert room() == (None, None, 0) and not sweep.halted, "no canary any more"
+    sweep.end(second, 1)
+    assert room()[0] == 0
+    [halt] = sweep.brakes.halts()
+    assert "the canary, job 1 on other, failed (exit 1)" in str(halt)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("", Canary()),
+        ("30m", Canary(1800.0)),
+        ("hosts", Canary(each_host=True)),
+        ("hosts,30m", Canary(1800.0, each_host=True)),
+        (" 90 , hosts", Canary(90.0, each_host=True)),
+        *((text, None) for text in ("0", "x", "hosts,hosts", "5m,30m", ",", "hosts,", "host", "-5")),
+    ],
+)
+def test_what_is_typed_after_canary(text: str, read: Canary | None) -> None:
+    assert canary.parse(text) == read
+
+
 def test_canary_that_could_not_start_is_followed_by_another() -> None:
-    sweep = Sweep(canary=True)
+    sweep = Sweep(canary=Canary())
     attempt = AttemptId(JobId(0), 1)
     sweep.happen(events.AttemptClaimed(attempt, "9f86d081", ME, "h", "s", "i", {}, (0,), (), ("true",), "log", 1.0))
     sweep.happen(events.AttemptVoided(attempt, "the disk is full", trouble=True))

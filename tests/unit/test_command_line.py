@@ -64,7 +64,8 @@ def test_a_job_whose_row_cannot_be_read_is_not_called_unknown(
     table.write_text(table.read_text() + "2,DONE,1\n")
     assert outcome(typed.split()) == 2
     said = capsys.readouterr().err
-    assert 'error: Job 2 is not known yet: its row cannot be read. burnish.db:4: "DONE" is not a STATE.' in said
+    assert said.count('burnish.db:4: "DONE" is not a STATE.') == 1
+    assert "error: Job 2 is not known yet: its row, burnish.db:4, cannot be read, as said above." in said
 
 
 @pytest.mark.parametrize("word", ["HOLD", "hold", "Hold"])
@@ -95,7 +96,7 @@ def test_options_accept_dashes(table: Path, capsys: pytest.CaptureFixture[str]) 
     assert "1e-4" not in capsys.readouterr().out
 
 
-VALUES = {"job_id": "0", "where": "--lr=1e-4", "num_workers": "3", "num_jobs": "2"}
+VALUES = {"canary": "hosts,30m", "job_id": "0", "where": "--lr=1e-4", "num_workers": "3", "num_jobs": "2"}
 
 
 @pytest.mark.parametrize("option", [option for option in run.params if "--help" not in option.opts], ids=options.spelt)
@@ -189,3 +190,34 @@ def test_a_defect_ends_the_command_with_a_report_and_leaves_the_table_usable(
     monkeypatch.chdir(table.parent)
     assert outcome(["status"]) == 0
     assert "2 jobs: 1 NOT_RUNNING, 1 HOLD" in capsys.readouterr().out
+
+
+def test_dry_run_shows_what_the_inventory_adds_to_the_environment(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = "env: {WANDB_MODE: offline, NOTE: a b, WANDB_API_KEY: hf_abc}"
+    one = f"one: {{connection: local, slots: 1, gpus: [1], {env}}}"
+    table.with_name("hosts.yaml").write_text(f"hosts:\n  {one}\n")
+    assert outcome(["run", "--dry_run", "--command", "true", "--hosts", "hosts.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "WANDB_MODE=offline NOTE='a b' WANDB_API_KEY=*** CUDA_VISIBLE_DEVICES=1 true" in shown, shown
+
+
+def test_create_and_check_name_what_after_can_never_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("jobs.csv").write_text('AFTER,n\n,1\n77,2\n"3,0",3\n4,4\n3,5\n77,6\n0,7\n')
+    assert outcome(["create", "--csv", "jobs.csv"]) == 0
+    missing, ring = (
+        "their AFTER names job 77, which the table does not have",
+        "by AFTER, job 3 waits for itself: 3, 4, 3",
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        f"burnish.db: Jobs 1, 5 are not started: {missing}.",
+        f"burnish.db: Jobs 2-4 are not started: {ring}.",
+    ]
+    assert outcome(["check"]) == 0
+    shown = capsys.readouterr().out
+    assert f"ok, but   jobs 1, 5 can never start: {missing}; jobs 2-4 can never start: {ring}; 7 jobs" in shown
+    assert "remedy:   correct AFTER in burnish.db" in shown

@@ -33,9 +33,9 @@ def test_place_in_the_queue_counts_priority_and_skipped_rows() -> None:
     assert "It is the next to start." in told(state, 2)
     skipping = Surroundings({JobId(0): Problem("burnish.db:2", "3 fields.")}, runs=[CoordinatorId("me")])
     assert "2 waiting jobs start before it" in told(state, 3, skipping)
-    assert "cannot be read, so it is passed over until the row is mended. burnish.db:2: 3 fields." in told(
-        state, 0, skipping
-    )
+    said = told(state, 0, skipping)
+    assert "Its row, burnish.db:2, cannot be read, as said above, so it is passed over until the row is mended." in said
+    assert "3 fields." not in said, "that was said when the table was read"
 
 
 def test_no_run_and_unreadable_table_are_named() -> None:
@@ -71,6 +71,16 @@ def test_earlier_attempts_are_told_with_their_ends() -> None:
     tables.finish(state, tables.start(state, 0), code=1)
     text = told(state)
     assert text.count("Earlier") == 1 and "burnish view 0 --stderr" in text
+
+
+def test_job_that_comes_after_another_is_told_the_way_out() -> None:
+    state = tables.opened(("AFTER",), [("",), ("0",), ("77",)])
+    assert "It cannot start now: it comes after job 0, which is NOT_RUNNING." in told(state, 1).splitlines()
+    tables.finish(state, tables.start(state, 0), code=1)
+    assert "which is ERROR. To run that one again: burnish reset --job_id 0" in told(state, 1)
+    state.apply(events.HoldRequested(0))
+    assert "which is HOLD. To let that one go: burnish release --job_id 0" in told(state, 1)
+    assert "which the table does not have. It waits until AFTER is corrected in the table." in told(state, 2)
 
 
 def test_removed_row_is_named() -> None:

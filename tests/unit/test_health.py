@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,9 @@ def test_healthy_host_is_fine_throughout() -> None:
         ({}, Visit(seen(), LIVES, skew=-90.0), Grade.ODD, "90 s behind"),
         ({}, Visit(seen(), LIVES, skew=90.0), Grade.ODD, "90 s ahead"),
         ({}, Visit(seen(), Probe()), Grade.UNUSABLE, "jobs end with the connection"),
+        ({}, Visit(seen(), replace(LIVES, setup="its setup ended with 7")), Grade.UNUSABLE, "its setup ended with 7"),
+        ({}, Visit(seen(), replace(LIVES, setup="", slow=15.0)), Grade.ODD, "its setup had not ended after 15 s"),
+        ({}, Visit(seen(), replace(LIVES, setup="")), Grade.FINE, "its setup ends well"),
         ({}, Visit(seen(), LIVES, twin="box"), Grade.UNUSABLE, "the same host as box"),
         ({"gpus": ("0", "7")}, Visit(seen(gpu(0), gpu(1)), LIVES), Grade.ODD, "GPU 7 is not there; it has 0, 1"),
         ({"gpus": ("7",)}, Visit(seen(gpu(0)), LIVES), Grade.UNUSABLE, "GPU 7 is not there; it has 0"),

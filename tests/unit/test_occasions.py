@@ -41,6 +41,14 @@ def test_what_was_cancelled_was_asked_for() -> None:
     assert state.jobs[JobId(0)].reason == CANCELLED and not names(Occasions().of_facts([fact], state))
 
 
+def test_a_drained_host_is_told_with_the_reason() -> None:
+    state, occasions = tables.opened(("--lr",), [("1",)]), Occasions()
+    [told] = occasions.of_facts([events.HostDrained("gpu01", "fan is broken", "ann")], state)
+    assert (told.text, told.host, told.reason) == ("gpu01 takes no new jobs: fan is broken.", "gpu01", "fan is broken")
+    [told] = occasions.of_facts([events.HostDrained("gpu01", "", "ann")], state)
+    assert told.text == "gpu01 takes no new jobs."
+
+
 def test_a_host_is_down_once_and_back_once() -> None:
     occasions = Occasions()
     assert names(occasions.of_hosts({})) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from burnish.core.jobs import HostName, JobId, Slot
 from burnish.core.lacking import Lacking
 from burnish.core.reports import CommandPrepared
 from burnish.core.state import State
+from burnish.core.unplaced import Unplaced
 from burnish.placing import Placing
 from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation
@@ -31,6 +33,7 @@ class Queue:
     def __init__(self, *members: object) -> None:
         self.state: State = tables.opened(("--n", "GPUS"), [("1", "2")])
         self.preparation = Preparation(TemplateSource("true {--n}"), pytest.fail)
+        self.lacking = Lacking()
         stand_in: Callable[..., Any] = SimpleNamespace
         paths = Paths(Path("burnish.db"), "burnish.db", Path(".burnish"), Path("log"))
         self.placing = Placing(
@@ -42,7 +45,7 @@ class Queue:
             projection=stand_in(skipped={}),
             preparation=self.preparation,
             paths=paths,
-            lacking=Lacking(),
+            lacking=self.lacking,
             say=pytest.fail,
         )
         self.placing.update(self.state.jobs)
@@ -83,3 +86,33 @@ def test_host_that_could_not_take_a_job_anyway_is_not_why_it_is_not_started() ->
     }
     large = member("large", 2, lacks="its setup ended with 7")
     assert Queue(member("desk", 1), large).placing.stuck() == {0: "its setup ended with 7 on large"}
+
+
+def test_a_long_chain_is_not_followed_once_for_each_of_its_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, followed = Queue(member("desk", 1)), []
+    rows = tuple((number, "1", "", str(number - 1)) for number in range(1, 100))
+    queue.state.apply(events.JobsAdded(("--n", "GPUS", "AFTER"), rows))
+    monkeypatch.setattr("burnish.core.requirements.circle", lambda job_id, state: followed.append(job_id) or ())
+    queue.placing.update(queue.state.take_touched())
+    assert len(queue.placing.stuck()) == 100 and not followed
+
+
+def test_what_has_no_place_is_told_once_for_all_that_ask_for_it() -> None:
+    queue = Queue(member("desk", 1))
+    queue.state.apply(events.JobsAdded(("--n", "GPUS"), ((1, "2", "2"), (2, "3", "1"))))
+    queue.placing.update(queue.state.take_touched())
+    [told] = queue.placing.unplaced()
+    assert told.why == "it needs 2 GPUs of one host, and no host of this run has that"
+    assert [told.concerns(job, queue.state) for job in queue.state.jobs.values()] == [True, True, False]
+    assert Unplaced.from_json(json.loads(json.dumps(told.to_json()))) == told
+
+
+def test_what_hosts_lack_for_some_jobs_is_told_of_these_alone() -> None:
+    desk = member("desk", 2)
+    queue = Queue(desk)
+    queue.state.apply(events.JobsAdded(("--n", "GPUS"), ((1, "2", "2"),)))
+    queue.lacking.find(desk.host, JobId(1), {"cwd": "/data/2"}, "there is no /data/2", 0.0)
+    queue.placing.update(queue.state.take_touched())
+    [told] = queue.placing.unplaced()
+    assert (told.why, told.jobs) == ("there is no /data/2 on desk", {1})
+    assert [told.concerns(job, queue.state) for job in queue.state.jobs.values()] == [False, True]

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import tables
 
 from burnish.core.jobs import JobId
-from burnish.core.requirements import Requirements, circle, misnamed, requirements, unmet, why_blocked
+from burnish.core.requirements import (
+    Requirements,
+    circle,
+    misnamed,
+    never_met,
+    requirements,
+    unmeetable,
+    unmet,
+    why_blocked,
+)
 from burnish.core.state import State
 
 COLUMNS = ("PRIORITY", "GPUS", "HOSTS", "TIME_LIMIT", "RETRIES", "AFTER", "--lr")
@@ -67,3 +78,22 @@ def test_what_can_never_be_is_named() -> None:
     assert why_blocked(state, JobId(1)) == "it comes after job 0, which is NOT_RUNNING"
     tables.finish(state, tables.start(state, 0), code=1)
     assert why_blocked(state, JobId(1)) == "it comes after job 0, which is ERROR"
+
+
+@given(st.lists(st.lists(st.integers(0, 6), max_size=2), min_size=6, max_size=6))
+def test_all_at_once_are_told_as_one_by_one(cells: list[list[int]]) -> None:
+    state = after(*(",".join(map(str, ids)) for ids in cells))  # of job 6 there is none
+    wrong = {job_id for job_id in state.jobs if misnamed(state, job_id)}
+    behind = {
+        job_id for job_id in state.jobs if _reaches(job_id, {one for one in state.jobs if circle(one, state)}, state)
+    }
+    assert unmeetable(state) == wrong | behind == {job_id for ids, _ in never_met(state) for job_id in ids}
+
+
+def _reaches(job_id: JobId, wanted: set[JobId], state: State) -> bool:
+    seen, path = set(), [job_id]
+    while path:
+        if (current := path.pop()) not in seen and current in state.jobs:
+            seen.add(current)
+            path += [JobId(n) for ids in requirements(state.jobs[current], state).after for n in ids]
+    return bool(seen & wanted)

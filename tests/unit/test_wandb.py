@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -124,6 +127,7 @@ def test_the_same_file_gives_the_same_draws_everywhere() -> None:
     [
         ("", "burnish run --python_file train.py"),
         ('command: ["${env}", python3, -u, "${program}", "${args_no_hyphens}"]\n', "'python3 -u train.py lr={--lr}'"),
+        ('command: [nice, "${interpreter}", "${program}", "${args}"]\n', "'nice python train.py --lr={--lr}'"),
         ('command: ["${program}", "{x}", "${args}"]\n', "'train.py '\"'\"'{{x}}'\"'\"' --lr={--lr}'"),
     ],
 )
@@ -131,6 +135,46 @@ def test_the_command_is_told_as_a_run(command: str, run: str) -> None:
     grid = expand(f"program: train.py\nmethod: grid\nparameters:\n  lr: {{values: [1]}}\n{command}")
     assert str(grid.notices[-1]).startswith("sweep.yaml:1:1: to start it as wandb would: burnish run --")
     assert str(grid.notices[-1]).endswith(run)
+
+
+FLAGGED = """\
+program: train.py
+method: grid
+parameters:
+  flag: {values: [true, false]}
+  fixed: {value: true}
+  lr: {values: [1e-3]}
+command: ["${env}", "${interpreter}", "${program}", "${args_no_boolean_flags}", "--out=x y"]
+"""
+TRAIN = """\
+import argparse, sys
+parser = argparse.ArgumentParser()
+for flag in ("--flag", "--fixed"):
+    parser.add_argument(flag, action="store_true")
+for option in ("--lr", "--out"):
+    parser.add_argument(option)
+print(sorted(vars(parser.parse_args()).items()))
+"""
+
+
+def test_the_command_that_is_told_for_flags_is_one_that_argparse_takes(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(FLAGGED)
+    (tmp_path / "train.py").write_text(TRAIN)
+
+    def burnish(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "burnish", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    told = burnish("create", "--wandb", "sweep.yaml").stderr.partition("as wandb would: burnish ")[2].splitlines()[0]
+    done = burnish(*shlex.split(told))
+    assert done.returncode == 0, done.stderr
+    wrote = [burnish("view", job).stdout.strip() for job in "01"]
+    assert wrote == [f"[('fixed', True), ('flag', {flag}), ('lr', '1e-3'), ('out', 'x y')]" for flag in (True, False)]
+
+
+def test_what_is_a_flag_and_a_value_is_named_where_no_template_writes_it() -> None:
+    text = FLAGGED.replace("[1e-3]", "[1e-3, false]")
+    assert "--lr is a flag in some jobs and has a value in others" in "\n".join(map(str, expand(text).notices))
 
 
 @pytest.mark.parametrize(
