@@ -223,6 +223,8 @@ def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Ite
     if attempt.open:
         gone = "" if attempt.by in runs else ", gone; the next burnish run takes the job back"
         yield f"run       {name_run(attempt.by)}{gone}"
+    if attempt.version:
+        yield f"code      {printable(attempt.version)}"
     if attempt.started_at is not None:
         yield f"started   {_when(attempt.started_at)}"
     if verdict is not None:

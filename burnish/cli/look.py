@@ -107,7 +107,7 @@ def _asking(inventory: str, opened: Session) -> Callable[[], Sequence[Standing]]
     is_flag=True,
     help="The last lines of every failed job, or of those of JOB (also 3,5-8), alike ones together.",
 )
-@click.option("--meta", is_flag=True, help="Command, host, times, exit.")
+@click.option("--meta", is_flag=True, help="Command, host, GPU, pid, times, exit, code version.")
 @options.common
 def view(
     context: Context, job: frozenset[JobId] | None, job_id: frozenset[JobId] | None, errors: bool, **how: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -124,3 +125,28 @@ def test_log_that_another_machine_collected_is_said_to_be_there(tmp_path: Path) 
     said = sweep.burnish("view", "--job_id", "0", check=False)
     assert said.returncode == 2
     assert "Its log was brought to attic, where the run was that collected it." in said.stderr
+
+
+def test_meta_names_pid_and_code_version_of_every_job_however_short(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    (sweep.folder / "home").mkdir()
+    (sweep.folder / "jobs.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(13)))
+    commits = [_commit(sweep.folder)]
+    sweep.burnish("create", "--csv", "jobs.csv")
+    sweep.burnish("run", "--num_jobs", "12", "--num_workers", "3", "--command", "true {n}")
+    commits.append(_commit(sweep.folder))
+    sweep.burnish("run", "--num_workers", "3", "--command", "true {n}")
+    for job in range(13):
+        shown = sweep.burnish("view", str(job), "--meta").stdout
+        assert f"\ncode      {commits[job == 12]} (main)\n" in shown
+        assert re.search(r"^pid       [1-9]\d*$", shown, re.MULTILINE)
+
+
+def _commit(folder: Path) -> str:
+    """A new commit of the repository in `folder`, which is made if there is none; its first digits."""
+    git = ["git", "-C", str(folder), "-c", "user.name=ann", "-c", "user.email=ann@example.org"]
+    if not (folder / ".git").exists():
+        subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "more"], check=True)
+    made = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], check=True, capture_output=True, text=True)
+    return made.stdout.strip()
