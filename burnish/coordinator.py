@@ -144,7 +144,8 @@ class Coordinator:
         """Take turns until nothing that this run may start waits and nothing that it looks after runs."""
         self._presence.enter()
         try:
-            self._paths.make_log_dir()
+            if self._plan.source is not None or self._plan.attend:
+                self._paths.make_log_dir()
             self._watchdog.start()
             self._begin()
             while not self._finished():
@@ -405,6 +406,7 @@ class Coordinator:
     def _adopt(self) -> None:
         """Look after the attempts of coordinators that are gone."""
         if self._adoption.look():
+            self._paths.make_log_dir()  # their logs are brought home, also by who only waits
             self._commit(self._adoption.facts)
 
     def _take_up(self, job_ids: Iterable[JobId]) -> None:

@@ -65,6 +65,19 @@ def test_failures_are_shown_with_their_last_line_at_forty_columns_too(shell: Ter
     shell.shows("code 130")
 
 
+def test_whoever_waits_sees_how_far_it_is_and_keeps_two_lines(shell: Terminal, tmp_path: Path) -> None:
+    burnish = f"{sys.executable} -m burnish"
+    started = f"{burnish} run --detach --num_workers 2 --command 'sh job.sh {{n}}' 2>said"
+    shell.type(f"clear; {started}; {burnish} wait; echo code $?", "Enter")
+    shell.shows("0 of 6 done, 2 running, 4 waiting")
+    (tmp_path / "end").touch()
+    (tmp_path / "go").touch()
+    shell.shows("code 1")
+    lines = [line for line in shell.screen.splitlines() if line.strip()]
+    assert lines[0].startswith("Waiting for 6 jobs: ") and lines[1].startswith("6 of 6 done, 1 ERROR, in")
+    assert lines[2:] == ["code 1", ">"], shell.screen
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_terminal_is_as_it_was_however_the_run_ends(shell: Terminal, tmp_path: Path, number: signal.Signals) -> None:
     run(shell)
