@@ -130,10 +130,11 @@ class Coordinator:
         """Ask for the end of the run from a signal handler. Jobs live on."""
         self._inbox.put(reports.StopAsked(signal))
 
-    def slots(self) -> dict[HostName, int | None]:
-        """How many slots each host has on which this run may start jobs; None while that is not known."""
+    def slots(self) -> dict[HostName, tuple[int, int | None]]:
+        """Of each host on which this run may start jobs, how many slots are busy, and how many it has; None while not known."""
         members = [member for member in self._fleet.members.values() if member.starts]
-        return {member.host.name: len(member.slots) if member.offer.known else None for member in members}
+        busy = self._vacancies.busy(members)
+        return {m.host.name: (busy[m.host.name], len(m.slots) if m.offer.known else None) for m in members}
 
     def down(self) -> dict[HostName, str]:
         """Hosts that cannot be used now, and why: they have been silent for a while, or turned this run away."""

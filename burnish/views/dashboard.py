@@ -36,10 +36,10 @@ LONGEST_BAR = 40  # columns
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """A host of the run: how many jobs it runs, of how many slots (None: not known), and how many it has finished."""
+    """A host of the run: how many slots are busy, of how many (None: not known), and how many jobs it has finished."""
 
     host: HostName
-    running: int
+    busy: int
     slots: int | None
     finished: int
 
@@ -63,7 +63,8 @@ class Progress:
 class Dashboard:
     """Keeps a terminal's foot up to date: a context manager. `taken`: the jobs of the run, as they are when it counts.
 
-    `slots` tells the slots of the run's hosts; `last_line` what a failed job wrote last, "" if nothing.
+    `slots` tells of each of the run's hosts how many slots are busy, and how many it has; `last_line` what a failed job wrote
+    last, "" if nothing.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Dashboard:
         state: State,
         *,
         taken: Collection[JobId],
-        slots: Callable[[], dict[HostName, int | None]],
+        slots: Callable[[], dict[HostName, tuple[int, int | None]]],
         last_line: Callable[[Job], str],
         colour: bool,
     ) -> None:
@@ -134,8 +135,7 @@ class Dashboard:
     def _counted(self, now: float) -> Progress:
         jobs = [self._state.jobs[job_id] for job_id in self._taken]
         finished = Counter(job.attempts[-1].host for job in jobs if job.word.final and job.attempts)
-        running = Counter(attempt.host for attempt in self._state.open.values() if attempt.started_at is not None)
-        hosts = tuple(Busy(name, running[name], slots, finished[name]) for name, slots in self._slots().items())
+        hosts = tuple(Busy(name, busy, slots, finished[name]) for name, (busy, slots) in self._slots().items())
         return Progress(
             Counter(job.word for job in jobs), hosts, tuple(self._failures), time_left(jobs, time.time()), now
         )
@@ -194,7 +194,7 @@ def foot(progress: Progress, elapsed: float, now: float, width: int) -> Iterator
     yield _cut(", ".join(parts), width)
     for busy in progress.hosts[:HOSTS]:
         of = "" if busy.slots is None else f" of {counted(busy.slots, 'slot')}"
-        yield _cut(f"  {busy.host}: {busy.running}{of} busy, {busy.finished} done", width)
+        yield _cut(f"  {busy.host}: {busy.busy}{of} busy, {busy.finished} done", width)
     if len(progress.hosts) > HOSTS:
         yield _cut(f"  … and {len(progress.hosts) - HOSTS} more hosts", width)
     for failure in progress.failures:

@@ -65,6 +65,17 @@ def test_failures_are_shown_with_their_last_line_at_forty_columns_too(shell: Ter
     shell.shows("code 130")
 
 
+def test_slots_of_a_second_run_are_its_own(shell: Terminal, tmp_path: Path) -> None:
+    burnish = f"{sys.executable} -m burnish"
+    shell.type(f"{burnish} run --detach --num_workers 3 --command 'sh job.sh {{n}}'", "Enter")
+    wait_for(lambda: (tmp_path / "burnish.db").read_text().count(",RUNNING,") == 3)
+    shell.type(f"clear; {burnish} run --num_workers 1 --command 'sh job.sh {{n}}'", "Enter")
+    shell.shows("0 of 6 done, 4 running, 2 waiting")
+    shell.shows("localhost: 1 of 1 slot busy, 0 done")
+    shell.type("C-c")
+    shell.shows("Stopped by SIGINT")
+
+
 def test_whoever_waits_sees_how_far_it_is_and_keeps_two_lines(shell: Terminal, tmp_path: Path) -> None:
     burnish = f"{sys.executable} -m burnish"
     started = f"{burnish} run --detach --num_workers 2 --command 'sh job.sh {{n}}' 2>said"
