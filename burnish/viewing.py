@@ -212,7 +212,8 @@ def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Ite
     """What an attempt was: a line each for command, host, process, times, exit. `runs`: those that are going."""
     verdict = attempt.verdict
     yield f"job       {job.id} ({job.word}{': ' + printable(job.reason, REASON) if job.reason else ''})"
-    yield f"attempt   {attempt.id}"
+    unstarted = [one.id.number for one in job.attempts if one.voided is not None and one.id.number < attempt.id.number]
+    yield f"attempt   {attempt.id}{f' (of these, {name_ids(unstarted)} never started)' if unstarted else ''}"
     if attempt.argv:
         yield f"command   {printable(as_shown(attempt.argv), 10_000)}"
         yield f"host      {attempt.host}"

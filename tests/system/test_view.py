@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from burnish import viewing
+from burnish.core import events
+from tests.support import tables
 from tests.support.sweeps import Sweep
 
 RUNNER = """\
@@ -150,3 +153,15 @@ def _commit(folder: Path) -> str:
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "more"], check=True)
     made = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], check=True, capture_output=True, text=True)
     return made.stdout.strip()
+
+
+def test_meta_tells_the_number_of_a_claim_that_came_back_from_a_retry() -> None:
+    state = tables.opened(("--lr",), [("0.1",)])
+    tables.finish(state, tables.start(state, 0), code=1)
+    state.apply(events.ResetRequested(0))
+    for _ in range(2):
+        state.apply(events.AttemptVoided(tables.claim(state, 0), "its slot takes no more jobs"))
+    tables.start(state, 0)
+    (job,) = state.jobs.values()
+    said = [list(viewing.describe(job, attempt, ()))[1] for attempt in job.attempts]
+    assert said[0] == "attempt   0.1" and said[3] == "attempt   0.4 (of these, 2-3 never started)"
