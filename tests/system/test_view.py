@@ -165,3 +165,23 @@ def test_meta_tells_the_number_of_a_claim_that_came_back_from_a_retry() -> None:
     (job,) = state.jobs.values()
     said = [list(viewing.describe(job, attempt, ()))[1] for attempt in job.attempts]
     assert said[0] == "attempt   0.1" and said[3] == "attempt   0.4 (of these, 2-3 never started)"
+
+
+LOG = b"\x1b]0;pwned\x07\x1b[31mred\x1b[0m \x1b[2J\x9bend\n"
+
+
+@pytest.mark.parametrize("how", [("--tail", "5"), ("--follow",)])
+def test_log_cannot_steer_a_terminal_and_is_byte_for_byte_elsewhere(tmp_path: Path, how: tuple[str, ...]) -> None:
+    sweep = Sweep.of(tmp_path, 1)
+    (tmp_path / "log").write_bytes(LOG)
+    sweep.burnish("run", "--command", f"cat {tmp_path / 'log'}")
+    command = [sys.executable, "-m", "burnish", "view", "0", *how]
+    piped = subprocess.run(command, cwd=tmp_path, env=sweep.environment, capture_output=True, check=True)
+    assert piped.stdout == LOG
+    typed = ["script", "-qec", shlex.join(command), "/dev/null"]
+    environment = {**sweep.environment, "TERM": "xterm", "NO_COLOR": "", "LC_ALL": "C.UTF-8"}
+    on_a_terminal = subprocess.run(
+        typed, cwd=tmp_path, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=True
+    )
+    assert on_a_terminal.stdout.splitlines()[0].endswith(b"\x1b[31mred\x1b[0m \\x9bend")
+    assert b"pwned" not in on_a_terminal.stdout
