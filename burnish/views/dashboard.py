@@ -22,6 +22,7 @@ from burnish.core.jobs import HostName, Job, JobId, Word
 from burnish.core.state import State
 from burnish.errors import counted, printable
 from burnish.views import durations
+from burnish.views.tables import width_of
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -88,6 +89,10 @@ class Dashboard:
         self._failures: deque[str] = deque(maxlen=FAILURES)
         self._progress = Progress()
         self._live: Live | None = None
+        self._standing: tuple[int, list[str]] = (
+            0,
+            [],
+        )  # the width of the terminal when the foot was drawn last, and its lines
 
     def __enter__(self) -> Dashboard:
         from rich.console import Console
@@ -118,6 +123,8 @@ class Dashboard:
         if self._live is None:
             self._err.write(line + "\n")
         else:
+            if shutil.get_terminal_size().columns < self._standing[0]:
+                self._live.refresh()  # or this would be printed into what stands there, wrapped
             self._live.console.print(line, soft_wrap=True)
 
     def hear(self, facts: Sequence[Fact], state: State) -> None:
@@ -142,8 +149,20 @@ class Dashboard:
 
     def _drawn(self) -> str:
         size = shutil.get_terminal_size()
+        self._unwrap(size.columns)
         lines = foot(self._progress, time.monotonic() - self._began, time.monotonic(), size.columns - 1)
-        return "\n".join(list(lines)[: max(1, size.lines - 2)])
+        shown = list(lines)[: max(1, size.lines - 2)]
+        self._standing = size.columns, shown
+        return "\n".join(shown)
+
+    def _unwrap(self, columns: int) -> None:
+        """Where the terminal has become narrower, see to it that the old foot is erased with all the rows that it takes now.
+
+        There is no telling a terminal that cuts lines off instead (xterm): it loses as many of the lines above.
+        """
+        width, lines = self._standing
+        if self._live is not None and columns < width:
+            self._live._live_render._shape = columns, rows(lines, columns)
 
 
 def time_left(jobs: Iterable[Job], now: float) -> float | None:
@@ -199,6 +218,11 @@ def foot(progress: Progress, elapsed: float, now: float, width: int) -> Iterator
         yield _cut(f"  … and {len(progress.hosts) - HOSTS} more hosts", width)
     for failure in progress.failures:
         yield _cut(f"  {failure}", width)
+
+
+def rows(lines: Sequence[str], width: int) -> int:
+    """How many rows these lines take in a terminal that is `width` columns wide, and wraps what is longer."""
+    return sum(max(1, -(-width_of(line) // width)) for line in lines)
 
 
 def bar(done: int, total: int, width: int) -> str:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,27 @@ def test_failures_are_shown_with_their_last_line_at_forty_columns_too(shell: Ter
     shell.shows("5 of 6 done, 1 failed, 1 running")
     shell.type("C-c")
     shell.shows("code 130")
+
+
+def test_no_foot_is_left_above_when_the_terminal_becomes_narrower(shell: Terminal, tmp_path: Path) -> None:
+    run(shell)
+    for columns in (30, 20, 60, 25, 120):
+        shell.resize(columns)
+        one = [(columns - 1) // 3]
+        wait_for(partial(lambda one: bar_of(shell) == one, one), lambda: shell.screen)
+        assert shell.screen.count(" waiting") <= 1, shell.screen
+    shell.resize(30)
+    (tmp_path / "go").touch()
+    shell.shows("job 1 ERROR, exit 1")
+    shell.resize(120)
+    (tmp_path / "end").touch()
+    shell.shows("code 1")
+    assert "━" not in shell.screen and "╌" not in shell.screen and "slots busy" not in shell.screen, shell.screen
+
+
+def bar_of(shell: Terminal) -> list[int]:
+    """How long each bar is that the screen shows."""
+    return [line.count("╌") + line.count("━") for line in shell.screen.splitlines() if "╌" in line or "━" in line]
 
 
 def test_slots_of_a_second_run_are_its_own(shell: Terminal, tmp_path: Path) -> None:
