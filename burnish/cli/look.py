@@ -43,7 +43,7 @@ AROUND = 5  # lines of a status about its rows: counts, a run, a blank, the head
 )
 @options.job_ids()
 @click.option("--json", "as_json", is_flag=True, help="For programs; see docs/status-json.md.")
-@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Again and again, until q or Ctrl-C.")
 @click.option("--hosts", "inventory", metavar="FILE", help="Ask the hosts of this inventory, too, and show each.")
 @options.common
 def status(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from support import wait_for
 from support.editors import Terminal
+from support.hosts import children
 
 # Waits for the file `go`, job 2 for `end` as well; job 1 fails.
 JOB = 'echo "warning: $1" >&2; while [ ! -e go ] || [ "$1$(ls end 2>&-)" = 2 ]; do sleep 0.05; done; [ "$1" != 1 ]'
@@ -135,6 +136,54 @@ def test_what_runs_is_seen_at_the_end_of_a_table_that_is_longer_than_the_termina
     shell.shows("34  RUNNING")
     shell.shows("Not shown: ")
     shell.type("C-c")
+
+
+WATCH = f"{sys.executable} -m burnish status --watch"
+
+
+def echoes(shell: Terminal) -> None:
+    """What is typed is shown, and is a line of a shell's again."""
+    shell.type("stty -a | tr ' ' '\\n' | grep -x -e -echo -e echo -e -icanon -e icanon | xargs echo now", "Enter")
+    shell.shows("now icanon echo")
+    assert "xargs echo now" in shell.screen
+
+
+@pytest.mark.parametrize(("key", "code"), [("q", 0), ("C-c", 130)])
+def test_watching_ends_with_a_key_and_the_terminal_is_as_it_was(shell: Terminal, key: str, code: int) -> None:
+    shell.type(f"clear; {WATCH}; echo code $?", "Enter")
+    wait_for(lambda: not shell.cursor_is_shown)
+    shell.type("x")  # is not shown, and means nothing
+    shell.shows("6 jobs: 6 NOT_RUNNING")
+    shell.type(key)
+    shell.shows(f"code {code}")
+    assert "x\n" not in shell.screen and shell.cursor_is_shown
+    echoes(shell)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_terminal_of_a_watch_that_is_ended_echoes_again(shell: Terminal, number: signal.Signals) -> None:
+    shell.type(f"clear; {WATCH}; echo code $?", "Enter")
+    wait_for(lambda: not shell.cursor_is_shown)
+    shell.shows("6 jobs: 6 NOT_RUNNING")
+    (program,) = children(shell.pid)
+    os.kill(program, number)
+    shell.shows(f"code {137 if number is signal.SIGKILL else 130}")
+    echoes(shell)
+
+
+def test_q_is_heard_after_a_stop_and_a_watch_in_the_background_hears_nothing(shell: Terminal) -> None:
+    shell.type(f"clear; {WATCH}", "Enter")
+    wait_for(lambda: not shell.cursor_is_shown)
+    shell.type("C-z")
+    shell.shows("Stopped")
+    echoes(shell)
+    shell.type("bg", "Enter", "jobs", "Enter")
+    shell.shows("Running")
+    shell.type("q", "C-u", "clear", "Enter", "fg", "Enter")
+    shell.shows("6 jobs: 6 NOT_RUNNING")
+    shell.type("q")
+    wait_for(lambda: shell.cursor_is_shown, lambda: shell.screen)
+    echoes(shell)
 
 
 @pytest.mark.parametrize(
