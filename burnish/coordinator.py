@@ -133,10 +133,11 @@ class Coordinator:
         """Ask for the end of the run from a signal handler. Jobs live on."""
         self._inbox.put(reports.StopAsked(signal))
 
-    def slots(self) -> dict[HostName, int | None]:
-        """How many slots each host has on which this run may start jobs; None while that is not known."""
+    def slots(self) -> dict[HostName, tuple[int, int | None]]:
+        """Of each host on which this run may start jobs, how many slots are busy, and how many it has; None while not known."""
         members = [member for member in self._fleet.members.values() if member.starts]
-        return {member.host.name: len(member.slots) if member.offer.known else None for member in members}
+        busy = self._vacancies.busy(members)
+        return {m.host.name: (busy[m.host.name], len(m.slots) if m.offer.known else None) for m in members}
 
     def down(self) -> dict[HostName, str]:
         """Hosts that cannot be used now, and why: they have been silent for a while, or turned this run away."""
@@ -147,7 +148,8 @@ class Coordinator:
         """Take turns until nothing that this run may start waits and nothing that it looks after runs."""
         self._presence.enter()
         try:
-            self._paths.make_log_dir()
+            if self._plan.source is not None or self._plan.attend:
+                self._paths.make_log_dir()
             self._watchdog.start()
             self._begin()
             while not self._finished():
@@ -420,6 +422,7 @@ class Coordinator:
     def _adopt(self) -> None:
         """Look after the attempts of coordinators that are gone."""
         if self._adoption.look():
+            self._paths.make_log_dir()  # their logs are brought home, also by who only waits
             self._commit(self._adoption.facts)
 
     def _take_up(self, job_ids: Iterable[JobId]) -> None:

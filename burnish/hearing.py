@@ -121,7 +121,7 @@ class Hearing:
             self._propose(events.AttemptQueued(attempt.id, report.why))
 
     def _end(self, attempt: Attempt, report: reports.AttemptReported) -> None:
-        verdict = ended(attempt.id, report.final or {})
+        verdict = ended(attempt.id, report.final or {}, report.start if attempt.started_at is None else None)
         self._fleet.expect_logs(attempt, self._paths.log)
         self._ending[report.name] = report.host, verdict
         self._fleet.members[report.host].logs.ended(report.name, report.sizes or {})

@@ -242,19 +242,23 @@ class Session:
             )
         return left
 
-    def waiter(self, selection: Selection) -> Coordinator:
-        """A coordinator that looks on until no selected job runs or waits."""
+    def waiter(
+        self, selection: Selection, on_news: Callable[[Sequence[Fact], State], None] = lambda facts, state: None
+    ) -> Coordinator:
+        """A coordinator that looks on until no selected job runs or waits, and says what it waits for."""
         from burnish.plan import Plan
+        from burnish.views.live import awaited
 
         def at_rest(state: State) -> bool:
             return not any(_going(job) for job in state.listed() if selection.admits(job, state))
 
-        chosen = (job for job in self.state.listed() if selection.admits(job, self.state))
+        chosen = [job for job in self.state.listed() if selection.admits(job, self.state) and _going(job)]
+        self.say(awaited(chosen))
         waiting = sum(phase(job) is Phase.WAITING for job in chosen)
         if waiting and not self.presence.others():
             waits = counted(waiting, "job waits", "jobs wait")
             self.say(f"{waits} and no burnish run is going; this ends once one was started and is done.")
-        return self.coordinator(Plan((), selection=selection, until=at_rest))
+        return self.coordinator(Plan((), selection=selection, until=at_rest), on_news)
 
     def _wish(self, verb: Callable[[State], Wish]) -> Wish:
         """Commit what a verb calls for, on the newest state, and show it in the table."""

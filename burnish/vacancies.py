@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from burnish.core.ahead import Ahead, patience
 from burnish.core.events import Fact
@@ -16,7 +16,7 @@ from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId
 from burnish.core.placement import Site, free_slots, in_place
 from burnish.core.requirements import priority
 from burnish.core.state import State
-from burnish.fleet import Fleet
+from burnish.fleet import Fleet, Member
 from burnish.inspection import Inspection
 from burnish.preparation import Preparation
 
@@ -76,6 +76,15 @@ class Vacancies:
             return free, behind, None
         running = [a for there in occupied.values() for a in in_place(there) if self._is_mine(a)]
         return free, behind, self._most - len(running) - len(kept)
+
+    def busy(self, members: Iterable[Member]) -> dict[HostName, int]:
+        """How many slots of each member a running job has; how many jobs run there while its slots are not known."""
+        occupied, busy = self._occupied(()), {}
+        for member in members:
+            running = [attempt for attempt in occupied[member.host.name] if attempt.started_at is not None]
+            held = {slot.index for slot in member.slots} & {index for attempt in running for index in attempt.slots}
+            busy[member.host.name] = len(held) if member.offer.known else len(running)
+        return busy
 
     def leaders(self, ending: Collection[AttemptId]) -> Callable[[Sequence[Slot]], str]:
         """What tells the name of the attempt that a claim for slots has to come after; "" if they are free."""

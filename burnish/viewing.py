@@ -21,6 +21,7 @@ from burnish.errors import UsageError, counted, printable
 from burnish.fetching import Fetch
 from burnish.session import Session
 from burnish.views import durations
+from burnish.views.log_text import LogText
 from burnish.views.output import Output
 
 CHUNK = 1 << 16
@@ -54,7 +55,7 @@ def view(
         out.lines(describe(job, chosen, session.presence.others()))
         return
     with _fetched(session, chosen) as fetch:
-        _show(session, job, chosen, fetch, follow=follow, tail=tail, stderr=stderr)
+        _show(session, job, chosen, fetch, follow=follow, tail=tail, stderr=stderr, colour=out.colour)
 
 
 def _log_elsewhere(session: Session, job: Job) -> UsageError:
@@ -84,6 +85,7 @@ def _show(
     follow: bool,
     tail: int | None,
     stderr: bool,
+    colour: bool,
 ) -> None:
     if fetch is not None:
         fetch.catch_up()
@@ -102,10 +104,17 @@ def _show(
     if sys.stdout.isatty() and not (follow or stderr) and tail is None:
         _open_viewer(log, errors)
         return
-    position = _copy(shown, 0 if tail is None else _start_of_tail(shown, tail))
+    text = LogText(colour) if sys.stdout.isatty() else None
+    try:
+        position = _copy(shown, 0 if tail is None else _start_of_tail(shown, tail), text)
+        if follow:
+            _follow(session, attempt, fetch, shown, position, text)
+    finally:
+        if text is not None:
+            _write(text.end())
     if follow:
-        _follow(session, attempt, fetch, shown, position)
-    elif shown == log and _size(errors):
+        return
+    if shown == log and _size(errors):
         session.say(
             f"(Job {job.id} wrote to stderr{', too' if _size(log) else ' only'}: burnish view {job.id} --stderr)"
         )
@@ -169,22 +178,32 @@ def _open_viewer(log: Path, errors: Path) -> None:
         raise UsageError(f"The viewer {shlex.join(command[:1])} cannot be started: {error.strerror}.") from None
 
 
-def _copy(path: Path, position: int) -> int:
-    """Bytes of a log from `position` on, as they are, to stdout; the position of the end."""
+def _copy(path: Path, position: int, text: LogText | None) -> int:
+    """A log from `position` on to stdout: byte for byte, or to a terminal as its `text`; the position of the end."""
     with path.open("rb") as log:
         log.seek(position)
         while chunk := log.read(CHUNK):
-            sys.stdout.buffer.write(chunk)
+            if text is None:
+                sys.stdout.buffer.write(chunk)
+            else:
+                _write(text.feed(chunk))
             position += len(chunk)
     sys.stdout.buffer.flush()
     return position
 
 
-def _follow(session: Session, attempt: Attempt, fetch: Fetch | None, path: Path, position: int) -> None:
+def _write(text: str) -> None:
+    sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+def _follow(
+    session: Session, attempt: Attempt, fetch: Fetch | None, path: Path, position: int, text: LogText | None
+) -> None:
     while True:
         session.journal.catch_up()
         ended = attempt.id not in session.state.open or (fetch is not None and fetch.ended)
-        position = _copy(path, position)
+        position = _copy(path, position, text)
         if ended:
             return
         if fetch is None:
@@ -212,7 +231,8 @@ def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Ite
     """What an attempt was: a line each for command, host, process, times, exit. `runs`: those that are going."""
     verdict = attempt.verdict
     yield f"job       {job.id} ({job.word}{': ' + printable(job.reason, REASON) if job.reason else ''})"
-    yield f"attempt   {attempt.id}"
+    unstarted = [one.id.number for one in job.attempts if one.voided is not None and one.id.number < attempt.id.number]
+    yield f"attempt   {attempt.id}{f' (of these, {name_ids(unstarted)} never started)' if unstarted else ''}"
     if attempt.argv:
         yield f"command   {printable(as_shown(attempt.argv), 10_000)}"
         yield f"host      {attempt.host}"
@@ -223,6 +243,8 @@ def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Ite
     if attempt.open:
         gone = "" if attempt.by in runs else ", gone; the next burnish run takes the job back"
         yield f"run       {name_run(attempt.by)}{gone}"
+    if attempt.version:
+        yield f"code      {printable(attempt.version)}"
     if attempt.started_at is not None:
         yield f"started   {_when(attempt.started_at)}"
     if verdict is not None:

@@ -67,10 +67,10 @@ ENTRY = {"burnish/__init__.py": ("burnish.util", "burnish.core.command", "burnis
 
 # Inside the agent's package, from the bottom: a module imports only what stands before it, and the coordinator only its frames.
 AGENT_ORDER = (
-    "__init__", "refusals", "compact_json", "frames", "files", "records", "place", "locks", "processes", "common_locks", "slots",
-    "nvidia_smi", "gpu_reading", "traces", "standing", "notices", "forking", "oom", "spec", "result", "job", "needs",
-    "held_slots", "supervisor", "alone", "undertaker", "home", "outbox", "watches", "crews", "folder_look", "looks", "starts",
-    "stops", "keeping", "commands", "batch", "serving",
+    "__init__", "refusals", "compact_json", "frames", "files", "records", "place", "locks", "processes", "common_locks",
+    "slots", "nvidia_smi", "gpu_reading", "traces", "standing", "notices", "forking", "oom", "spec", "result", "job", "needs",
+    "checkout", "held_slots", "supervisor", "alone", "undertaker", "home", "outbox", "watches", "crews", "folder_look",
+    "looks", "starts", "stops", "keeping", "commands", "batch", "serving",
 )  # fmt: skip
 SHARED = "frames"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--free", "only_free", is_flag=True, help="Only where a job could start now.")
 @click.option("--limit", metavar="HOST_OR_GROUP", help="Only these hosts of the inventory.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; see docs/status-json.md.")
-@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Again and again, until q or Ctrl-C.")
 @options.common
 def hosts(
     context: Context,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,12 @@ from burnish.core.jobs import JobId, Word
 from burnish.errors import UsageError
 
 if TYPE_CHECKING:
+    from burnish.core.events import Fact
     from burnish.core.standing import Standing
+    from burnish.core.state import State as TableState
+    from burnish.plan import Outcome
     from burnish.session import Session
+    from burnish.views.live import Voice
 
 
 AROUND = 5  # lines of a status about its rows: counts, a run, a blank, the head, what is not shown
@@ -38,7 +43,7 @@ AROUND = 5  # lines of a status about its rows: counts, a run, a blank, the head
 )
 @options.job_ids()
 @click.option("--json", "as_json", is_flag=True, help="For programs; see docs/status-json.md.")
-@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Again and again, until q or Ctrl-C.")
 @click.option("--hosts", "inventory", metavar="FILE", help="Ask the hosts of this inventory, too, and show each.")
 @options.common
 def status(
@@ -107,7 +112,7 @@ def _asking(inventory: str, opened: Session) -> Callable[[], Sequence[Standing]]
     is_flag=True,
     help="The last lines of every failed job, or of those of JOB (also 3,5-8), alike ones together.",
 )
-@click.option("--meta", is_flag=True, help="Command, host, times, exit.")
+@click.option("--meta", is_flag=True, help="Command, host, GPU, pid, times, exit, code version.")
 @options.common
 def view(
     context: Context, job: frozenset[JobId] | None, job_id: frozenset[JobId] | None, errors: bool, **how: Any
@@ -207,10 +212,38 @@ def wait(context: Context, ids: Any, where: tuple[str, ...]) -> int:
     from burnish.views import live
 
     opened = session.Session.open(context.paths, context.out.say)
-    coordinator = opened.waiter(session.selection(opened, ids, where))
+    voice = live.Voice(context.out.say, opened.state)
+
+    def news(facts: Sequence[Fact], state: TableState) -> None:
+        if voice.foot is not None:
+            voice.foot(facts, state)
+
+    coordinator = opened.waiter(session.selection(opened, ids, where), news)
     signals.heed(coordinator)
-    outcome = coordinator.run()
-    if outcome.stopped_by is not None:
-        voice = live.Voice(context.out.say, opened.state)
+    with _foot(context, opened, coordinator.outcome, voice):
+        outcome = coordinator.run()
+    if outcome.stopped_by is not None or outcome.taken:
         voice.summary(outcome.taken, outcome.stopped_by, opened.me, opened.presence.others())
     return session.exit_code(opened, outcome)
+
+
+@contextmanager
+def _foot(context: Context, opened: Session, outcome: Outcome, voice: Voice) -> Iterator[None]:
+    """On a terminal, how far what is waited for is stands below what is said."""
+    if (err := context.out.drawable) is None:
+        yield
+        return
+    from burnish.viewing import last_line
+    from burnish.views.dashboard import Dashboard
+
+    board = Dashboard(
+        err,
+        opened.state,
+        taken=outcome.taken,
+        slots=dict,
+        last_line=lambda job: last_line(opened, job),
+        colour=context.out.colour,
+    )
+    with board, context.out.above(board.say):
+        voice.foot = board.hear
+        yield

@@ -13,7 +13,7 @@ from typing import Any
 from burnish.core.jobs import Attempt, AttemptId, Job, JobId, Verdict, Word
 from burnish.core.state import State
 
-VERSION = 5
+VERSION = 6
 JOBS_PER_LINE = 1000
 
 _WORDS = {word.value: word for word in Word}
@@ -121,6 +121,7 @@ def _attempt_row(a: Attempt, places: dict[str, int]) -> list[Any]:
         a.log,
         a.claimed_at,
         *lived,
+        a.version,
         a.after,
         a.retries,
         a.on_failure,
@@ -128,7 +129,7 @@ def _attempt_row(a: Attempt, places: dict[str, int]) -> list[Any]:
 
 
 def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
-    number, nonce, place, slots, gpus, argv, log, claimed_at, *lived, after, retries, on_failure = row
+    number, nonce, place, slots, gpus, argv, log, claimed_at, *lived, version, after, retries, on_failure = row
     pid, started_at, cancelled_by, grace, voided, v = lived
     by, host, state_id, incarnation, entry = places[place]
     verdict = None if v is None else Verdict(_WORDS[v[0]], *v[1:])
@@ -153,5 +154,6 @@ def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
         grace,
         voided,
         verdict,
+        version,
         after,
     )

@@ -157,11 +157,12 @@ class AttemptQueued:
 
 @dataclass(frozen=True)
 class AttemptStarted:
-    """The host's word: its gate opened. `pid` on that host."""
+    """The host's word: its gate opened. `pid` on that host; `version` of the code in its folder then, as git knows it, or ""."""
 
     attempt: AttemptId
     pid: int
     at: float
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,8 @@ class AttemptExited:
     its supervisor ended it, asked by a person or by the clock; `oom`: the kernel did, for want of memory. `leftovers` counts
     processes it left behind, which were ended. `not_started`: why its program could not be executed. `lacks`: the command was
     not reached behind its `setup` lines, the host's fault as in `AttemptVoided`. `error`: why its result could not be read.
-    `note`: what the end of its stderr says of why it failed.
+    `note`: what the end of its stderr says of why it failed. `pid` and `version`: as in `AttemptStarted`, of an attempt that had
+    ended before anybody heard that it had started; otherwise 0 and "".
     """
 
     attempt: AttemptId
@@ -207,6 +209,8 @@ class AttemptExited:
     error: str = ""
     note: str = ""
     lacks: dict[str, Any] | None = None
+    pid: int = 0
+    version: str = ""
 
 
 @dataclass(frozen=True)

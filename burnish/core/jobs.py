@@ -116,6 +116,7 @@ class Attempt:
     grace: float = GRACE
     voided: str | None = None
     verdict: Verdict | None = None
+    version: str = ""  # of the code, as git had it checked out where the job started: "" if that is not known
     after: str = ""  # the name of the attempt that had the slot when this one was claimed for it: core.ahead
 
     @property

@@ -13,6 +13,7 @@ from burnish.core.hosts import Host
 from burnish.core.jobs import GRACE, Attempt, AttemptId
 
 LONGEST_WHY = 500  # characters of a sentence from a host
+LONGEST_VERSION = 150  # … of what it says of the code
 LATEST = 1e12  # s: no time or duration is as large
 LARGEST = 1 << 53  # nor any number that a record counts with
 
@@ -68,7 +69,7 @@ def _brief(text: object) -> str:
 def started(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
     """The fact that a start.json with `go` proves. Raises KeyError, TypeError or ValueError for anything else."""
     go = _record(start["go"])
-    return events.AttemptStarted(attempt, _whole(go.get("pid", 0)), _seconds(go["started"]))
+    return events.AttemptStarted(attempt, _whole(go.get("pid", 0)), _seconds(go["started"]), _version(go))
 
 
 def voided(attempt: AttemptId, start: Mapping[str, Any]) -> events.AttemptVoided:
@@ -78,8 +79,11 @@ def voided(attempt: AttemptId, start: Mapping[str, Any]) -> events.AttemptVoided
     return events.AttemptVoided(attempt, _brief(void["why"]), **kind, lacks=_lacks(void))
 
 
-def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
-    """The fact that a final.json proves. Raises KeyError, TypeError or ValueError for anything else."""
+def ended(attempt: AttemptId, final: Mapping[str, Any], start: Mapping[str, Any] | None = None) -> Fact:
+    """The fact that a final.json proves. Raises KeyError, TypeError or ValueError for anything else.
+
+    `start`: its start.json, if it was not heard of before: what only that says goes into the fact, too.
+    """
     if "lost" in final:
         lost = _record(final["lost"])
         return events.AttemptLost(attempt, _brief(lost["why"]), _seconds(lost["ended"]), bool(lost.get("excused")))
@@ -88,6 +92,8 @@ def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
     if (code is None) == (signal is None):
         raise ValueError("an exit has a code or a signal")
     result = record.get("result")
+    go = (start or {}).get("go")
+    begun = go if isinstance(go, dict) else {}  # a verdict does not hang on it
     return events.AttemptExited(
         attempt=attempt,
         code=None if code is None else _whole(code),
@@ -105,7 +111,13 @@ def ended(attempt: AttemptId, final: Mapping[str, Any]) -> Fact:
         error=_brief(record.get("result_error") or ""),
         note=note_of(str(record.get("tail") or "")),
         lacks=_lacks(record) if record.get("exec_error") else None,
+        pid=begun["pid"] if type(begun.get("pid")) is int and 0 < begun["pid"] < LARGEST else 0,
+        version=_version(begun),
     )
+
+
+def _version(go: Mapping[str, Any]) -> str:
+    return str(go.get("version") or "")[:LONGEST_VERSION]
 
 
 def _lacks(record: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -300,7 +300,7 @@ class State:
 
     def _attempt_started(self, fact: events.AttemptStarted) -> None:
         job, attempt = self._attempt(fact)
-        attempt.pid, attempt.started_at = fact.pid, fact.at
+        attempt.pid, attempt.started_at, attempt.version = fact.pid, fact.at, fact.version
         self.lacking.pop(attempt.host, None)
         job.word = Word.RUNNING
         job.reason = "cancelling" if attempt.cancelled_by is not None else ""
@@ -322,6 +322,7 @@ class State:
         job, attempt = self._attempt(fact)
         word, reason = verdict_of(fact)
         attempt.started_at = fact.started
+        attempt.pid, attempt.version = attempt.pid or fact.pid or None, attempt.version or fact.version
         attempt.verdict = Verdict(word, reason, fact.started, fact.ended, fact.duration, fact.max_rss, fact.result)
         if fact.lacks and attempt.cancelled_by is None:
             self.lacking[attempt.host] = fact.not_started
@@ -358,10 +359,9 @@ class State:
     def _host_forgotten(self, fact: events.HostForgotten) -> None:
         for attempt in [a for a in self.open.values() if a.host == fact.host and a.state_id == fact.state_id]:
             job = self._job(attempt.id.job)
-            attempt.verdict = Verdict(
-                Word.ERROR, f"LOST: {fact.host} was forgotten by {name_run(CoordinatorId(fact.by))}", attempt.started_at
-            )
-            self._close(job, attempt, Word.ERROR, attempt.verdict.reason)
+            reason = f"LOST: {fact.host} was forgotten by {name_run(CoordinatorId(fact.by))}"
+            attempt.verdict = Verdict(Word.ERROR, reason, attempt.started_at)
+            self._close(job, attempt, Word.ERROR, reason)
             self._touched.add(job.id)
 
     def _host_drained(self, fact: events.HostDrained) -> None:

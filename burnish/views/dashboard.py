@@ -22,6 +22,7 @@ from burnish.core.jobs import HostName, Job, JobId, Word
 from burnish.core.state import State
 from burnish.errors import counted, printable
 from burnish.views import durations
+from burnish.views.tables import width_of
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -36,10 +37,10 @@ LONGEST_BAR = 40  # columns
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """A host of the run: how many jobs it runs, of how many slots (None: not known), and how many it has finished."""
+    """A host of the run: how many slots are busy, of how many (None: not known), and how many jobs it has finished."""
 
     host: HostName
-    running: int
+    busy: int
     slots: int | None
     finished: int
 
@@ -63,7 +64,8 @@ class Progress:
 class Dashboard:
     """Keeps a terminal's foot up to date: a context manager. `taken`: the jobs of the run, as they are when it counts.
 
-    `slots` tells the slots of the run's hosts; `last_line` what a failed job wrote last, "" if nothing.
+    `slots` tells of each of the run's hosts how many slots are busy, and how many it has; `last_line` what a failed job wrote
+    last, "" if nothing.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Dashboard:
         state: State,
         *,
         taken: Collection[JobId],
-        slots: Callable[[], dict[HostName, int | None]],
+        slots: Callable[[], dict[HostName, tuple[int, int | None]]],
         last_line: Callable[[Job], str],
         colour: bool,
     ) -> None:
@@ -87,6 +89,10 @@ class Dashboard:
         self._failures: deque[str] = deque(maxlen=FAILURES)
         self._progress = Progress()
         self._live: Live | None = None
+        self._standing: tuple[int, list[str]] = (
+            0,
+            [],
+        )  # the width of the terminal when the foot was drawn last, and its lines
 
     def __enter__(self) -> Dashboard:
         from rich.console import Console
@@ -117,6 +123,8 @@ class Dashboard:
         if self._live is None:
             self._err.write(line + "\n")
         else:
+            if shutil.get_terminal_size().columns < self._standing[0]:
+                self._live.refresh()  # or this would be printed into what stands there, wrapped
             self._live.console.print(line, soft_wrap=True)
 
     def hear(self, facts: Sequence[Fact], state: State) -> None:
@@ -134,16 +142,27 @@ class Dashboard:
     def _counted(self, now: float) -> Progress:
         jobs = [self._state.jobs[job_id] for job_id in self._taken]
         finished = Counter(job.attempts[-1].host for job in jobs if job.word.final and job.attempts)
-        running = Counter(attempt.host for attempt in self._state.open.values() if attempt.started_at is not None)
-        hosts = tuple(Busy(name, running[name], slots, finished[name]) for name, slots in self._slots().items())
+        hosts = tuple(Busy(name, busy, slots, finished[name]) for name, (busy, slots) in self._slots().items())
         return Progress(
             Counter(job.word for job in jobs), hosts, tuple(self._failures), time_left(jobs, time.time()), now
         )
 
     def _drawn(self) -> str:
         size = shutil.get_terminal_size()
+        self._unwrap(size.columns)
         lines = foot(self._progress, time.monotonic() - self._began, time.monotonic(), size.columns - 1)
-        return "\n".join(list(lines)[: max(1, size.lines - 2)])
+        shown = list(lines)[: max(1, size.lines - 2)]
+        self._standing = size.columns, shown
+        return "\n".join(shown)
+
+    def _unwrap(self, columns: int) -> None:
+        """Where the terminal has become narrower, see to it that the old foot is erased with all the rows that it takes now.
+
+        There is no telling a terminal that cuts lines off instead (xterm): it loses as many of the lines above.
+        """
+        width, lines = self._standing
+        if self._live is not None and columns < width:
+            self._live._live_render._shape = columns, rows(lines, columns)
 
 
 def time_left(jobs: Iterable[Job], now: float) -> float | None:
@@ -194,11 +213,16 @@ def foot(progress: Progress, elapsed: float, now: float, width: int) -> Iterator
     yield _cut(", ".join(parts), width)
     for busy in progress.hosts[:HOSTS]:
         of = "" if busy.slots is None else f" of {counted(busy.slots, 'slot')}"
-        yield _cut(f"  {busy.host}: {busy.running}{of} busy, {busy.finished} done", width)
+        yield _cut(f"  {busy.host}: {busy.busy}{of} busy, {busy.finished} done", width)
     if len(progress.hosts) > HOSTS:
         yield _cut(f"  … and {len(progress.hosts) - HOSTS} more hosts", width)
     for failure in progress.failures:
         yield _cut(f"  {failure}", width)
+
+
+def rows(lines: Sequence[str], width: int) -> int:
+    """How many rows these lines take in a terminal that is `width` columns wide, and wraps what is longer."""
+    return sum(max(1, -(-width_of(line) // width)) for line in lines)
 
 
 def bar(done: int, total: int, width: int) -> str:

@@ -5,7 +5,6 @@ Unknown is shown as `?`, and a host that does not answer by the sentence why, so
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -39,8 +38,8 @@ _HOSTS = (
     Column("HOST", least=8, keep_empty=True),
     Column("IS", keep_empty=True),
     Column("SLOTS", right=True, keep_empty=True),
-    Column("LOAD", right=True),
-    Column("GPUS", least=8),
+    Column("LOAD", right=True, optional=True),
+    Column("GPUS", least=8, optional=True),
     Column("NOTE", least=10),
 )
 
@@ -54,7 +53,7 @@ class FleetView:
     only_free: bool = False
 
     def text(self, width: int | None = None, colour: bool = False) -> Iterator[str]:
-        yield from _wrapped(_summary(self.standings), width)
+        yield from tables.wrapped(_summary(self.standings), width)
         rows = [row for standing in self.standings for row in self._rows(standing)]
         if rows:
             yield ""
@@ -243,12 +242,7 @@ def _summary(standings: Sequence[Standing]) -> str:
 def _hints(standings: Sequence[Standing], width: int | None) -> Iterator[str]:
     for standing in standings:
         if standing.hint:
-            yield from _wrapped(f"hint for {standing.host.name}: {printable(standing.hint, 500)}", width)
-
-
-def _wrapped(sentence: str, width: int | None) -> Sequence[str]:
-    """A sentence on as many lines as it takes: a screen that is drawn again must know how many there are."""
-    return [sentence] if width is None else textwrap.wrap(sentence, width, subsequent_indent="  ")
+            yield from tables.wrapped(f"hint for {standing.host.name}: {printable(standing.hint, 500)}", width)
 
 
 def _gpu_cells(standing: Standing, gpu: GpuSeen) -> list[str]:

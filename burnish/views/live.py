@@ -145,6 +145,15 @@ def _by_reason(stuck: Mapping[JobId, str]) -> Iterable[tuple[str, list[JobId]]]:
     return list(together.items())[:SHOWN_FAILURES]
 
 
+def awaited(jobs: Sequence[Job]) -> str:
+    """What `wait` waits for: `Waiting for 36 jobs: 4 RUNNING, 32 NOT_RUNNING.`"""
+    if not jobs:
+        return "Nothing is running or waiting."
+    words = Counter(job.word for job in jobs)
+    shown = ", ".join(f"{words[word]:,} {word}" for word in (Word.RUNNING, Word.NOT_RUNNING) if words[word])
+    return f"Waiting for {counted(len(jobs), 'job')}: {shown}. Ctrl-C ends the waiting, and no job."
+
+
 def progress(jobs: Iterable[Job], *, few: bool = False) -> str:
     """`12 of 36 done, 1 ERROR, 4 RUNNING`; where only a `few` of them are asked for, `2 of 2 done, 34 wait`."""
     words = Counter(job.word for job in jobs)

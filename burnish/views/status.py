@@ -36,10 +36,10 @@ ORDER = (Word.RUNNING, Word.ERROR, Word.NOT_RUNNING, Word.HOLD, Word.COMPLETE)
 _SGR = {Word.RUNNING: "36", Word.ERROR: "31", Word.HOLD: "33", Word.COMPLETE: "32"}
 _FIXED = (
     Column("JOB_ID", right=True, keep_empty=True),
-    Column("STATE", least=len(Word.NOT_RUNNING), keep_empty=True),
-    Column("REASON"),
-    Column("HOST", least=8),
-    Column("GPU", least=4),
+    Column("STATE", least=len(Word.NOT_RUNNING), tight=len(Word.COMPLETE), keep_empty=True),
+    Column("REASON", tight=6),
+    Column("HOST", least=8, tight=6),
+    Column("GPU", least=4, optional=True),
     Column("ATTEMPT", right=True, optional=True),
     Column("TIME", right=True),
 )
@@ -61,25 +61,25 @@ class StatusView:
         if self.hosts is not None:
             yield from _hosts_view(self.hosts).text(width, colour)
             yield ""
-        yield summary(self.snapshot.counts)
+        yield from tables.wrapped(summary(self.snapshot.counts), width)
         for host, reason in self.snapshot.drained.items():
             line = printable(f"Drained: {host}{f' ({reason})' if reason else ''}")
-            yield line if width is None else tables.cut(line, width)
+            yield from tables.wrapped(line, width)
         for host, why in self.snapshot.lacking.items():
             line = printable(f"Could not start its last job: {host} ({why})")
-            yield line if width is None else tables.cut(line, width)
+            yield from tables.wrapped(line, width)
         if self.snapshot.halted:
             line = printable(f"Halted: {self.snapshot.halted}; the next burnish run goes on")
-            yield line if width is None else tables.cut(line, width)
+            yield from tables.wrapped(line, width)
         for line in (*running(self.snapshot.runs), *unattended(self.snapshot.unattended)):
-            yield line if width is None else tables.cut(line, width)
+            yield from tables.wrapped(line, width)
         if self.snapshot.rows:
             yield ""
             yield from tables.lines(_table(self.snapshot), width, colour)
         if self.partly:
             hidden = Counter(self.snapshot.counts)
             hidden.subtract(row.word for row in self.snapshot.rows)
-            yield f"Not shown: {_by_state(hidden)} (--all shows every job)"
+            yield from tables.wrapped(f"Not shown: {_by_state(hidden)} (--all shows every job)", width)
 
     def json(self) -> object:
         snapshot = self.snapshot

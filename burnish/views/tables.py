@@ -1,13 +1,14 @@
 """Text tables at a given width: what fits is shown, what does not is named.
 
 A `Table` is columns and rows of text. `lines` lays it out: columns that are empty throughout are left out, wide ones give way
-until the table fits, and the rightmost ones that may be dropped are, which is then said in a line below. Without a width
+until the table fits, and the rightmost ones that may be dropped are, which is then said below. Without a width
 (a pipe, a file) nothing is cut. Text is escaped here, once, so that no cell can move anyone's cursor. Colour, where it is wanted,
 only repeats what a word says.
 """
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,16 +18,21 @@ from burnish.errors import printable
 GAP = "  "
 NARROWEST = 40  # terminal columns; a narrower terminal wraps
 LONGEST_CELL = 10_000
+LINES_OF_NAMES = 2  # for columns that are not shown; more of them are counted
 Paint = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`right`: numbers. `least`: narrowest it may become, in characters. `optional`: may be dropped when there is no room."""
+    """`right`: numbers. `least`: narrowest it may become, in characters. `optional`: may be dropped when there is no room.
+
+    `tight`: narrowest where rows would wrap although all that may be dropped is; None: no narrower than `least`.
+    """
 
     title: str
     right: bool = False
     least: int = 8
+    tight: int | None = None
     optional: bool = False
     keep_empty: bool = False
 
@@ -79,15 +85,33 @@ def lines(table: Table, width: int | None = None, colour: bool = False) -> Itera
     for row in cells:
         yield _line([row[index] for index in shown], columns, [widths[index] for index in shown], paints)
     if dropped:
-        names = ", ".join(titles[index] for index in dropped)
-        note = f"Not shown for want of room: {names}"
-        yield note if width is None else cut(note, width)
+        yield from _not_shown([titles[index] for index in dropped], width)
+
+
+def wrapped(sentence: str, width: int | None) -> Sequence[str]:
+    """A sentence on as many lines as it takes: a screen that is drawn again must know how many there are."""
+    return (
+        [sentence] if width is None else textwrap.wrap(sentence, width, subsequent_indent="  ", break_on_hyphens=False)
+    )
+
+
+def _not_shown(titles: Sequence[str], width: int | None) -> Sequence[str]:
+    """What is said of columns that were dropped: as many of their names as go on a line or two."""
+    for named in range(len(titles), 0, -1):
+        more = f" and {len(titles) - named} more" if named < len(titles) else ""
+        shown = wrapped(f"Not shown for want of room: {', '.join(titles[:named])}{more}", width)
+        if width is None or (len(shown) <= LINES_OF_NAMES and all(width_of(line) <= width for line in shown)):
+            return shown
+    return [cut(f"Not shown for want of room: {len(titles)} columns", width or LONGEST_CELL)]
 
 
 def _fit(
     columns: Sequence[Column], widths: list[int], filled: list[int], width: int | None
 ) -> tuple[list[int], list[int]]:
-    """Indices to show and indices dropped; narrows `widths` in place. The widest gives way first, the last is dropped first."""
+    """Indices to show and indices dropped; narrows `widths` in place. The widest gives way first, the last is dropped first.
+
+    What may be dropped is, before any column is made tight.
+    """
     shown = list(filled)
     dropped: list[int] = []
     if width is None:
@@ -103,11 +127,17 @@ def _fit(
         last = max(index for index in shown if columns[index].optional)
         shown.remove(last)
         dropped.insert(0, last)
-    while total(lambda index: widths[index]) > width:
-        widest = max(shown, key=lambda index: widths[index] - least(index))
-        if widths[widest] <= least(widest):
-            break  # what must be shown is wider than the terminal: it wraps, and is whole
-        widths[widest] -= 1
+
+    def tight(index: int) -> int:
+        narrowest = columns[index].tight
+        return least(index) if narrowest is None else min(least(index), narrowest)
+
+    for narrowest in (least, tight):
+        while total(lambda index: widths[index]) > width:
+            widest = max(shown, key=lambda index: widths[index] - narrowest(index))
+            if widths[widest] <= narrowest(widest):
+                break  # if it is tight: what must be shown is wider than the terminal. It wraps, and is whole
+            widths[widest] -= 1
     return shown, dropped
 
 

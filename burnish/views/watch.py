@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from burnish.views import tables
+from burnish.views.keyboard import Keyboard
 from burnish.views.output import Output, TableOutput, View
 
 INTERVAL = 1.0  # s between two looks
@@ -22,10 +23,28 @@ def watch(
     look: Callable[[], View],
     output: Output,
     until: Callable[[], bool] = lambda: False,
-    sleep: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], object] | None = None,
 ) -> None:
-    """Show what `look` returns, once a second, `until` says so or the reader goes away. KeyboardInterrupt passes through."""
+    """Show what `look` returns, once a second, `until` says so, the reader goes away or somebody types `q`.
+
+    KeyboardInterrupt passes through. `pause` waits so many seconds, and ends the watching if it returns something true.
+    """
     screen = isinstance(output, TableOutput)
+    with Keyboard() as keyboard:
+        pause = pause or (keyboard.pause if screen else time.sleep)  # a pager beside us reads the keys itself
+        last = _repeat(look, output, until, pause, screen)
+    if screen and last is not None:
+        output.lines(last)
+
+
+def _repeat(
+    look: Callable[[], View],
+    output: Output,
+    until: Callable[[], bool],
+    pause: Callable[[float], object],
+    screen: bool,
+) -> list[str] | None:
+    """The last page."""
     last: list[str] | None = None
     try:
         if screen:
@@ -37,14 +56,12 @@ def watch(
             elif page != last:
                 output.lines(page if last is None or len(page) == 1 else ["", *page])
             last = page
-            if until():
+            if until() or pause(INTERVAL):
                 break
-            sleep(INTERVAL)
     finally:
         if screen:
             output.raw(_LEAVE)
-    if screen and last is not None:
-        output.lines(last)
+    return last
 
 
 def _frame(view: View, output: Output) -> Iterator[str]:

@@ -66,7 +66,16 @@ while True:
 """
 
 EXIT = {"started": 1.0, "ended": 2.0, "duration": 1.0, "max_rss": 1, "code": 3}
-GO = {"go": {"pid": 1, "started": 1.0, "supervisor": {"pid": 1, "starttime": 1}, "incarnation": "i", "host": "h"}}
+GO = {
+    "go": {
+        "pid": 1,
+        "started": 1.0,
+        "supervisor": {"pid": 1, "starttime": 1},
+        "incarnation": "i",
+        "host": "h",
+        "version": ESCAPES,
+    }
+}
 
 
 def status(what: str, **fields: Any) -> dict[str, Any]:

@@ -358,6 +358,15 @@ def test_wait_collects_from_hosts_without_an_inventory(table: Gated) -> None:
     assert [table.status()[job]["state"] for job in (0, 1)] == ["COMPLETE", "COMPLETE"]
 
 
+def test_wait_collects_into_another_folder_for_logs(table: Gated) -> None:
+    table.orphan(2)
+    table.burnish("hold", "--job_id", "2-5")
+    wait = table.start("wait", "--log_dir", "elsewhere", into="wait.txt")
+    table.open(0, 1)
+    assert wait.wait(60) == 0, table.said("wait.txt")
+    assert [table.status()[job]["state"] for job in (0, 1)] == ["COMPLETE", "COMPLETE"]
+
+
 def test_view_fetches_from_the_host_when_no_run_is_going(table: Gated) -> None:
     table.orphan(2)
     for log in (table.folder / "burnish_log" / "burnish").iterdir():

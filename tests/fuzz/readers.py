@@ -7,9 +7,11 @@ raises AssertionError for a refusal without a place, and lets everything else th
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -23,6 +25,7 @@ from burnish.core.table import parse as parse_table
 from burnish.errors import BurnishError, InputError, StoreError
 from burnish.hearing import Hearing
 from burnish.remote import known_hosts, ssh_config
+from burnish.remote.agent.checkout import checked_out
 from burnish.remote.agent.frames import FrameReader, ProtocolError, encode_frame
 from burnish.remote.agent.nvidia_smi import parse_gpus, parse_migs, parse_processes
 from burnish.remote.agent.place import Place
@@ -153,6 +156,16 @@ def read_nvidia_smi(path: Path) -> None:
         device = resolve_gpu({"gpu": str(gpu["index"])}, gpus)
         gpu_environment([device])
     sighting.read({}, json.loads(json.dumps({"gpus": gpus})))
+
+
+def read_version(path: Path) -> None:
+    """A file of git's in a job's folder: text that goes into a record, or none."""
+    before = os.getcwd()
+    os.chdir(path.parent.parent)
+    try:
+        json.dumps(checked_out()).encode("ascii")
+    finally:
+        os.chdir(before)
 
 
 def read_result(path: Path) -> None:
@@ -345,6 +358,10 @@ SSH_ANSWER = (
 )
 NVIDIA_SMI = tuple(path.read_bytes() for path in sorted((TESTS / "data" / "nvidia-smi").rglob("*")) if path.is_file())
 INVENTORIES = tuple(path.read_bytes() for path in sorted((TESTS.parent / "hosts").glob("*.yaml")))
+GIT = {
+    "HEAD": b"ref: refs/heads/main\n",
+    "packed-refs": b"# pack-refs with: peeled fully-peeled sorted \n" + b"3f2a91c04d" * 4 + b" refs/heads/main\n",
+}
 RESULTS = (
     b'{"acc": 0.9, "loss": 1e-4, "curve": [1, 2, 3], "note": "\\u00e9"}',
     b"{}",
@@ -365,6 +382,12 @@ def attempts_folder(folder: Path) -> None:
 def records_folder(folder: Path) -> None:
     attempts_folder(folder)
     (folder / "attempts/table-1/0.1-9f86d081/start.json").write_text(json.dumps(facts_of.GO))
+
+
+def git_folder(folder: Path) -> None:
+    (folder / ".git").mkdir()
+    for name, text in GIT.items():
+        (folder / ".git" / name).write_bytes(text)
 
 
 def journal_folder(folder: Path) -> None:
@@ -388,6 +411,8 @@ def readers() -> Iterator[Reader]:
         "ssh_answer", lambda random: mutations.of_bytes(random, SSH_ANSWER).replace(b"\0", b""), read_ssh_answer
     )
     yield Reader("nvidia_smi", lambda random: mutations.of_bytes(random, NVIDIA_SMI), read_nvidia_smi)
+    for name, text in GIT.items():
+        yield Reader(f"git {name}", partial(mutations.of_bytes, seeds=[text]), read_version, f".git/{name}", git_folder)
     yield Reader("result", lambda random: json_lines(random, RESULTS), read_result)
     yield Reader("stream", frames, read_stream)
     yield Reader("frames", frames, read_frames)

@@ -46,7 +46,7 @@ def start(
 ) -> AttemptId:
     """Claim and start the next attempt of a job."""
     attempt = claim(state, job, host, gpus, at, retries)
-    state.apply(events.AttemptStarted(attempt, 4711, at))
+    state.apply(events.AttemptStarted(attempt, 4711, at, "3f2a91c04d1e (main)"))
     return attempt
 
 

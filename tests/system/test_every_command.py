@@ -85,7 +85,7 @@ LOOKS = [
     Typed("check hosts/lab.yaml", "100,000 jobs"),
     Typed("run --command 'echo {--seed}' --dry_run", "94,980 jobs would run"),
     Typed("run --command true --job_id 99999999", "burnish.db has no job 99999999. Nothing was started.", code=2),
-    Typed("wait --job_id 0-8", ""),
+    Typed("wait --job_id 0-8", "Nothing is running or waiting."),
     Typed("create --csv jobs.csv", "burnish.db exists already.", code=2),
     Typed("create --csv jobs.csv --dry_run", "... and 99,980 more"),
     Typed("forget desk", "No job of this table is open on desk.", code=2),

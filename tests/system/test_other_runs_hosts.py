@@ -25,3 +25,9 @@ def test_trouble_of_a_host_that_is_not_its_own_is_nothing_to_a_run(tmp_path: Pat
         journal.commit(lambda state, fact=fact: [fact])  # type: ignore[misc]
     sweep.burnish("hold", "--job_id", "0")
     assert waiting.wait(30) == 0, sweep.said(waiting)
+    began, nobody, end = sweep.said(
+        waiting
+    ).splitlines()  # one line at the start of what it waits for, and one at the end
+    assert began == "Waiting for 1 job: 1 NOT_RUNNING. Ctrl-C ends the waiting, and no job."
+    assert "no burnish run is going" in nobody and end.startswith("0 of 1 done, 1 HOLD, in ")
+    assert not (tmp_path / "burnish_log").exists(), "who waits has no logs to keep"

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support import wait_for
 from support.editors import Terminal
+from support.hosts import children
 
 # Waits for the file `go`, job 2 for `end` as well; job 1 fails.
 JOB = 'echo "warning: $1" >&2; while [ ! -e go ] || [ "$1$(ls end 2>&-)" = 2 ]; do sleep 0.05; done; [ "$1" != 1 ]'
@@ -65,6 +67,51 @@ def test_failures_are_shown_with_their_last_line_at_forty_columns_too(shell: Ter
     shell.shows("code 130")
 
 
+def test_no_foot_is_left_above_when_the_terminal_becomes_narrower(shell: Terminal, tmp_path: Path) -> None:
+    run(shell)
+    for columns in (30, 20, 60, 25, 120):
+        shell.resize(columns)
+        one = [(columns - 1) // 3]
+        wait_for(partial(lambda one: bar_of(shell) == one, one), lambda: shell.screen)
+        assert shell.screen.count(" waiting") <= 1, shell.screen
+    shell.resize(30)
+    (tmp_path / "go").touch()
+    shell.shows("job 1 ERROR, exit 1")
+    shell.resize(120)
+    (tmp_path / "end").touch()
+    shell.shows("code 1")
+    assert "━" not in shell.screen and "╌" not in shell.screen and "slots busy" not in shell.screen, shell.screen
+
+
+def bar_of(shell: Terminal) -> list[int]:
+    """How long each bar is that the screen shows."""
+    return [line.count("╌") + line.count("━") for line in shell.screen.splitlines() if "╌" in line or "━" in line]
+
+
+def test_slots_of_a_second_run_are_its_own(shell: Terminal, tmp_path: Path) -> None:
+    burnish = f"{sys.executable} -m burnish"
+    shell.type(f"{burnish} run --detach --num_workers 3 --command 'sh job.sh {{n}}'", "Enter")
+    wait_for(lambda: (tmp_path / "burnish.db").read_text().count(",RUNNING,") == 3)
+    shell.type(f"clear; {burnish} run --num_workers 1 --command 'sh job.sh {{n}}'", "Enter")
+    shell.shows("0 of 6 done, 4 running, 2 waiting")
+    shell.shows("localhost: 1 of 1 slot busy, 0 done")
+    shell.type("C-c")
+    shell.shows("Stopped by SIGINT")
+
+
+def test_whoever_waits_sees_how_far_it_is_and_keeps_two_lines(shell: Terminal, tmp_path: Path) -> None:
+    burnish = f"{sys.executable} -m burnish"
+    started = f"{burnish} run --detach --num_workers 2 --command 'sh job.sh {{n}}' 2>said"
+    shell.type(f"clear; {started}; {burnish} wait; echo code $?", "Enter")
+    shell.shows("0 of 6 done, 2 running, 4 waiting")
+    (tmp_path / "end").touch()
+    (tmp_path / "go").touch()
+    shell.shows("code 1")
+    lines = [line for line in shell.screen.splitlines() if line.strip()]
+    assert lines[0].startswith("Waiting for 6 jobs: ") and lines[1].startswith("6 of 6 done, 1 ERROR, in")
+    assert lines[2:] == ["code 1", ">"], shell.screen
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_terminal_is_as_it_was_however_the_run_ends(shell: Terminal, tmp_path: Path, number: signal.Signals) -> None:
     run(shell)
@@ -89,6 +136,54 @@ def test_what_runs_is_seen_at_the_end_of_a_table_that_is_longer_than_the_termina
     shell.shows("34  RUNNING")
     shell.shows("Not shown: ")
     shell.type("C-c")
+
+
+WATCH = f"{sys.executable} -m burnish status --watch"
+
+
+def echoes(shell: Terminal) -> None:
+    """What is typed is shown, and is a line of a shell's again."""
+    shell.type("stty -a | tr ' ' '\\n' | grep -x -e -echo -e echo -e -icanon -e icanon | xargs echo now", "Enter")
+    shell.shows("now icanon echo")
+    assert "xargs echo now" in shell.screen
+
+
+@pytest.mark.parametrize(("key", "code"), [("q", 0), ("C-c", 130)])
+def test_watching_ends_with_a_key_and_the_terminal_is_as_it_was(shell: Terminal, key: str, code: int) -> None:
+    shell.type(f"clear; {WATCH}; echo code $?", "Enter")
+    wait_for(lambda: not shell.cursor_is_shown)
+    shell.type("x")  # is not shown, and means nothing
+    shell.shows("6 jobs: 6 NOT_RUNNING")
+    shell.type(key)
+    shell.shows(f"code {code}")
+    assert "x\n" not in shell.screen and shell.cursor_is_shown
+    echoes(shell)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_terminal_of_a_watch_that_is_ended_echoes_again(shell: Terminal, number: signal.Signals) -> None:
+    shell.type(f"clear; {WATCH}; echo code $?", "Enter")
+    wait_for(lambda: not shell.cursor_is_shown)
+    shell.shows("6 jobs: 6 NOT_RUNNING")
+    (program,) = children(shell.pid)
+    os.kill(program, number)
+    shell.shows(f"code {137 if number is signal.SIGKILL else 130}")
+    echoes(shell)
+
+
+def test_q_is_heard_after_a_stop_and_a_watch_in_the_background_hears_nothing(shell: Terminal) -> None:
+    shell.type(f"clear; {WATCH}", "Enter")
+    wait_for(lambda: not shell.cursor_is_shown)
+    shell.type("C-z")
+    shell.shows("Stopped")
+    echoes(shell)
+    shell.type("bg", "Enter", "jobs", "Enter")
+    shell.shows("Running")
+    shell.type("q", "C-u", "clear", "Enter", "fg", "Enter")
+    shell.shows("6 jobs: 6 NOT_RUNNING")
+    shell.type("q")
+    wait_for(lambda: shell.cursor_is_shown, lambda: shell.screen)
+    echoes(shell)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from burnish import viewing
+from burnish.core import events
+from tests.support import tables
 from tests.support.sweeps import Sweep
 
 RUNNER = """\
@@ -124,3 +128,60 @@ def test_log_that_another_machine_collected_is_said_to_be_there(tmp_path: Path) 
     said = sweep.burnish("view", "--job_id", "0", check=False)
     assert said.returncode == 2
     assert "Its log was brought to attic, where the run was that collected it." in said.stderr
+
+
+def test_meta_names_pid_and_code_version_of_every_job_however_short(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    (sweep.folder / "home").mkdir()
+    (sweep.folder / "jobs.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(13)))
+    commits = [_commit(sweep.folder)]
+    sweep.burnish("create", "--csv", "jobs.csv")
+    sweep.burnish("run", "--num_jobs", "12", "--num_workers", "3", "--command", "true {n}")
+    commits.append(_commit(sweep.folder))
+    sweep.burnish("run", "--num_workers", "3", "--command", "true {n}")
+    for job in range(13):
+        shown = sweep.burnish("view", str(job), "--meta").stdout
+        assert f"\ncode      {commits[job == 12]} (main)\n" in shown
+        assert re.search(r"^pid       [1-9]\d*$", shown, re.MULTILINE)
+
+
+def _commit(folder: Path) -> str:
+    """A new commit of the repository in `folder`, which is made if there is none; its first digits."""
+    git = ["git", "-C", str(folder), "-c", "user.name=ann", "-c", "user.email=ann@example.org"]
+    if not (folder / ".git").exists():
+        subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "more"], check=True)
+    made = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], check=True, capture_output=True, text=True)
+    return made.stdout.strip()
+
+
+def test_meta_tells_the_number_of_a_claim_that_came_back_from_a_retry() -> None:
+    state = tables.opened(("--lr",), [("0.1",)])
+    tables.finish(state, tables.start(state, 0), code=1)
+    state.apply(events.ResetRequested(0))
+    for _ in range(2):
+        state.apply(events.AttemptVoided(tables.claim(state, 0), "its slot takes no more jobs"))
+    tables.start(state, 0)
+    (job,) = state.jobs.values()
+    said = [list(viewing.describe(job, attempt, ()))[1] for attempt in job.attempts]
+    assert said[0] == "attempt   0.1" and said[3] == "attempt   0.4 (of these, 2-3 never started)"
+
+
+LOG = b"\x1b]0;pwned\x07\x1b[31mred\x1b[0m \x1b[2J\x9bend\n"
+
+
+@pytest.mark.parametrize("how", [("--tail", "5"), ("--follow",)])
+def test_log_cannot_steer_a_terminal_and_is_byte_for_byte_elsewhere(tmp_path: Path, how: tuple[str, ...]) -> None:
+    sweep = Sweep.of(tmp_path, 1)
+    (tmp_path / "log").write_bytes(LOG)
+    sweep.burnish("run", "--command", f"cat {tmp_path / 'log'}")
+    command = [sys.executable, "-m", "burnish", "view", "0", *how]
+    piped = subprocess.run(command, cwd=tmp_path, env=sweep.environment, capture_output=True, check=True)
+    assert piped.stdout == LOG
+    typed = ["script", "-qec", shlex.join(command), "/dev/null"]
+    environment = {**sweep.environment, "TERM": "xterm", "NO_COLOR": "", "LC_ALL": "C.UTF-8"}
+    on_a_terminal = subprocess.run(
+        typed, cwd=tmp_path, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=True
+    )
+    assert on_a_terminal.stdout.splitlines()[0].endswith(b"\x1b[31mred\x1b[0m \\x9bend")
+    assert b"pwned" not in on_a_terminal.stdout

@@ -13,7 +13,7 @@ from burnish.core import events
 from burnish.core.command import Command
 from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, JobId
-from burnish.core.spec import ended, spec, started, voided
+from burnish.core.spec import LONGEST_VERSION, ended, spec, started, voided
 
 ATTEMPT = AttemptId(JobId(0), 1)
 EXIT: dict[str, Any] = {"code": 0, "started": 1.0, "ended": 3.5, "duration": 2.5, "max_rss": 20_000}
@@ -92,6 +92,20 @@ def test_a_final_record_is_an_exit_or_lost() -> None:
 )
 def test_what_an_exit_record_adds(record: dict[str, Any], fact: dict[str, Any]) -> None:
     assert ended(ATTEMPT, {"exit": {**EXIT, **record}}) == facts.exit_of(ATTEMPT, **fact)
+
+
+@pytest.mark.parametrize(
+    ("go", "fact"),
+    [
+        ({"pid": 7, "version": "3f2a91c04d1e (main)"}, {"pid": 7, "version": "3f2a91c04d1e (main)"}),
+        ({"pid": 7}, {"pid": 7}),
+        ({"pid": "7", "version": None}, {}),
+        ({"pid": -7, "version": "x" * 1000}, {"version": "x" * LONGEST_VERSION}),
+        ([], {}),
+    ],
+)
+def test_what_the_start_of_an_attempt_adds_that_was_not_heard_of_before(go: Any, fact: dict[str, Any]) -> None:
+    assert ended(ATTEMPT, {"exit": EXIT}, {"go": go}) == facts.exit_of(ATTEMPT, **fact)
 
 
 @pytest.mark.parametrize(

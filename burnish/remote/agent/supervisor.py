@@ -10,6 +10,7 @@ import resource  # noqa: F401 - os.wait4 would import it, in every supervisor ag
 import signal
 import time
 
+from .checkout import checked_out
 from .compact_json import encode_json
 from .files import as_bytes, read_text, reserve, sync_file, sync_folder, unlink, write_all
 from .forking import AWAITED, IGNORED
@@ -35,13 +36,14 @@ if TYPE_CHECKING:
 
 TAIL = 2000  # bytes of a failed job's stderr that go with its exit
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
+VERSION_HOLDS = 1.0  # s for which the version of the code in a folder is not read again
 LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot locks
 
 
 class Surroundings:
     """What a supervisor knows before it has an attempt: its host's incarnation, the environment of its jobs, and itself."""
 
-    __slots__ = ("environment", "here", "me", "node")
+    __slots__ = ("_version", "environment", "here", "me", "node")
 
     def __init__(self, here: str) -> None:
         self.here = here
@@ -49,6 +51,18 @@ class Surroundings:
         self.node = os.uname().nodename
         me = read_process(os.getpid())
         self.me = {"pid": os.getpid(), "starttime": me.started if me else 0}
+        self._version = (
+            "",
+            -VERSION_HOLDS,
+            "",
+        )  # of the last job's folder: when it was read, monotonic, and what it was
+
+    def version(self, folder: str) -> str:
+        """What git has checked out in `folder`, the current one, or had a moment ago: not every short job asks the disk."""
+        now = time.monotonic()
+        if self._version[0] != folder or now - self._version[1] >= VERSION_HOLDS:
+            self._version = folder, now, checked_out()
+        return self._version[2]
 
 
 class Supervisor:
@@ -68,6 +82,7 @@ class Supervisor:
         self._temporary = place.file("final.%s%d.tmp" % (surroundings.node, surroundings.me["pid"]))
         self._slots = HeldSlots(spec.get("locks") or [])
         self._job = 0
+        self._version = ""
         self._started = self._began = 0.0
         self._ended: Optional[Tuple[int, float, float, int]] = None  # wait status, unix time, monotonic, max RSS
         self._exec_error = ""
@@ -133,6 +148,7 @@ class Supervisor:
         environment = job_environment(spec, place, self._surroundings.environment)
         require(need_of(spec, environment))
         enter(spec["cwd"])
+        self._version = self._surroundings.version(spec["cwd"])
         argv = wrapped_argv(spec)
         return find_program(argv[0], search_path(environment)), argv, environment
 
@@ -145,6 +161,8 @@ class Supervisor:
             "host": self._surroundings.node,
             "argv0": self._spec["argv"][0],
         }
+        if self._version:
+            go["version"] = self._version
         if self._spec.get("batch"):
             go["batch"] = dict(self._spec["batch"], job=os.environ.get("SLURM_JOB_ID", ""))
         if self._spec.get("devices"):

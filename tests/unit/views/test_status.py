@@ -81,7 +81,8 @@ def test_a_narrow_terminal_shows_what_failed_where_and_for_how_long() -> None:
         "JOB_ID  STATE    REASON  HOST    TIME",
         "     0  ERROR    exit 1  desk    5.0s",
         "     1  RUNNING          attic  1m15s",
-        "Not shown for want of room: ATTEMPT, --…",
+        "Not shown for want of room: ATTEMPT,",
+        "  --lr",
     ]
 
 
@@ -92,6 +93,27 @@ def test_a_narrow_terminal_cuts_a_reason_before_it_wraps() -> None:
     state.apply(timed_out)
     finish(state, start(state, 1, "attic"))
     assert max(map(width_of, page(state, BEGAN + 75).text(width=40))) <= 40
+
+
+def test_no_row_wraps_at_forty_columns_whatever_it_says_and_the_run_time_is_whole() -> None:
+    state = opened(("--learning_rate", "--optimizer", "--seed", "--epochs"), [("0.1", "adamw", "1", "90")] * 4)
+    finish(state, start(state, 0, "localhost", ("GPU-8c7d",)), code=1, ended=BEGAN + 45_000)
+    state.apply(events.CancelRequested(start(state, 1, "localhost"), "me", 10.0))
+    finish(state, start(state, 2, "gpu01.example.org"))
+    shown = list(page(state, BEGAN + 8).text(width=40))
+    assert shown == [
+        "4 jobs: 1 RUNNING, 1 ERROR, 1",
+        "  NOT_RUNNING, 1 COMPLETE",
+        "",
+        "JOB_ID  STATE     REASON  HOST      TIME",
+        "     0  ERROR     exit 1  local…  12h30m",
+        "     1  RUNNING   cance…  local…    8.0s",
+        "     2  COMPLETE          gpu01…   1m00s",
+        "     3  NOT_RUN…",
+        "Not shown for want of room: GPU,",
+        "  ATTEMPT, --learning_rate and 3 more",
+    ]
+    assert max(map(width_of, shown)) <= 40
 
 
 def test_state_stands_in_words_where_it_is_coloured() -> None:

@@ -24,7 +24,21 @@ def test_columns_that_do_not_fit_are_named() -> None:
     shown = list(lines(Table(columns, [["0", *["value"] * 9]]), width=60))
     assert all(width_of(line) <= 60 for line in shown)
     assert shown[0].split() == ["ID", "--argument0", "--argument1", "--argument2", "--argument3"]
-    assert shown[-1].startswith("Not shown for want of room: --argument4, ")
+    assert shown[-2].startswith("Not shown for want of room: --argument4, ")
+
+
+def test_names_of_columns_that_do_not_fit_take_two_lines_at_most_and_the_rest_are_counted() -> None:
+    columns = [Column("ID" * 15), *(Column(f"--argument{n}", least=6, optional=True) for n in range(30))]
+    shown = list(lines(Table(columns, [["0", *["value"] * 30]]), width=40))
+    assert shown[2:] == ["Not shown for want of room: --argument1,", "  --argument2, --argument3 and 26 more"]
+
+
+def test_column_is_made_tight_only_where_rows_would_wrap() -> None:
+    table = Table(
+        [Column("A", least=8, tight=4), Column("B", least=30), Column("C", optional=True)], [("a" * 10, "b" * 30, "c")]
+    )
+    assert [line.split()[0] for line in lines(table, width=40)] == ["A", "a" * 7 + "…", "Not"]
+    assert [line.split()[0] for line in lines(table, width=37)] == ["A", "a" * 4 + "…", "Not"]
 
 
 def test_widest_column_gives_way_first() -> None:

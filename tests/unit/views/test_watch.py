@@ -70,7 +70,7 @@ def test_interrupt_gives_the_terminal_back() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        watch(lambda: Page("a"), TableOutput(out, io.StringIO(), 80, colour=False), sleep=interrupted)
+        watch(lambda: Page("a"), TableOutput(out, io.StringIO(), 80, colour=False), pause=interrupted)
     assert out.getvalue().endswith("\x1b[?25h\x1b[?1049l")
 
 
