@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from burnish.core import secrecy
 from burnish.core.command import as_shown
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName, Job, JobId, Slot
-from burnish.core.placement import Site, WaitingQueue, assign
-from burnish.core.requirements import requirements
+from burnish.core.placement import Site, WaitingQueue, assign, names, why_nowhere
+from burnish.core.requirements import requirements, unmeetable, why_blocked
 from burnish.core.slots import environment, slots_of
+from burnish.core.state import State
 from burnish.errors import counted, printable
 from burnish.plan import Plan
 from burnish.runners.refusal import RunnerRefused
@@ -28,7 +30,8 @@ def dry_run(session: Session, plan: Plan) -> Iterator[str]:
     skipped = session.projection.skipped
     queue = WaitingQueue(lambda job, state: job.id not in skipped and plan.selection.admits(job, state))
     queue.update(session.state.jobs, session.state)
-    waiting = len(queue) + len(queue.blocked)
+    idle = _without_a_start(queue, session.state, plan.hosts)
+    waiting = len(queue) + len(queue.blocked) - len(idle)
     sites = [
         Site(host, slots, slots, bool(plan.workers)) for host in plan.hosts if (slots := _slots(host, plan.workers))
     ]
@@ -44,7 +47,22 @@ def dry_run(session: Session, plan: Plan) -> Iterator[str]:
     for host in plan.hosts:
         if host.engine == "slurm" and host.name in submitted:
             yield from shown(host, session.state.table, submitted[host.name])
+    for job_id, why in islice(idle.items(), SHOWN_COMMANDS):
+        yield f"{job_id} would not run: {why}."
+    if len(idle) > SHOWN_COMMANDS:
+        yield f"… and {len(idle) - SHOWN_COMMANDS} more would not."
     yield f"{counted(waiting, 'job')} would run, {plan.most or places} at a time. Nothing was started (--dry_run)."
+
+
+def _without_a_start(queue: WaitingQueue, state: State, hosts: Sequence[Host]) -> dict[JobId, str]:
+    """What waits and would go on waiting, whatever the others come to and the hosts turn out to have, and why: clauses."""
+    nowhere = {
+        job_id: why_nowhere(kind) for job_id, kind in queue.waiting() if not any(names(kind, host) for host in hosts)
+    }
+    never = unmeetable(state) if queue.blocked else frozenset()
+    return dict(
+        sorted({**nowhere, **{job: why_blocked(state, job, never) for job in queue.blocked if job in never}}.items())
+    )
 
 
 def _shown_command(session: Session, plan: Plan, where: Host, job: Job, slots: tuple[Slot, ...]) -> Iterator[str]:
