@@ -76,6 +76,9 @@ class Merging(RuleBasedStateMachine):
     def results(self) -> dict[int, int]:
         return {job.id: len(job.attempts) for job in self.desk.state.jobs.values() if job.word.final}
 
+    def words(self, besides: int) -> dict[int, Word]:
+        return {job.id: job.word for job in self.desk.state.jobs.values() if job.id != besides}
+
     def cancelled(self) -> int:
         return sum(
             attempt.cancelled_by is not None for job in self.desk.state.jobs.values() for attempt in job.attempts
@@ -103,9 +106,11 @@ class Merging(RuleBasedStateMachine):
         alive = [row.id for row in rows if not self.desk.state.jobs[row.id].removed]
         if not alive:
             return multiple()
-        results, jobs, cancelled = self.results(), len(self.desk.state.jobs), self.cancelled()
-        edited = self.edit_in(text, alive[pick % len(alive)], place)
+        edit = alive[pick % len(alive)]
+        results, jobs, cancelled, words = self.results(), len(self.desk.state.jobs), self.cancelled(), self.words(edit)
+        edited = self.edit_in(text, edit, place)
         assert self.results().items() >= results.items(), "an old buffer undid a result"
+        assert self.words(edit) == words, "an old buffer asked for something in a row that was not touched"
         assert (len(self.desk.state.jobs), self.cancelled()) == (jobs, cancelled)
         return edited
 
@@ -260,13 +265,20 @@ class Merging(RuleBasedStateMachine):
             self.type_word(job, word)
             assert self.desk.word(job) == "NOT_RUNNING" or self.in_doubt(job)
 
+    @rule(target=buffers, text=buffers, pick=PICK)
+    def type_not_running_into_an_old_buffer(self, text: str, pick: int) -> object:
+        return self.type_into(text, pick, "NOT_RUNNING")
+
     @rule(
         target=buffers,
         text=buffers,
         pick=PICK,
-        word=st.sampled_from(["NOT_RUNNING", "HOLD", "RESET", "COMPLETE", "ERROR", "CANCEL", "RUNNING"]),
+        word=st.sampled_from(["HOLD", "RESET", "COMPLETE", "ERROR", "CANCEL", "RUNNING"]),
     )
     def type_a_word_into_an_old_buffer(self, text: str, pick: int, word: str) -> object:
+        return self.type_into(text, pick, word)
+
+    def type_into(self, text: str, pick: int, word: str) -> object:
         """NOT_RUNNING is surely meant to undo an end only over that very end; the other words say what they mean."""
         rows = [
             row for row in parse(text.encode()).rows if row.id is not None and not self.desk.state.jobs[row.id].removed
