@@ -51,11 +51,8 @@ class Surroundings:
         self.node = os.uname().nodename
         me = read_process(os.getpid())
         self.me = {"pid": os.getpid(), "starttime": me.started if me else 0}
-        self._version = (
-            "",
-            -VERSION_HOLDS,
-            "",
-        )  # of the last job's folder: when it was read, monotonic, and what it was
+        # Of the last job's folder: its name, when it was read (monotonic), and what it was.
+        self._version = "", -VERSION_HOLDS, ""
 
     def version(self, folder: str) -> str:
         """What git has checked out in `folder`, the current one, or had a moment ago: not every short job asks the disk."""
