@@ -11,7 +11,7 @@ from burnish.core.command import as_shown
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName, Job, JobId, Slot
 from burnish.core.placement import Site, WaitingQueue, assign, names, why_nowhere
-from burnish.core.requirements import requirements, unmeetable, why_blocked
+from burnish.core.requirements import requirements, why_never_met
 from burnish.core.slots import environment, slots_of
 from burnish.core.state import State
 from burnish.errors import counted, printable
@@ -59,10 +59,8 @@ def _without_a_start(queue: WaitingQueue, state: State, hosts: Sequence[Host]) -
     nowhere = {
         job_id: why_nowhere(kind) for job_id, kind in queue.waiting() if not any(names(kind, host) for host in hosts)
     }
-    never = unmeetable(state) if queue.blocked else frozenset()
-    return dict(
-        sorted({**nowhere, **{job: why_blocked(state, job, never) for job in queue.blocked if job in never}}.items())
-    )
+    never = why_never_met(state) if queue.blocked else {}
+    return dict(sorted({**nowhere, **{job: never[job] for job in queue.blocked if job in never}}.items()))
 
 
 def _shown_command(session: Session, plan: Plan, where: Host, job: Job, slots: tuple[Slot, ...]) -> Iterator[str]:

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Set
 
 from burnish.core.hosts import Host
+from burnish.core.ids import name_jobs
 from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
 from burnish.core.lacking import Lacking
 from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, why_nowhere
-from burnish.core.requirements import misnamed, priority, requirements, unmeetable, why_blocked
+from burnish.core.requirements import misnamed, never_met, priority, requirements, why_blocked, why_never_met
 from burnish.core.state import Phase, State, phase
 from burnish.core.unplaced import Unplaced
 from burnish.fleet import Fleet, Member
@@ -68,15 +69,28 @@ class Placing:
         ids = list(changed)
         self._queue.update(ids, self._state)
         waiting = {job_id for job_id in ids if job_id in self._queue.blocked}
-        if len(waiting) > FEW:  # to follow each one's chain would cost the square of a long one
-            waiting &= unmeetable(self._state)
+        if len(waiting) > FEW:
+            self._name_many(waiting)
         for job_id in ids:
-            why = misnamed(self._state, job_id) if job_id in waiting else ""
-            if not why:
+            if job_id not in waiting:
                 self._misnamed.pop(job_id, None)
-            elif self._misnamed.get(job_id) != why:
+            elif len(waiting) <= FEW and self._misnamed.get(job_id) != (why := misnamed(self._state, job_id)):
                 self._misnamed[job_id] = why
-                self._say(f"{self._paths.shown}: job {job_id} is not started: {why}.")
+                if why:
+                    self._say(f"{self._paths.shown}: job {job_id} is not started: {why}.")
+
+    def _name_many(self, waiting: set[JobId]) -> None:
+        """To follow each one's chain would cost the square of a long one."""
+        found = list(never_met(self._state))
+        for job_id in waiting.difference(*(ids for ids, _ in found)):
+            self._misnamed.pop(job_id, None)
+        for ids, why in found:
+            new = [job_id for job_id in ids if job_id in waiting and not self._misnamed.get(job_id)]
+            self._misnamed.update(dict.fromkeys(new, why))
+            if new:
+                self._say(
+                    f"{self._paths.shown}: {name_jobs(new)} {'is' if len(new) == 1 else 'are'} not started: {why}."
+                )
 
     def look(self) -> None:
         """Rows may have become readable, or ceased to be; hosts may have got what they lacked."""
@@ -96,7 +110,7 @@ class Placing:
         """What waits and cannot be started, and why: clauses."""
         waiting = self._queue.waiting()
         nowhere = {job_id: self._why_nowhere(job_id, kind) for job_id, kind in waiting if not self._may_fit(kind)}
-        never = unmeetable(self._state) if self._queue.blocked else ()
+        never = why_never_met(self._state) if len(self._queue.blocked) > FEW else None
         return nowhere | {job_id: why_blocked(self._state, job_id, never) for job_id in self._queue.blocked}
 
     def unplaced(self) -> list[Unplaced]:

@@ -7,7 +7,7 @@ asks for nothing here. Whoever starts a run may give TIME_LIMIT and RETRIES for 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -91,9 +91,9 @@ def unmet(after: tuple[range, ...], state: State) -> JobId | None:
     return None
 
 
-def why_blocked(state: State, job_id: JobId, unmeetable: Container[JobId] | None = None) -> str:
-    """Why a job that waits for others is not started: a clause. Whoever asks for many gives those that are `unmeetable`."""
-    if (unmeetable is None or job_id in unmeetable) and (misnaming := misnamed(state, job_id)):
+def why_blocked(state: State, job_id: JobId, never: Mapping[JobId, str] | None = None) -> str:
+    """Why a job that waits for others is not started: a clause. Whoever asks for many gives what `why_never_met` says."""
+    if misnaming := misnamed(state, job_id) if never is None else never.get(job_id, ""):
         return misnaming
     watched = unmet(requirements(state.jobs[job_id], state).after, state)
     return "" if watched is None else f"it comes after job {watched}, which is {state.jobs[watched].word}"
@@ -180,15 +180,35 @@ def never_met(state: State) -> Iterator[tuple[list[JobId], str]]:
     after, unknown, left = _tangle(state)
     for missing, ids in unknown.items():
         yield ids, f"{'its' if len(ids) == 1 else 'their'} AFTER names job {missing}, which the table does not have"
-    if left:
+    for ring, ids in _rings(after, left):
+        more = ", …" * (len(ring) > SHOWN_RING)
+        shown = ", ".join(map(str, ring[:SHOWN_RING]))
+        yield ids, f"by AFTER, job {ring[0]} waits for itself: {shown}{more}, {ring[0]}"
+
+
+def why_never_met(state: State) -> dict[JobId, str]:
+    """Of each job whose AFTER can never be met, why: a clause. Costs less than to ask `why_blocked` for each of many."""
+    return {job_id: why for ids, why in never_met(state) for job_id in ids}
+
+
+def _rings(after: Mapping[JobId, tuple[range, ...]], left: Collection[JobId]) -> list[tuple[list[JobId], list[JobId]]]:
+    """The circles among these jobs, each of which waits for another one of them; with each the jobs in it and behind it."""
+    found: list[tuple[list[JobId], list[JobId]]] = []
+    leads_to: dict[JobId, int] = {}
+    for job_id in left:
         path: dict[JobId, None] = {}
-        current = next(iter(left))
-        while current not in path:  # each of them waits for another one of them
+        current = job_id
+        while current not in path and current not in leads_to:
             path[current] = None
             current = next(JobId(number) for ids in after[current] for number in ids if number in left)
-        ring = [*path][[*path].index(current) :][:SHOWN_RING]
-        more = ", …" * (len(ring) == SHOWN_RING)
-        yield list(left), f"by AFTER, job {current} waits for itself: {', '.join(map(str, ring))}{more}, {current}"
+        if current in path:
+            order = [*path]
+            found.append((order[order.index(current) :], []))
+            leads_to.update(dict.fromkeys(path, len(found) - 1))
+        else:
+            leads_to.update(dict.fromkeys(path, leads_to[current]))
+        found[leads_to[job_id]][1].append(job_id)
+    return found
 
 
 @lru_cache(maxsize=8)

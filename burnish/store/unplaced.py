@@ -6,6 +6,7 @@ outlives its run until the next one begins: what the last run had no host for is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Collection, Sequence
@@ -23,7 +24,7 @@ def leave(folder: Path, run: CoordinatorId, found: Sequence[Unplaced]) -> None:
         if not found:
             os.unlink(folder / run)
             return
-        if not folder.is_dir():
+        with contextlib.suppress(FileExistsError):
             os.mkdir(folder, 0o700)
         half = folder / f"{HALF}{run}"
         descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

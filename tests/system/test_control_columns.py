@@ -97,8 +97,8 @@ def test_jobs_that_wait_for_each_other_are_named_and_the_rest_runs(tmp_path: Pat
     table = Table(tmp_path, "AFTER,fails,work", ",0,0", "2,0,0", "3,0,0", "1,0,0", "1,0,0")
     done = table.run()
     assert done.returncode == 1 and table.order == [0]
-    assert "Job 1 could not be started: by AFTER it waits for itself: 1, 2, 3, 1." in done.stderr
-    assert "Job 4 could not be started: it comes after job 1, which is NOT_RUNNING." in done.stderr
+    assert "burnish.db: jobs 1-4 are not started: by AFTER, job 1 waits for itself: 1, 2, 3, 1." in done.stderr
+    assert "Jobs 1-4 could not be started: by AFTER, job 1 waits for itself: 1, 2, 3, 1." in done.stderr
     assert "by AFTER it waits for itself: 2, 3, 1, 2." in table.burnish("explain", "2").stdout
     text = (tmp_path / "burnish.db").read_text()
     (tmp_path / "burnish.db").write_text(text.replace("3,NOT_RUNNING,1,", "3,NOT_RUNNING,,"))

@@ -207,16 +207,17 @@ def test_dry_run_counts_nothing_that_could_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("jobs.csv").write_text("HOSTS,AFTER,n\nelsewhere,,1\n,2,2\n,1,3\n,4,4\n,,5\n")
+    Path("jobs.csv").write_text("HOSTS,AFTER,n\nelsewhere,,1\n,2,2\n,1,3\n,3,4\n,,5\n")
     assert outcome(["create", "--csv", "jobs.csv"]) == 0
     capsys.readouterr()
     assert outcome(["run", "--dry_run", "--command", "true"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "4 on localhost, slot 0: true",
         "0 would not run: it needs a host named elsewhere, and this run has none.",
-        "1 would not run: by AFTER it waits for itself: 1, 2, 1.",
-        "2 would not run: by AFTER it waits for itself: 2, 1, 2.",
-        "2 jobs would run, 1 at a time. Nothing was started (--dry_run).",
+        "1 would not run: by AFTER, job 1 waits for itself: 1, 2, 1.",
+        "2 would not run: by AFTER, job 1 waits for itself: 1, 2, 1.",
+        "3 would not run: by AFTER, job 3 waits for itself: 3, 3.",
+        "1 job would run, 1 at a time. Nothing was started (--dry_run).",
     ]
 
 

@@ -17,6 +17,7 @@ from burnish.core.requirements import (
     unmeetable,
     unmet,
     why_blocked,
+    why_never_met,
 )
 from burnish.core.state import State
 
@@ -97,3 +98,20 @@ def _reaches(job_id: JobId, wanted: set[JobId], state: State) -> bool:
             seen.add(current)
             path += [JobId(n) for ids in requirements(state.jobs[current], state).after for n in ids]
     return bool(seen & wanted)
+
+
+def test_each_circle_is_named_with_what_waits_behind_it() -> None:
+    state = after("0", "2", "1", "1,0", "9", "")
+    assert list(never_met(state)) == [
+        ([4], "its AFTER names job 9, which the table does not have"),
+        ([0], "by AFTER, job 0 waits for itself: 0, 0"),
+        ([1, 2, 3], "by AFTER, job 1 waits for itself: 1, 2, 1"),
+    ]
+
+
+def test_a_circle_of_many_jobs_is_named_by_its_first_ones_at_the_cost_of_its_length() -> None:
+    many = 20_000
+    state = after(*(str((job + 1) % many) for job in range(many)))
+    assert set(why_never_met(state).values()) == {  # the square of it would take hours
+        f"by AFTER, job 0 waits for itself: {', '.join(map(str, range(20)))}, …, 0"
+    }
