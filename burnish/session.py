@@ -257,7 +257,7 @@ class Session:
         waiting = sum(phase(job) is Phase.WAITING for job in chosen)
         if waiting and not self.presence.others():
             waits = counted(waiting, "job waits", "jobs wait")
-            self.say(f"{waits} and no burnish run is going; this ends once one was started and is done.")
+            self.say(f"{waits} and no burnish run is going; this ends once a run has done what waits.")
         return self.coordinator(Plan((), selection=selection, until=at_rest), on_news)
 
     def _wish(self, verb: Callable[[State], Wish]) -> Wish:

@@ -134,7 +134,7 @@ def _conduct(context: Context, opened: Session, plan: Plan, asked: dict[str, Any
     voice.taken, voice.few = coordinator.outcome.taken, plan.num_jobs is not None
     signals.heed(coordinator)
     try:
-        with _foot(context, opened, coordinator, voice) if not asked["quiet"] else nullcontext():
+        with _foot(context, opened, coordinator, voice, plan.num_jobs) if not asked["quiet"] else nullcontext():
             if hook is not None:
                 hook.down = coordinator.down
             outcome = coordinator.run()
@@ -198,7 +198,9 @@ def _detached(context: Context) -> Child | int:
 
 
 @contextmanager
-def _foot(context: Context, opened: Session, coordinator: Coordinator, voice: Voice) -> Iterator[None]:
+def _foot(
+    context: Context, opened: Session, coordinator: Coordinator, voice: Voice, most: int | None
+) -> Iterator[None]:
     """On a terminal, how far the run is stands below what it says."""
     if (err := context.out.drawable) is None:
         yield
@@ -213,6 +215,7 @@ def _foot(context: Context, opened: Session, coordinator: Coordinator, voice: Vo
         slots=coordinator.slots,
         last_line=lambda job: last_line(opened, job),
         colour=context.out.colour,
+        most=most,
     )
     with board, context.out.above(board.say):
         voice.foot = board.hear

@@ -77,6 +77,7 @@ class Dashboard:
         slots: Callable[[], dict[HostName, tuple[int, int | None]]],
         last_line: Callable[[Job], str],
         colour: bool,
+        most: int | None = None,
     ) -> None:
         self._err = err
         self._state = state
@@ -84,15 +85,14 @@ class Dashboard:
         self._slots = slots
         self._last_line = last_line
         self._colour = colour
+        self._most = most  # so many jobs are asked for
         self._began = time.monotonic()
         self._due = 0.0
         self._failures: deque[str] = deque(maxlen=FAILURES)
         self._progress = Progress()
         self._live: Live | None = None
-        self._standing: tuple[int, list[str]] = (
-            0,
-            [],
-        )  # the width of the terminal when the foot was drawn last, and its lines
+        # The width of the terminal when the foot was drawn last, and its lines.
+        self._standing: tuple[int, list[str]] = 0, []
 
     def __enter__(self) -> Dashboard:
         from rich.console import Console
@@ -141,6 +141,9 @@ class Dashboard:
 
     def _counted(self, now: float) -> Progress:
         jobs = [self._state.jobs[job_id] for job_id in self._taken]
+        if self._most is not None:
+            jobs.sort(key=lambda job: job.word is Word.NOT_RUNNING)  # what began counts, and of the rest what may begin
+            jobs = jobs[: self._most]
         finished = Counter(job.attempts[-1].host for job in jobs if job.word.final and job.attempts)
         hosts = tuple(Busy(name, busy, slots, finished[name]) for name, (busy, slots) in self._slots().items())
         return Progress(

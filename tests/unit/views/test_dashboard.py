@@ -97,6 +97,18 @@ def test_what_a_job_wrote_cannot_steer_the_terminal() -> None:
     assert "job 0 exit 1: \\x1b[2J[red]x" in board._progress.failures
 
 
+def test_only_so_many_jobs_as_are_asked_for_are_ahead() -> None:
+    state = tables.opened(("--n",), [(str(n),) for n in range(9)])
+    board = Dashboard(
+        io.StringIO(), state, taken=set(state.jobs), slots=dict, last_line=lambda job: "", colour=False, most=3
+    )
+    attempt = tables.start(state, 5)
+    tables.finish(state, attempt)
+    tables.start(state, 6)
+    board.hear([], state)
+    assert board._progress.words == {Word.COMPLETE: 1, Word.RUNNING: 1, Word.NOT_RUNNING: 1}
+
+
 def test_line_that_is_said_right_after_the_terminal_became_narrower_erases_the_whole_foot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
