@@ -13,7 +13,7 @@ from burnish.core.jobs import HostName, Job, JobId, Slot
 from burnish.core.placement import Site, WaitingQueue, assign, names, why_nowhere
 from burnish.core.requirements import requirements, why_never_met
 from burnish.core.slots import environment, slots_of
-from burnish.core.state import State
+from burnish.core.state import Phase, State, phase
 from burnish.errors import counted, printable
 from burnish.plan import Plan
 from burnish.runners.refusal import RunnerRefused
@@ -55,12 +55,27 @@ def dry_run(session: Session, plan: Plan) -> Iterator[str]:
 
 
 def _without_a_start(queue: WaitingQueue, state: State, hosts: Sequence[Host]) -> dict[JobId, str]:
-    """What waits and would go on waiting, whatever the others come to and the hosts turn out to have, and why: clauses."""
-    nowhere = {
-        job_id: why_nowhere(kind) for job_id, kind in queue.waiting() if not any(names(kind, host) for host in hosts)
-    }
-    never = why_never_met(state) if queue.blocked else {}
-    return dict(sorted({**nowhere, **{job: never[job] for job in queue.blocked if job in never}}.items()))
+    """What waits and would go on waiting, whatever the hosts turn out to have, and why: clauses."""
+    waiting = dict(queue.waiting())
+    idle = {job: why_nowhere(kind) for job, kind in waiting.items() if not any(names(kind, host) for host in hosts)}
+    if queue.blocked:
+        idle.update({job: why for job, why in why_never_met(state).items() if job in queue.blocked})
+    comes = waiting.keys() | queue.blocked.keys()
+    followers: dict[JobId, list[JobId]] = {}
+    for job_id in queue.blocked.keys() - idle.keys():
+        for other in (JobId(number) for ids in requirements(state.jobs[job_id], state).after for number in ids):
+            if other in comes or phase(state.jobs[other]) in (Phase.COMPLETE, Phase.CLAIMED, Phase.RUNNING):
+                followers.setdefault(other, []).append(job_id)
+            else:
+                idle[job_id] = f"it comes after job {other}, which is {state.jobs[other].word} and would not run"
+    behind = list(idle)
+    while behind:
+        before = behind.pop()
+        for job_id in followers.get(before, ()):
+            if job_id not in idle:
+                idle[job_id] = f"it comes after job {before}, which would not run"
+                behind.append(job_id)
+    return dict(sorted(idle.items()))
 
 
 def _shown_command(session: Session, plan: Plan, where: Host, job: Job, slots: tuple[Slot, ...]) -> Iterator[str]:

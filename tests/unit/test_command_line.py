@@ -221,6 +221,29 @@ def test_dry_run_counts_nothing_that_could_not_start(
     ]
 
 
+def test_dry_run_counts_nothing_that_comes_after_what_would_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("burnish.db").write_text(
+        "JOB_ID,STATE,HOSTS,AFTER,n\n0,HOLD,,,1\n1,,,0,2\n2,,,1,3\n3,,elsewhere,,4\n4,,,3,5\n5,,,,6\n6,,,5,7\n"
+    )
+    assert outcome(["run", "--dry_run", "--command", "true"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "5 on localhost, slot 0: true",
+        "1 would not run: it comes after job 0, which is HOLD and would not run.",
+        "2 would not run: it comes after job 1, which would not run.",
+        "3 would not run: it needs a host named elsewhere, and this run has none.",
+        "4 would not run: it comes after job 3, which would not run.",
+        "2 jobs would run, 1 at a time. Nothing was started (--dry_run).",
+    ]
+    assert outcome(["run", "--dry_run", "--job_id", "6", "--command", "true"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "6 would not run: it comes after job 5, which is NOT_RUNNING and would not run.",
+        "0 jobs would run, 1 at a time. Nothing was started (--dry_run).",
+    ]
+
+
 def test_create_and_check_name_what_after_can_never_meet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
