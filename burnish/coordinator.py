@@ -211,7 +211,7 @@ class Coordinator:
             own = None if self._plan.workers is None else tuple(Slot(host.name, n) for n in range(self._plan.workers))
             self._fleet.add(host, slots=own)
         self._preparation.start()
-        if self._plan.source is not None:
+        if self._plan.source is not None and len(self._placing):  # else the last word of those before it still stands
             unplaced.clear(self._paths.unplaced, self._presence.others())
         self._commit(self._brakes.resumes)
         self._adopt()

@@ -139,6 +139,13 @@ def test_job_without_a_place_is_not_called_the_next_to_start(tmp_path: Path) -> 
     assert not list((tmp_path / ".burnish" / "burnish.db" / "unplaced").iterdir())
 
 
+def test_run_that_has_nothing_to_start_takes_back_no_word_of_the_one_before(tmp_path: Path) -> None:
+    table = Table(tmp_path, "HOSTS,fails,work", "nosuch,0,0", ",0,0")
+    assert table.run().returncode == 1
+    assert table.run("--job_id", "1").returncode == 0
+    assert "could not start it: it needs a host named nosuch" in table.burnish("explain", "0").stdout
+
+
 def test_failed_job_is_tried_again_as_often_as_its_cell_or_the_option_says(tmp_path: Path) -> None:
     table = Table(tmp_path, "RETRIES,fails,work", "2,2,0", ",1,0", "0,1,0", ",9,0")
     done = table.run("--retries", "1")
