@@ -1,15 +1,17 @@
-"""What burnish adds to a Slurm cluster: 500 × `true` through it, beside a bare `sbatch --array`.
+"""What burnish adds to a Slurm cluster: 500 × `true` through it, beside a bare `sbatch --array` and submitit.
 
 The cluster is `tests/support/slurm.py`'s: a real slurmctld and three slurmd on this machine, accounting off. The contestants take
 turns. Told are wall time, from typing the command until the last job has ended, and what the controller was asked meanwhile:
-`sdiag`'s count of RPCs, without those of nodes that start and end jobs, which are the same for both.
+`sdiag`'s count of RPCs, without those of nodes that start and end jobs, which are the same for all.
 
-Usage: `python benchmarks/slurm.py [--jobs N] [--rounds N]`. Needs root. Writes its table in docs/performance.md.
+Usage: `python benchmarks/slurm.py [--jobs N] [--rounds N]`. Needs root, and submitit (`pip install -e '.[bench]'`). Writes its
+table in docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import statistics
@@ -27,6 +29,15 @@ from tests.support.slurm import Slurm
 
 SLOTS = 200
 LIMIT = 300.0  # s
+SUBMITIT = """
+import subprocess, sys
+import submitit
+jobs, slots = map(int, sys.argv[1:])
+executor = submitit.SlurmExecutor(folder="submitit")
+executor.update_parameters(array_parallelism=slots, time=60)
+codes = [job.result() for job in executor.map_array(subprocess.call, [["true"]] * jobs)]
+assert codes == [0] * jobs, codes
+"""
 RPC = re.compile(r"^\s+(\w+)\s+\(\s*\d+\) count:(\d+)", re.MULTILINE)
 OF_NODES = ("MESSAGE_", "REQUEST_COMPLETE_", "REQUEST_STEP_", "REQUEST_STATS_INFO")
 
@@ -53,6 +64,14 @@ def through_burnish(slurm: Slurm, folder: Path, jobs: int) -> float:
     return measure.timed([*measure.BURNISH, "run", "-q", "--hosts", "hpc.yaml", "--command", "true"], folder)
 
 
+def through_submitit(slurm: Slurm, folder: Path, jobs: int) -> float:
+    """Seconds of one array of its, results collected."""
+    return measure.timed([sys.executable, "-c", SUBMITIT, str(jobs), str(SLOTS)], folder)
+
+
+CONTESTANTS = {"`sbatch --array`": bare, "submitit": through_submitit, "burnish": through_burnish}
+
+
 def asked(slurm: Slurm) -> Counter[str]:
     """What the controller was asked since the last reset, by kind of RPC."""
     counts = Counter({name: int(count) for name, count in RPC.findall(slurm.run("sdiag"))})
@@ -66,6 +85,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
+    if importlib.util.find_spec("submitit") is None:
+        raise SystemExit("submitit is not installed (pip install -e '.[bench]'); nothing was measured.")
     machine = page.machine()
     seconds: dict[str, list[float]] = {}
     rpcs: dict[str, list[int]] = {}
@@ -75,7 +96,7 @@ def main() -> None:
         os.environ.update(slurm.environment)
         try:
             for _ in range(chosen.rounds):
-                for name, contestant in (("`sbatch --array`", bare), ("burnish", through_burnish)):
+                for name, contestant in CONTESTANTS.items():
                     slurm.wait_until_idle()
                     slurm.run("sdiag", "--reset")
                     folder = Path(tempfile.mkdtemp(dir=place))
