@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import measure
@@ -25,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FEW = 20
 WORKERS = 4
 ALLOWED = 1.2  # times what a job cost before
+COUNTED = "BENCH_COUNTED"  # the variable by which the processes of a run are known
+LIMIT = 120.0  # s that they may take to end
 PARTS = ("coordinator", "host")  # the run itself; its agent and the supervisors
 
 CALLGRIND = [
@@ -42,15 +45,14 @@ def per_job(tree: Path, jobs: int) -> dict[str, float]:
 
 def counted(tree: Path, jobs: int) -> dict[str, int]:
     """Instructions of each of PARTS in a whole run of so many jobs."""
-    # The hashes of texts, and with them the order of sets, are the same in each run.
-    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
+        # The hashes of texts, and with them the order of sets, are the same in each run.
+        environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0", COUNTED: name}
         (folder / "counts").mkdir()
         for command in (measure.sweep(folder, jobs), [*CALLGRIND, *RUN]):
             subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-        # The run ends before its agent has: whoever still writes a count is waited for.
-        measure.let_rest()
+        wait_for_the_last(f"{COUNTED}={name}".encode())
         counts = dict.fromkeys(PARTS, 0)
         for file in (folder / "counts").iterdir():
             lines = dict(
@@ -58,6 +60,22 @@ def counted(tree: Path, jobs: int) -> dict[str, int]:
             )
             counts["coordinator" if "-m burnish" in lines["cmd"] else "host"] += int(lines["totals"])
     return counts
+
+
+def wait_for_the_last(mark: bytes) -> None:
+    """A run ends before its agent has: until no process has `mark` in its environment, one may still have a count to write."""
+    until = time.monotonic() + LIMIT
+    while any(mark in environment_of(process) for process in Path("/proc").glob("[0-9]*")):
+        if time.monotonic() > until:
+            raise SystemExit("A process of the run has not ended; nothing was measured.")
+        time.sleep(0.1)
+
+
+def environment_of(process: Path) -> list[bytes]:
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []  # it has ended, or is somebody else's
 
 
 def checked_out(commit: str, folder: Path) -> Path:

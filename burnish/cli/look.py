@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from burnish.cli import later, options
+from burnish.cli import foot, later, options
 from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
 from burnish.cli.parameters import JobOrJobs, State, Whole
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
     from burnish.core.events import Fact
     from burnish.core.standing import Standing
     from burnish.core.state import State as TableState
-    from burnish.plan import Outcome
     from burnish.session import Session
-    from burnish.views.live import Voice
 
 
 AROUND = 5  # lines of a status about its rows: counts, a run, a blank, the head, what is not shown
@@ -220,30 +217,8 @@ def wait(context: Context, ids: Any, where: tuple[str, ...]) -> int:
 
     coordinator = opened.waiter(session.selection(opened, ids, where), news)
     signals.heed(coordinator)
-    with _foot(context, opened, coordinator.outcome, voice):
+    with foot.standing(context, opened, voice, coordinator.outcome.taken):
         outcome = coordinator.run()
     if outcome.stopped_by is not None or outcome.taken:
         voice.summary(outcome.taken, outcome.stopped_by, opened.me, opened.presence.others())
     return session.exit_code(opened, outcome)
-
-
-@contextmanager
-def _foot(context: Context, opened: Session, outcome: Outcome, voice: Voice) -> Iterator[None]:
-    """On a terminal, how far what is waited for is stands below what is said."""
-    if (err := context.out.drawable) is None:
-        yield
-        return
-    from burnish.viewing import last_line
-    from burnish.views.dashboard import Dashboard
-
-    board = Dashboard(
-        err,
-        opened.state,
-        taken=outcome.taken,
-        slots=dict,
-        last_line=lambda job: last_line(opened, job),
-        colour=context.out.colour,
-    )
-    with board, context.out.above(board.say):
-        voice.foot = board.hear
-        yield

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from burnish.cli import options
+from burnish.cli import foot, options
 from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
 from burnish.cli.parameters import DURATION, SHARE, CanaryType, Whole
@@ -19,7 +19,6 @@ from burnish.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from burnish.coordinator import Coordinator
     from burnish.core.events import Fact
     from burnish.core.jobs import Job
     from burnish.core.state import State
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from burnish.hook import Hook
     from burnish.plan import Outcome, Plan
     from burnish.session import Session
-    from burnish.views.live import Voice
 
     Listener = Callable[[Sequence[Fact], State], None]
 
@@ -134,7 +132,8 @@ def _conduct(context: Context, opened: Session, plan: Plan, asked: dict[str, Any
     voice.taken, voice.few = coordinator.outcome.taken, plan.num_jobs is not None
     signals.heed(coordinator)
     try:
-        with _foot(context, opened, coordinator, voice, plan.num_jobs) if not asked["quiet"] else nullcontext():
+        below = foot.standing(context, opened, voice, coordinator.outcome.taken, coordinator.slots, plan.num_jobs)
+        with below if not asked["quiet"] else nullcontext():
             if hook is not None:
                 hook.down = coordinator.down
             outcome = coordinator.run()
@@ -195,31 +194,6 @@ def _detached(context: Context) -> Child | int:
     if made.log is not None and made.log.exists():
         context.out.say(made.log.read_text(encoding="utf-8", errors="backslashreplace").rstrip("\n"))
     return made.code
-
-
-@contextmanager
-def _foot(
-    context: Context, opened: Session, coordinator: Coordinator, voice: Voice, most: int | None
-) -> Iterator[None]:
-    """On a terminal, how far the run is stands below what it says."""
-    if (err := context.out.drawable) is None:
-        yield
-        return
-    from burnish.viewing import last_line
-    from burnish.views.dashboard import Dashboard
-
-    board = Dashboard(
-        err,
-        opened.state,
-        taken=coordinator.outcome.taken,
-        slots=coordinator.slots,
-        last_line=lambda job: last_line(opened, job),
-        colour=context.out.colour,
-        most=most,
-    )
-    with board, context.out.above(board.say):
-        voice.foot = board.hear
-        yield
 
 
 def _where(hosts: str | None, limit: str | None, num_workers: int | None, say: Callable[[str], None]) -> dict[str, Any]:

@@ -276,12 +276,18 @@ def before(bench: Bench) -> subprocess.Popen[str]:
     return run
 
 
-def running(bench: Bench) -> subprocess.Popen[str]:
-    """It comes while one job runs and others start and end beside it."""
+def under_way(bench: Bench) -> subprocess.Popen[str]:
+    """A run whose first two jobs run when it comes."""
     (bench.sweep.folder / "may").touch()
     run = bench.run()
     wait_for(lambda: bench.started() == 2, lambda: bench.sweep.said(run))
     bench.begin(run)
+    return run
+
+
+def running(bench: Bench) -> subprocess.Popen[str]:
+    """It comes while one job runs and others start and end beside it."""
+    run = under_way(bench)
     bench.open(*range(1, JOBS))
     wait_for(lambda: bench.told(run) or bench.ended(*range(1, JOBS)), lambda: bench.sweep.said(run))
     return run
@@ -289,10 +295,7 @@ def running(bench: Bench) -> subprocess.Popen[str]:
 
 def at_exit(bench: Bench) -> subprocess.Popen[str]:
     """It comes while jobs run, and they end in it."""
-    (bench.sweep.folder / "may").touch()
-    run = bench.run()
-    wait_for(lambda: bench.started() == 2, lambda: bench.sweep.said(run))
-    bench.begin(run)
+    run = under_way(bench)
     bench.open(0, 1)
     wait_for(lambda: bench.ended(0, 1) and (bench.told(run) or bench.started() == 4), lambda: bench.sweep.said(run))
     return run
