@@ -40,7 +40,7 @@ def leave(folder: Path, run: CoordinatorId, found: Sequence[Unplaced]) -> None:
 def left(folder: Path) -> dict[CoordinatorId, list[Unplaced]]:
     """What runs have no place for, or had none when they ended."""
     found = {}
-    for run in _runs(folder):
+    for run in [CoordinatorId(name) for name in _names(folder) if not name.startswith(HALF)]:
         try:
             found[run] = [Unplaced.from_json(entry) for entry in json.loads((folder / run).read_bytes())]
         except (OSError, ValueError, KeyError, TypeError):
@@ -49,17 +49,17 @@ def left(folder: Path) -> dict[CoordinatorId, list[Unplaced]]:
 
 
 def clear(folder: Path, living: Collection[CoordinatorId]) -> None:
-    """Take away what runs left that are over."""
-    for run in _runs(folder):
-        if run not in living:
+    """Take away what runs left that are over, also what one was writing when it was killed."""
+    for name in _names(folder):
+        if name.removeprefix(HALF) not in living:
             try:
-                os.unlink(folder / run)
+                os.unlink(folder / name)
             except OSError:
                 pass  # another run was faster
 
 
-def _runs(folder: Path) -> list[CoordinatorId]:
+def _names(folder: Path) -> list[str]:
     try:
-        return [CoordinatorId(name) for name in sorted(os.listdir(folder)) if not name.startswith(HALF)]
+        return sorted(os.listdir(folder))
     except OSError:
         return []  # no run ever left anything
