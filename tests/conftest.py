@@ -6,10 +6,13 @@ import os
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # How long an example takes says something about the machine, and nothing about burnish.
 settings.register_profile("untimed", deadline=None)
+settings.register_profile(
+    "any example", deadline=None, phases=[Phase.explicit, Phase.generate]
+)  # also one that could be smaller
 settings.load_profile("untimed")
 
 # In a shell's background Ctrl-C is ignored, and so it would be by whatever the tests start.

@@ -84,7 +84,14 @@ def pytest(folder: Path, *arguments: str, limit: float) -> int:
     own = folder / "own"  # what else it may write to
     (own / "var_tmp").mkdir(parents=True)
     (own / "var_tmp").chmod(0o1777)
-    options = ("-q", "-p", "no:cacheprovider", "--assert=plain", f"--basetemp={own}/pytest")
+    options = (
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--assert=plain",
+        "--hypothesis-profile=any example",
+        f"--basetemp={own}/pytest",
+    )
     command = [sys.executable, "-m", "pytest", *options, *arguments]
     if os.geteuid() == 0:
         command = [*ALONE, ENTER, f"{own}/var_tmp", *command]
