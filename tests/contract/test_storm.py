@@ -34,6 +34,7 @@ from tests.support.waiting import wait_for
 ASKED = os.environ.get("BURNISH_TEST_STORMS")
 COUNT, FIRST = map(int, ASKED.split(",")) if ASKED else (1, 0)
 HOSTS, JOBS, BLOWS, LONGEST_WORK = (4, 60, 100, 8.0) if ASKED else (2, 12, 12, 2.0)
+LAST_WORK = 8.0 if ASKED else 3.0  # s for which the quiet run has a job: time to hear of each host what it still keeps
 LONGEST_PAUSE = 1.2 if ASKED else 0.5  # s between two blows
 PATIENCE = 3.0  # s for somebody to strike to be there
 MOST_SUPERVISORS = 2  # killed: a job that is lost three times is given up, which is another promise
@@ -226,7 +227,12 @@ def relays(bench: Bench) -> Iterator[list[Relay]]:
 def sweep(bench: Bench, relays: list[Relay]) -> Iterator[Sweep]:
     folder = Path(tempfile.mkdtemp(prefix="burnish-test-"))  # pytest's own folders are closed to the hosts' account
     works = Random(JOBS)
-    made = Sweep.of(folder, JOBS, [f"{works.uniform(0.2, LONGEST_WORK):.1f}" for _ in range(JOBS)])
+    made = Sweep.of(
+        folder, JOBS + 1, [*(f"{works.uniform(0.2, LONGEST_WORK):.1f}" for _ in range(JOBS)), str(LAST_WORK)]
+    )
+    made.burnish(
+        "hold", "--job_id", str(JOBS)
+    )  # or the storm may outlast the sweep, and leave the quiet run nothing to do
     made.python = "python3"
     for path in (folder, folder / "ledger"):
         path.chmod(0o777)
@@ -278,6 +284,7 @@ def test_a_storm_costs_no_second_start_and_no_verdict(
         sweep.program, usual = ("-c", IMPATIENT), sweep.program
         storm.rage(BLOWS)
         sweep.program = usual
+        sweep.burnish("release", "--job_id", str(JOBS))
         assert sum(storm.fallen.values()) > BLOWS // 2, storm.fallen
         assert sweep.finish("--hosts", "lab.yaml") in (0, 1)  # what failed before it began is not its own failure
         needed = sweep.check(attempts=1 + MOST_SUPERVISORS)
