@@ -59,6 +59,8 @@ docs: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/local.py
 	$(BIN)/python benchmarks/ssh.py
+	$(BIN)/python benchmarks/fleet.py
+	$(BIN)/python benchmarks/idle.py
 
 # Breaks one promise at a time in a copy of the sources, and expects the tests to go red. About half an hour on two cores, so it is no part of
 # `test`. GUARDS="'host key' nfs" takes those with a part of it in their names.

@@ -56,7 +56,7 @@ def _crowd(site: Site, folder: Path) -> Crowd:
                 raise SystemExit(f"{len(started.read_text())} of {hosts} jobs started; nothing was measured.")
             time.sleep(0.005)
         seconds = time.perf_counter() - began
-        status = _status(run.pid)
+        status = measure.status_of(run.pid)
         agents = [_agents(site.bench, name) for name in site.names]
     finally:
         (folder / "over").touch()
@@ -68,12 +68,6 @@ def _crowd(site: Site, folder: Path) -> Crowd:
         "threads": int(status["Threads"]),
         "on_host": sum(agents) / hosts,
     }
-
-
-def _status(pid: int) -> dict[str, str]:
-    """The numbers of a process, by name; memory in KiB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.split()[0] for name, _, value in (line.partition(":") for line in lines) if value.split()}
 
 
 def _agents(bench: Bench, name: str) -> float:

@@ -38,6 +38,12 @@ def peak_memory(command: list[str], folder: Path) -> float:
     return int(done.stdout) / 1024
 
 
+def status_of(pid: int) -> dict[str, str]:
+    """The numbers of a process, by their names in /proc; memory in KiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.split()[0] for name, _, value in (line.partition(":") for line in lines) if value.split()}
+
+
 def sweep(folder: Path, jobs: int) -> list[str]:
     """Put a CSV of `jobs` jobs into `folder`; the command that makes a table of it."""
     (folder / "sweep.csv").write_text("--n\n" + "".join(f"{n}\n" for n in range(jobs)), encoding="utf-8")
