@@ -59,6 +59,7 @@ docs: $(VENV)/installed
 bench: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/python benchmarks/local.py --json build/bench-local.json
+	$(BIN)/python benchmarks/latency.py --json build/bench-latency.json
 	$(BIN)/python benchmarks/ssh.py --json build/bench-ssh.json
 
 # Breaks one promise at a time in a copy of the sources, and expects the tests to go red. About half an hour on two cores, so it is no part of
