@@ -55,12 +55,14 @@ docs: $(VENV)/installed
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_picture.py
 
-# Figures of docs/performance.md, measured here and now.
+# Figures of docs/performance.md, measured here and now, and all that they were made of as JSON in build/.
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/local.py
-	$(BIN)/python benchmarks/ssh.py
-	$(BIN)/python benchmarks/fleet.py
-	$(BIN)/python benchmarks/idle.py
+	@mkdir -p build
+	$(BIN)/python benchmarks/local.py --json build/bench-local.json
+	$(BIN)/python benchmarks/latency.py --json build/bench-latency.json
+	$(BIN)/python benchmarks/ssh.py --json build/bench-ssh.json
+	$(BIN)/python benchmarks/fleet.py --json build/bench-fleet.json
+	$(BIN)/python benchmarks/idle.py --json build/bench-idle.json
 
 # Breaks one promise at a time in a copy of the sources, and expects the tests to go red. About half an hour on two cores, so it is no part of
 # `test`. GUARDS="'host key' nfs" takes those with a part of it in their names.

@@ -6,17 +6,20 @@
 2. Wall time and peak memory of `burnish --help`, and of `burnish status` on tables of 100, 10 000 and 100 000 jobs.
 3. What grows with the table: benchmarks/growth.py.
 
-Usage: `python benchmarks/local.py [--jobs N] [--rounds N]`. Writes the tables of docs/performance.md between its marks.
+Usage: `python benchmarks/local.py [--jobs N] [--rounds N] [--json FILE]`. Writes the tables of docs/performance.md between its
+marks; FILE gets all that was measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import growth
 import measure
@@ -56,14 +59,19 @@ def numbers(jobs: int) -> str:
     return "".join(f"{n}\n" for n in range(jobs))
 
 
-def throughput(jobs: int, rounds: int) -> list[str]:
-    """Lines of the table of jobs per second."""
+def throughput(jobs: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each contestant in each round."""
     seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     # Nothing is removed until the end: ext4 makes files several times more slowly for minutes after many were deleted.
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         for _ in range(rounds):
             for name, contestant in CONTESTANTS.items():
                 seconds[name].append(contestant(Path(tempfile.mkdtemp(dir=place)), jobs))
+    return seconds
+
+
+def table_of_throughput(seconds: dict[str, list[float]], jobs: int, rounds: int) -> list[str]:
+    """Lines of the table of jobs per second."""
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     xargs, parallel, _ = medians.values()
     return [
@@ -79,48 +87,63 @@ def throughput(jobs: int, rounds: int) -> list[str]:
     ]
 
 
-def commands(rounds: int) -> list[str]:
-    """Lines of the table of quick commands."""
-    lines = [
-        f"The same run: wall time (median of {rounds}) and peak memory of one command, Python's start included.",
-        "",
-        "| | s | MiB |",
-        "| --- | ---: | ---: |",
-    ]
+def commands(rounds: int) -> dict[str, dict[str, float]]:
+    """Seconds and MiB of quick commands."""
+    found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        lines.append(figures("`python -c pass`", [measure.BURNISH[0], "-c", "pass"], Path(name), rounds))
-        lines.append(figures("`burnish --help`", [*measure.BURNISH, "--help"], Path(name), rounds))
+        found["`python -c pass`"] = figures([measure.BURNISH[0], "-c", "pass"], Path(name), rounds)
+        found["`burnish --help`"] = figures([*measure.BURNISH, "--help"], Path(name), rounds)
     for jobs in (100, 10_000, 100_000):
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             folder = Path(name)
             measure.timed(measure.sweep(folder, jobs), folder)
             measure.let_rest()
-            lines.append(figures(f"`burnish status`, {jobs:,} jobs", [*measure.BURNISH, "status"], folder, rounds))
-    return lines
+            found[f"`burnish status`, {jobs:,} jobs"] = figures([*measure.BURNISH, "status"], folder, rounds)
+    return found
 
 
-def figures(title: str, command: list[str], folder: Path, rounds: int) -> str:
+def figures(command: list[str], folder: Path, rounds: int) -> dict[str, float]:
     seconds = measure.median_time(command, folder, rounds)
-    return f"| {title} | {seconds:.3f} | {measure.peak_memory(command, folder):.0f} |"
+    return {"seconds": seconds, "memory": measure.peak_memory(command, folder)}
+
+
+def table_of_commands(found: dict[str, dict[str, float]], rounds: int) -> list[str]:
+    """Lines of the table of quick commands."""
+    return [
+        f"The same run: wall time (median of {rounds}) and peak memory of one command, Python's start included.",
+        "",
+        "| | s | MiB |",
+        "| --- | ---: | ---: |",
+        *(f"| {title} | {of['seconds']:.3f} | {of['memory']:.0f} |" for title, of in found.items()),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
     options = parser.parse_args()
     for program in ("xargs", "parallel"):
         if shutil.which(program) is None:
             raise SystemExit(f"{program} is not on the PATH; nothing was measured.")
+    found: dict[str, Any] = {
+        "machine": page.machine(),
+        "throughput": throughput(options.jobs, options.rounds),
+        "commands": commands(options.rounds),
+        "growth": growth.measured(),
+    }
     lines = [
-        *("", page.machine(), ""),
-        *throughput(options.jobs, options.rounds),
+        *("", found["machine"], ""),
+        *table_of_throughput(found["throughput"], options.jobs, options.rounds),
         "",
-        *commands(options.rounds),
+        *table_of_commands(found["commands"], options.rounds),
         "",
-        *growth.table(),
+        *growth.table(found["growth"]),
         "",
     ]
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     page.write("measured", lines)
     print("\n".join(lines))
 

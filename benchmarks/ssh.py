@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the jobs")
     parser.add_argument("--who", action="append", help="only those with this in their name; prints, and writes nothing")
-    parser.add_argument("--json", action="store_true", help="print every run, write nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there, too")
     options = parser.parse_args()
     if shutil.which("parallel") is None:
         raise SystemExit("parallel is not on the PATH; nothing was measured.")
@@ -145,9 +145,8 @@ def main() -> None:
         print("\n".join(table(runs, names, names[0])))
         return
     crowd = connecting.measured()
-    if options.json:
-        print(json.dumps({"machine": where, "runs": runs, "connecting": crowd}, indent=1))
-        return
+    if options.json is not None:
+        options.json.write_text(json.dumps({"machine": where, "runs": runs, "connecting": crowd}, indent=1) + "\n")
     command = f"python benchmarks/ssh.py --rounds {options.rounds}"
     command += f" --scale {options.scale}" if options.scale != 1 else ""
     lines = [

@@ -21,6 +21,7 @@ from burnish.store.paths import Paths
 
 PATIENCE = 30.0  # s without a word from the host, after which a look shows what is at home
 TURN = 0.1  # s
+WATCHED = 0.3  # s between two questions about a log that does not grow: somebody is looking at it
 
 Say = Callable[[str], None]
 
@@ -38,7 +39,7 @@ class Fetch:
         self._inbox: SimpleQueue[Report] = SimpleQueue()
         host = Host.from_entry({**attempt.entry, "name": attempt.host})
         self._link = Link(host.name, transport(host, say), table, host.state_dir, self._inbox.put, engine=host.engine)
-        self._logs = LogPull(self._link.send)
+        self._logs = LogPull(self._link.send, WATCHED)
 
     def __enter__(self) -> Fetch:
         self._paths.make_log_dir()

@@ -160,7 +160,7 @@ class Fleet:
     def expect_logs(self, attempt: Attempt, path: Callable[[str, str], Path]) -> None:
         """Bring this attempt's logs home from now on, unless it writes them in place. Raises StoreError."""
         member = self.members[attempt.host]
-        if not member.here:
+        if not member.here and attempt.name not in member.logs:
             member.logs.watch(attempt.name, {stream: path(attempt.log, stream) for stream in ("out", "err")})
 
     def send(self, action: actions.Action, specs: Mapping[str, dict[str, Any]]) -> None:

@@ -1,29 +1,50 @@
 """A state as lines of JSON and back: what shortens the replay of a long journal, and nothing else.
 
-The first line names the commit it stands for and counts the jobs; then follow the jobs, a thousand to a line. `by`, `host`,
-`state_id`, `incarnation` and `entry` are the same for thousands of attempts, so they are written once and referred to by number.
+The first line names the commit it stands for and counts the jobs; then follow the jobs, a thousand to a line, and behind such a
+line one for each of them that has attempts. These lines stay text until somebody asks for them, unless an attempt is open, and go
+into the next checkpoint as they are. The last line says that it is the last.
+
+`by`, `host`, `state_id`, `incarnation` and `entry` are the same for thousands of attempts, so they are written once and referred
+to by number.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
-from burnish.core.jobs import Attempt, AttemptId, Job, JobId, Verdict, Word
+from burnish.core.jobs import Attempt, AttemptId, End, HostName, Job, JobId, Verdict, Word
 from burnish.core.state import State
 
-VERSION = 6
+VERSION = 7
 JOBS_PER_LINE = 1000
+LAST = "null"
 
 _WORDS = {word.value: word for word in Word}
+_MAY_BE_OPEN = (Word.NOT_RUNNING.value, Word.RUNNING.value)  # of a job in another word, no attempt is
 _NO_POLICY: dict[str, str] = {}  # of nearly all attempts, and never changed
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
+@dataclass(slots=True)
+class _Unread:
+    """The attempts of a job as their line has them, with the places that it refers to. Called, it reads them."""
+
+    job: JobId
+    text: str
+    places: list[list[Any]]
+    end: End
+
+    def __call__(self) -> list[Attempt]:
+        return [_attempt(self.job, row, self.places) for row in json.loads(self.text)]
+
+
 def dump(state: State, number: int) -> Iterator[str]:
-    """Lines without newline. `number` is the last commit that `state` contains."""
+    """Lines without newline. `number` is the last commit that `state` contains. Attempts of jobs at rest become unread."""
     jobs = list(state.jobs.values())
     yield _encode(
         {
@@ -41,9 +62,8 @@ def dump(state: State, number: int) -> Iterator[str]:
         }
     )
     for start in range(0, len(jobs), JOBS_PER_LINE):
-        places: dict[str, int] = {}
-        rows = [_job_row(job, places) for job in jobs[start : start + JOBS_PER_LINE]]
-        yield _encode([[json.loads(place) for place in places], rows])
+        yield from _lines(jobs[start : start + JOBS_PER_LINE])
+    yield LAST
 
 
 def load(lines: Iterable[str]) -> tuple[State, int]:
@@ -58,21 +78,42 @@ def load(lines: Iterable[str]) -> tuple[State, int]:
         state.columns, state.next_id = tuple(head["columns"]), JobId(head["next_id"])
         state.drained, state.lacking, state.halted = head["drained"], head["lacking"], head["halted"]
         state.rendered = {sha: (ids, at) for sha, (ids, at) in head["rendered"]}
-        for line in source:
-            places, rows = json.loads(line)
+        while len(state.jobs) < head["jobs"]:
+            places, rows = json.loads(next(source))
             for row in rows:
-                job = _job(row, places)
+                job = _job(row, source, places)
                 state.jobs[job.id] = job
                 if (attempt := job.open_attempt) is not None:
                     state.open[attempt.id] = attempt
-        if len(state.jobs) != head["jobs"]:
-            raise ValueError(f"{len(state.jobs)} of {head['jobs']} jobs")
+        if next(source) != LAST:
+            raise ValueError("it does not end where it should")
         return state, head["checkpoint"]
     except (KeyError, TypeError, IndexError, AttributeError, StopIteration) as error:
         raise ValueError(f"not a checkpoint: {error!r}") from None
 
 
-def _job_row(job: Job, places: dict[str, int]) -> list[Any]:
+def _lines(jobs: Sequence[Job]) -> Iterator[str]:
+    # What was read behind one line of jobs, or put to rest with it, has the same places: it stays as it is, and so do they.
+    at_rest = [job.history for job in jobs if isinstance(job.history, _Unread)]
+    kept = at_rest[0].places if at_rest else []
+    places = {_encode(place): number for number, place in enumerate(kept)}
+    texts = [_text(job, kept, places) for job in jobs]
+    kept.extend(json.loads(place) for place in list(places)[len(kept) :])
+    for job, text in zip(jobs, texts, strict=True):
+        if isinstance(job.history, list) and (end := job.end) is not None:
+            job.history = _Unread(job.id, text, kept, end)
+    yield _encode([kept, [_job_row(job) for job in jobs]])
+    yield from filter(None, texts)
+
+
+def _text(job: Job, kept: list[list[Any]], places: dict[str, int]) -> str:
+    """The attempts of a job, "" if it has none; `places` grows by those that are new."""
+    if isinstance(job.history, _Unread) and job.history.places is kept:
+        return job.history.text
+    return _encode([_attempt_row(attempt, places) for attempt in job.attempts]) if job.attempts else ""
+
+
+def _job_row(job: Job) -> list[Any]:
     return [
         job.id,
         job.cells,
@@ -84,19 +125,19 @@ def _job_row(job: Job, places: dict[str, int]) -> list[Any]:
         job.ran_with,
         job.failed_on,
         job.outgrew,
-        [_attempt_row(attempt, places) for attempt in job.attempts],
+        job.end or ([] if job.history else None),  # a line follows, if it is not null
     ]
 
 
-def _job(row: list[Any], places: list[list[Any]]) -> Job:
-    id_, cells, word, reason, lost, hold_next, removed, ran_with, failed_on, outgrew, attempts = row
+def _job(row: list[Any], lines: Iterator[str], places: list[list[Any]]) -> Job:
+    id_, cells, word, reason, lost, hold_next, removed, ran_with, failed_on, outgrew, end = row
     job_id = JobId(id_)
     return Job(
         job_id,
         tuple(cells),
         _WORDS[word],
         reason,
-        [_attempt(job_id, attempt, places) for attempt in attempts],
+        [] if end is None else _history(job_id, word, next(lines), places, end),
         lost,
         hold_next,
         removed,
@@ -104,6 +145,13 @@ def _job(row: list[Any], places: list[list[Any]]) -> Job:
         tuple(failed_on),
         tuple(outgrew),
     )
+
+
+def _history(job: JobId, word: str, text: str, places: list[list[Any]], end: list[Any]) -> list[Attempt] | _Unread:
+    if word in _MAY_BE_OPEN:
+        return [_attempt(job, row, places) for row in json.loads(text)]
+    newest, host, ended, duration = end
+    return _Unread(job, text, places, End(newest and _WORDS[newest], HostName(intern(host)), ended, duration))
 
 
 def _attempt_row(a: Attempt, places: dict[str, int]) -> list[Any]:

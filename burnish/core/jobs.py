@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, NewType
+from typing import NamedTuple, NewType, Protocol
 
 JobId = NewType("JobId", int)
 HostName = NewType("HostName", str)
@@ -130,6 +130,27 @@ class Attempt:
         return f"{self.id}-{self.nonce}"
 
 
+class End(NamedTuple):
+    """What became of an attempt, in short. `word`: None if it is void; `ended`: s since 1970, 0.0 if not known; `duration`: s."""
+
+    word: Word | None
+    host: HostName
+    ended: float
+    duration: float | None
+
+
+class Unread(Protocol):
+    """The attempts of a job, none of them open, for as long as nobody has asked for them. Called, it reads them.
+
+    `end` is that of the newest.
+    """
+
+    @property
+    def end(self) -> End: ...
+
+    def __call__(self) -> list[Attempt]: ...
+
+
 @dataclass(slots=True)
 class Job:
     """A row of the table and what became of it.
@@ -139,19 +160,27 @@ class Job:
     held it while it was claimed, so it is HOLD if that claim is voided or lost. `removed`: its row was deleted from the table.
     `failed_on`: the hosts on which it failed since the last reset, one for each failure. `outgrew`: those on which it ran out
     of memory. `ran_with` are the cells the newest attempt was claimed with, when they differ from `cells` now.
+    `history` are the attempts, read or unread: a table of a hundred thousand jobs that ran is looked at without them.
     """
 
     id: JobId
     cells: tuple[str, ...]
     word: Word = Word.NOT_RUNNING
     reason: str = ""
-    attempts: list[Attempt] = field(default_factory=list)
+    history: list[Attempt] | Unread = field(default_factory=list)
     lost: int = 0
     hold_next: bool = False
     removed: bool = False
     ran_with: tuple[str, ...] | None = None
     failed_on: tuple[HostName, ...] = ()
     outgrew: tuple[HostName, ...] = ()
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """All of them, oldest first."""
+        if not isinstance(self.history, list):
+            self.history = self.history()
+        return self.history
 
     @property
     def failed(self) -> bool:
@@ -167,7 +196,20 @@ class Job:
     @property
     def open_attempt(self) -> Attempt | None:
         """The attempt that runs or may come to run, if there is one; there is never more than one."""
-        return self.attempts[-1] if self.attempts and self.attempts[-1].open else None
+        history = self.history
+        return history[-1] if isinstance(history, list) and history and history[-1].open else None
+
+    @property
+    def end(self) -> End | None:
+        """How its newest attempt ended; None while it is open, and without one."""
+        if not isinstance(self.history, list):
+            return self.history.end
+        last = self.history[-1] if self.history else None
+        if last is None or last.open:
+            return None
+        if last.verdict is None:
+            return End(None, last.host, 0.0, None)
+        return End(last.verdict.word, last.host, last.verdict.ended or 0.0, last.verdict.duration)
 
     def excuse(self, host: HostName) -> None:
         """Let its newest failure on `host` not count. If that was its end, and retries were asked for, it waits again."""

@@ -52,5 +52,5 @@ def _jobs_of(fact: Fact, state: State) -> Iterator[JobId]:
 def _copy(job: Job) -> Job:
     """A job that may change on its own. Only its newest attempt ever does."""
     copied = Job(*_VALUES[Job](job))
-    copied.attempts = [*job.attempts[:-1], *(Attempt(*_VALUES[Attempt](newest)) for newest in job.attempts[-1:])]
+    copied.history = [*job.attempts[:-1], *(Attempt(*_VALUES[Attempt](newest)) for newest in job.attempts[-1:])]
     return copied

@@ -4,11 +4,15 @@ forgets its copy.
 Each byte is written at its own offset, and what to ask for next is the size of the file at home: nothing else is remembered, so
 pulling again, after a crash or by two coordinators at once, changes nothing. At most one piece per stream is on its way, and at
 most `AT_ONCE` per host, so that a flood on one host delays neither the others nor this host's verdicts, and no memory grows.
+
+A log that has not grown is asked for less and less often, until it has or its attempt has ended: jobs that say nothing for an
+hour keep neither the hosts nor this machine awake.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +24,21 @@ from burnish.errors import StoreError
 PIECE = 256 << 10  # bytes asked for at a time
 AT_ONCE = 4  # pieces on their way per host
 STREAMS = ("out", "err")
+SHORTEST, LONGEST = 0.25, 5.0  # s between two questions about a log that does not grow
 
 
 @dataclass(slots=True)
 class _Stream:
-    """One log on its way. `goal`: its final size, once the attempt has ended. `asked`: a piece is on its way. `kept`: on disk."""
+    """One log on its way. `goal`: its final size, once the attempt has ended. `asked`: a piece is on its way. `kept`: on disk.
+
+    `pause`: s for which it is let alone, because it did not grow, and until when (monotonic).
+    """
 
     path: Path
     goal: int | None = None
     asked: bool = False
+    pause: float = 0.0
+    until: float = 0.0
     size: int = 0
     kept: bool = False
 
@@ -36,12 +46,20 @@ class _Stream:
     def whole(self) -> bool:
         return self.goal is not None and self.size >= self.goal
 
+    def rest(self, longest: float) -> None:
+        """It has not grown. Logs that rest longest wake up together."""
+        self.pause = min(longest, max(SHORTEST, 2 * self.pause))
+        self.until = time.monotonic() + self.pause
+        if self.pause == longest:
+            self.until -= self.until % longest
+
 
 class LogPull:
-    """The logs of one host's attempts. `send` queues a frame to that host."""
+    """The logs of one host's attempts. `send` queues a frame to that host. One that does not grow rests for up to `longest` s."""
 
-    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, send: Callable[[dict[str, Any]], None], longest: float = LONGEST) -> None:
         self._send = send
+        self._longest = longest
         self._streams: dict[tuple[str, str], _Stream] = {}
 
     def watch(self, name: str, paths: dict[str, Path]) -> None:
@@ -49,6 +67,10 @@ class LogPull:
         for stream in STREAMS:
             if (name, stream) not in self._streams:
                 self._streams[name, stream] = _Stream(paths[stream], size=_size(paths[stream]))
+
+    def __contains__(self, name: str) -> bool:
+        """True if the logs of this attempt are watched."""
+        return (name, STREAMS[0]) in self._streams
 
     def ended(self, name: str, sizes: dict[str, int]) -> bool:
         """The attempt has ended with logs of these sizes; True once they are whole at home. Raises StoreError."""
@@ -71,7 +93,12 @@ class LogPull:
     def ask(self) -> None:
         """Ask for the next pieces; those of ended attempts first, since a verdict waits for them."""
         free = AT_ONCE - sum(kept.asked for kept in self._streams.values())
-        waiting = [(key, kept) for key, kept in self._streams.items() if not kept.asked and not kept.whole]
+        now = time.monotonic()
+        waiting = [
+            (key, kept)
+            for key, kept in self._streams.items()
+            if not kept.asked and not kept.whole and (kept.goal is not None or now >= kept.until)
+        ]
         waiting.sort(key=lambda item: item[1].goal is None)
         for (name, stream), kept in waiting[: max(0, free)]:
             kept.asked = True
@@ -90,6 +117,10 @@ class LogPull:
         kept.size = max(kept.size, report.offset + len(report.data))
         if kept.goal is not None and kept.goal > report.end:
             kept.goal = report.end  # the log was truncated on its host after the job had ended
+        if report.data:
+            kept.pause = kept.until = 0.0
+        else:
+            kept.rest(self._longest)
         return kept.size < report.end
 
     def give_up(self, name: str) -> None:
@@ -106,7 +137,7 @@ class LogPull:
     def restart(self) -> None:
         """The connection is a new one: nothing is on its way."""
         for kept in self._streams.values():
-            kept.asked = False
+            kept.asked, kept.until = False, 0.0
 
 
 def _size(path: Path) -> int:

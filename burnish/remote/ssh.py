@@ -39,6 +39,7 @@ SESSION_TIMEOUT = 15.0  # s: opening a session, and the reply to the command in 
 HOP_TIMEOUT = 75.0  # s for all of that together, per jump; a watchdog ends what the other limits miss
 EXIT_STATUS_TIMEOUT = 3.0  # s between the end of the output and the exit status
 AGENT_TIMEOUT = 60.0  # s: an ssh-agent may ask a person to confirm, or to touch a key
+IDLE = 5.0  # s between two looks of paramiko's thread at a connection on which nothing is heard
 LOGINS_TRIED = 2
 LOGIN_PAUSE = 1.5  # s between the two
 STDERR_KEPT = 4096  # bytes
@@ -143,6 +144,8 @@ class SshTransport:
                 raise
             doorstep.let_in(endpoint.user)
             connection.transport.set_keepalive(KEEPALIVE)
+            # paramiko's thread looks ten times a second whether it was closed; shutting the socket down wakes it (remote.wire).
+            connection.transport.sock.settimeout(IDLE)
             return connection
 
     def _pass_on(self, note: str) -> None:

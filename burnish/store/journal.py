@@ -204,11 +204,11 @@ class Journal:
         commit = secrets.token_hex(8)
         table = self.state.table or getattr(facts[0], "table", "")
         head = {"commit": commit, "table": table, "by": self.author, "at": self._clock()}
-        text = "".join(f"{line}\n" for line in [json.dumps(head), *map(events.to_json, facts)])
+        text = seal([json.dumps(head), *map(events.to_json, facts)])
         private = f"tmp/{commit}"
         try:
             self._ready(_folder_name(number))
-            self._write_synced(private, seal(text))
+            self._write_synced(private, text)
             published = self._link(private, number, commit)
             if published:
                 self._sync_folder(_folder_name(number))
@@ -257,9 +257,9 @@ class Journal:
         if self._since_checkpoint < max(CHECKPOINT_AFTER, len(self.state.jobs) // 2) or self.state.closed_by:
             return
         private = f"tmp/{secrets.token_hex(8)}"
-        lines = "".join(f"{line}\n" for line in checkpoint.dump(self.state, self.number))
+        text = seal(checkpoint.dump(self.state, self.number))
         try:
-            self._write_synced(private, seal(lines))
+            self._write_synced(private, text)
             name = f"checkpoint-{self.number:08d}.jsonl"
             os.rename(private, name, src_dir_fd=self._home, dst_dir_fd=self._home)
             self._since_checkpoint = 0
@@ -290,7 +290,7 @@ class Journal:
         with os.fdopen(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._home), "rb") as file:
             return file.read()
 
-    def _write_synced(self, name: str, data: bytes) -> None:
+    def _write_synced(self, name: str, data: bytes | bytearray) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with os.fdopen(os.open(name, flags, 0o600, dir_fd=self._home), "wb") as file:
             file.write(data)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 
 _KEY = b'{"crc32":"'
 MARK = len(_KEY) + 8 + len('",')  # where what is summed begins
 
 
-def seal(text: str) -> bytes:
-    """`text`, ASCII, with the CRC-32 of all of it as the first key of the JSON object that is its first line."""
-    summed = text[1:].encode("ascii")
-    return b'%s%08x",%s' % (_KEY, zlib.crc32(summed), summed)
+def seal(lines: Iterable[str]) -> bytearray:
+    """A file of these lines, ASCII without newlines. The first, a JSON object, gets the CRC-32 of all that follows it as a key.
+
+    They are taken one after the other: together they may have many MiB.
+    """
+    sealed = bytearray(MARK)
+    for line in lines:
+        sealed += f"{line}\n".encode("ascii")
+    del sealed[MARK]  # the brace that the first line began with
+    sealed[:MARK] = b'%s%08x",' % (_KEY, zlib.crc32(memoryview(sealed)[MARK:]))
+    return sealed
 
 
 def unseal(data: bytes) -> Iterator[str]:

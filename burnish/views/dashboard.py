@@ -144,7 +144,7 @@ class Dashboard:
         if self._most is not None:
             jobs.sort(key=lambda job: job.word is Word.NOT_RUNNING)  # what began counts, and of the rest what may begin
             jobs = jobs[: self._most]
-        finished = Counter(job.attempts[-1].host for job in jobs if job.word.final and job.attempts)
+        finished = Counter(end.host for job in jobs if job.word.final and (end := job.end) is not None)
         hosts = tuple(Busy(name, busy, slots, finished[name]) for name, (busy, slots) in self._slots().items())
         return Progress(
             Counter(job.word for job in jobs), hosts, tuple(self._failures), time_left(jobs, time.time()), now
@@ -176,13 +176,13 @@ def time_left(jobs: Iterable[Job], now: float) -> float | None:
     """
     waiting, lasted, running = 0, [], []
     for job in jobs:
-        attempt = job.attempts[-1] if job.attempts else None
         if job.word is Word.NOT_RUNNING:
             waiting += 1
-        elif job.word is Word.RUNNING and attempt is not None and attempt.started_at is not None:
-            running.append(max(0.0, now - attempt.started_at))
-        elif job.word is Word.COMPLETE and attempt is not None and attempt.verdict is not None:
-            lasted.append(attempt.verdict.duration or 0.0)
+        elif job.word is Word.RUNNING:
+            if (attempt := job.open_attempt) is not None and attempt.started_at is not None:
+                running.append(max(0.0, now - attempt.started_at))
+        elif job.word is Word.COMPLETE and (end := job.end) is not None:
+            lasted.append(end.duration or 0.0)
     if not lasted or not running:
         return None
     lasted.sort()

@@ -141,8 +141,13 @@ def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> Jo
 def explains(attempt: Attempt, job: Job) -> bool:
     """True when the newest attempt is why the job is in its state; false once it was reset, held or marked since."""
     if attempt.verdict is not None:
-        return job.word.final and attempt.verdict.word is job.word and job.reason != BY_HAND
+        return has_verdict(attempt.verdict.word, job)
     return attempt.open or job.word is Word.ERROR
+
+
+def has_verdict(word: Word | None, job: Job) -> bool:
+    """True when the job still is what its newest attempt ended as, `word`; false once it was reset, held or marked since."""
+    return job.word.final and word is job.word and job.reason != BY_HAND
 
 
 def _because(job: Job, state: State) -> str:

@@ -14,7 +14,7 @@ from burnish.core.requirements import priority
 from burnish.core.state import State
 from burnish.errors import counted, printable
 from burnish.views import durations, tables
-from burnish.views.snapshot import JobRow, Snapshot, explains
+from burnish.views.snapshot import JobRow, Snapshot, has_verdict
 from burnish.views.tables import Column, Table
 
 if TYPE_CHECKING:
@@ -167,10 +167,8 @@ def what_matters(jobs: Iterable[Job], state: State) -> list[Job]:
 
 def _ended(job: Job) -> float:
     """When the attempt ended that put it in its state; 0 if none did."""
-    attempt = job.attempt
-    if attempt is None or attempt.verdict is None or not explains(attempt, job):
-        return 0.0
-    return attempt.verdict.ended or 0.0
+    end = job.end
+    return end.ended if end is not None and has_verdict(end.word, job) else 0.0
 
 
 def job_json(snapshot: Snapshot, row: JobRow) -> dict[str, object]:

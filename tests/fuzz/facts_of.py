@@ -130,7 +130,7 @@ def commits() -> tuple[bytes, ...]:
     found = []
     for number, facts in enumerate(history()):
         head = {"commit": f"{number:016x}", "table": "0123456789abcdef", "by": "me", "at": 1.0}
-        found.append(seal("".join(f"{line}\n" for line in [json.dumps(head), *map(events.to_json, facts)])))
+        found.append(bytes(seal([json.dumps(head), *map(events.to_json, facts)])))
     return tuple(found)
 
 
@@ -141,7 +141,7 @@ def checkpoints() -> tuple[bytes, ...]:
     for number, facts in enumerate(history(), start=1):
         for fact in facts:
             state.apply(fact)
-        found.append(seal("".join(f"{line}\n" for line in checkpoint.dump(state, number))))
+        found.append(bytes(seal(checkpoint.dump(state, number))))
     return tuple(found)
 
 

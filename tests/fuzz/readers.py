@@ -341,7 +341,7 @@ def sealed(random: Random, seeds: Sequence[bytes]) -> bytes:
     lines = mutations.of_json(random, lines, others)
     if not lines or not isinstance(lines[0], dict):
         lines.insert(0, kept)
-    return seal("".join(json.dumps(line) + "\n" for line in lines))
+    return bytes(seal(map(json.dumps, lines)))
 
 
 KNOWN_HOSTS = (

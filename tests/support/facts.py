@@ -25,6 +25,8 @@ def contents(state: State) -> dict[str, Any]:
     """All that a state holds, to compare. What was touched since the last look is not part of it."""
     held = copy.deepcopy(vars(state))
     del held["_touched"]
+    for job in held["jobs"].values():
+        job.attempts  # noqa: B018 - from here on they are read
     held["jobs"] = list(held["jobs"].items())  # the order of jobs is the order of rows
     return held
 

@@ -160,7 +160,7 @@ def flipped(data: bytes) -> bytes:
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     "damage",
-    [b"", b"\0" * 300, b"{}\n", b"\xff\xfe", seal("{}\n"), None],
+    [b"", b"\0" * 300, b"{}\n", b"\xff\xfe", seal(["{}"]), None],
     ids=["empty", "zeros", "not one", "not ASCII", "of nothing", "flipped"],
 )
 def test_a_damaged_checkpoint_is_as_good_as_none(root: Path, damage: bytes | None) -> None:
@@ -313,14 +313,14 @@ def test_a_full_disk_leaves_nothing_behind_that_fills_it(prepared: Path) -> None
         (lambda text: text.replace(b"crc32", b"crc33"), "checksum"),
         (lambda text: b"\0" * len(text), "checksum"),
         (lambda text: b"[]\n", "checksum"),
-        (lambda text: seal("[]\n"), "Expecting"),
-        (lambda text: seal('{"commit":"1"}\n'), "table"),
+        (lambda text: seal(["[]"]), "Expecting"),
+        (lambda text: seal(['{"commit":"1"}']), "table"),
         (
-            lambda text: seal('{"commit":"1","table":"0123456789abcdef"}\n{"fact":"HostDrained"}\n'),
+            lambda text: seal(['{"commit":"1","table":"0123456789abcdef"}', '{"fact":"HostDrained"}']),
             "malformed HostDrained",
         ),
         (
-            lambda text: seal('{"commit":"1","table":"0123456789abcdef"}\n{"fact":"ResetRequested","job":7}\n'),
+            lambda text: seal(['{"commit":"1","table":"0123456789abcdef"}', '{"fact":"ResetRequested","job":7}']),
             "it cannot follow on what was before: there is no job 7",
         ),
     ],
@@ -353,7 +353,7 @@ def test_a_decision_that_cannot_follow_ends_its_author_and_leaves_the_journal_re
 def test_a_commit_of_a_newer_burnish_stops_this_one(root: Path) -> None:
     created(root).commit(lambda state: pair(state, "gpu01"))
     path = root / "log" / "00000" / "00000002.jsonl"
-    path.write_bytes(seal("{" + path.read_text()[MARK:].replace("HostDrained", "HostPraised")))
+    path.write_bytes(seal(("{" + path.read_text()[MARK:].replace("HostDrained", "HostPraised")).splitlines()))
     with pytest.raises(StoreError, match='"HostPraised" that this burnish does not know'):
         opened(str(root), "late")
 
@@ -455,6 +455,6 @@ def test_who_slept_through_clean_and_create_leaves_the_new_table_alone(
 def test_a_commit_of_another_table_is_told(root: Path) -> None:
     journal = created(root)
     foreign = root / "log" / "00000" / "00000002.jsonl"
-    foreign.write_bytes(seal(json.dumps({"commit": "1", "table": "another", "by": "x", "at": 1}) + "\n"))
+    foreign.write_bytes(seal([json.dumps({"commit": "1", "table": "another", "by": "x", "at": 1})]))
     with pytest.raises(TableClosed, match="belongs to another table"):
         journal.catch_up()

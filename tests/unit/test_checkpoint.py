@@ -28,13 +28,46 @@ def busy(jobs: int = 2500) -> State:
 
 def test_a_state_of_several_lines_comes_back() -> None:
     state = busy()
+    before = facts.contents(state)
     lines = list(checkpoint.dump(state, 77))
-    assert len(lines) == 4
+    assert len(lines) == 1 + 3 + 20 + 1  # the head, the jobs, attempts, the end
     assert all(line.isascii() and "\n" not in line for line in lines)
     loaded, number = checkpoint.load(iter(lines))
     loaded.check()
     assert number == 77
-    assert facts.contents(loaded) == facts.contents(state)
+    assert facts.contents(loaded) == facts.contents(state) == before
+
+
+def test_attempts_that_nobody_asks_for_are_not_read() -> None:
+    state = busy()
+    ends = {job.id: job.end for job in state.jobs.values()}
+    loaded, _ = checkpoint.load(checkpoint.dump(state, 77))
+    assert {job.id: job.end for job in loaded.jobs.values()} == ends
+    assert {job.id: job.end for job in state.jobs.values()} == ends
+    for one in (loaded, state):
+        read = [job.id for job in one.jobs.values() if isinstance(job.history, list) and job.history]
+        assert read == [attempt.job for attempt in one.open]
+    assert loaded.jobs[JobId(4)].attempts == facts.contents(busy())["jobs"][4][1].attempts
+
+
+def test_a_state_goes_on_alike_whether_its_attempts_are_read_or_not() -> None:
+    """From host to host, with checkpoints between, which keep what they had as text."""
+    plain, stored = busy(60), busy(60)
+    for turn, host in enumerate(("gpu03", "gpu04", "gpu01")):
+        for state in (plain, stored):
+            for attempt in list(state.open):
+                tables.finish(state, attempt, code=turn)
+            for job in (0, 1, 50 + turn):
+                if state.jobs[JobId(job)].word.final:
+                    state.apply(events.ResetRequested(job))
+                tables.start(state, job, host=host)
+            attempt = tables.claim(state, 40 + turn, host=host)
+            state.apply(events.AttemptVoided(attempt, "no such folder", refused=True))
+        lines = list(checkpoint.dump(stored, turn))
+        if turn:
+            stored, _ = checkpoint.load(lines)
+        assert facts.contents(stored) == facts.contents(plain)
+        assert {job.id: job.end for job in stored.jobs.values()} == {job.id: job.end for job in plain.jobs.values()}
 
 
 def test_open_attempts_are_the_jobs_own() -> None:
