@@ -144,7 +144,9 @@ def first_line(text: str) -> str:
 
 
 def _lines(err: str) -> list[str]:
-    return [line.strip().removeprefix("sbatch: error: ") for line in err.splitlines() if line.strip()]
+    said = [line.strip().removeprefix("sbatch: ").removeprefix("error: ") for line in err.splitlines() if line.strip()]
+    # What ends an answer about an option that is not known only says where to read about those.
+    return [line for line in said if not line.startswith("Try ")]
 
 
 def _reason(lines: Sequence[str]) -> str:

@@ -62,7 +62,7 @@ def test_a_node_that_dies_costs_its_jobs_one_attempt(slurm: Slurm, table: Gated)
         slurm.kill_node("n1")
         slurm.run("scontrol", "update", "NodeName=n1", "State=DOWN", "Reason=died")
         table.open(*range(4))
-        assert run.wait(120) == 0, table.said()
+        assert run.wait(180) == 0, table.said()  # a minute of it to make sure that the node is silent
     finally:
         slurm.start("n1")
         slurm.run("scontrol", "update", "NodeName=n1", "State=RESUME")
@@ -89,6 +89,48 @@ def test_a_controller_that_dies_costs_nothing(tmp_path: Path, monkeypatch: pytes
     finally:
         table.stop()
         cluster.close()
+
+
+def test_what_slurm_forgot_while_it_runs_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The controller lost its state, and does not see the node. One job ends well, the other can be cancelled."""
+    cluster = Slurm(tmp_path / "c")  # slurmstepd's sockets are there, whose paths must be short
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    table = Gated.of(None, 2)
+    try:
+        (table.folder / "lab.yaml").write_text(INVENTORY)
+        run = table.run()
+        table.wait_running(2)
+        for node in set(cluster.run("squeue", "--noheader", "--array", "--format=%N").split()):
+            cluster.kill(node)  # what it runs, runs on
+        cluster.kill("slurmctld")
+        cluster.lose_state()
+        cluster.start("slurmctld")
+        for _ in range(4):  # meanwhile, Slurm's list was read
+            _wait_for_a_beat(table)
+        assert [len(table.ran(job)) for job in range(2)] == [1, 1], table.said()
+        assert sorted(table.running_jobs()) == [0, 1]
+        table.burnish("cancel", "--job_id", "1")
+        table.open(0)
+        assert run.wait(60) == 1, table.said()
+        shown = table.status()
+        assert (shown[0]["state"], shown[1]["reason"]) == ("COMPLETE", "CANCELLED"), shown
+        assert [len(table.ran(job)) for job in range(2)] == [1, 1]
+    finally:
+        table.stop()
+        cluster.close()
+
+
+def _wait_for_a_beat(table: Gated) -> None:
+    """Of each supervisor's pulse, or until a job was started again."""
+    attempts = (table.folder / "home" / ".burnish" / "slurm" / "attempts").glob("*/*")
+    before = {folder / "pulse": (folder / "pulse").stat().st_mtime_ns for folder in attempts}
+    wait_for(
+        lambda: (
+            all(pulse.exists() and pulse.stat().st_mtime_ns != then for pulse, then in before.items())
+            or any(len(table.ran(job)) > 1 for job in range(2))
+        ),
+        table.said,
+    )
 
 
 def test_what_a_node_cannot_launch_runs_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,11 @@ class Slurm:
         process.kill()
         process.wait()
 
+    def lose_state(self) -> None:
+        """What a slurmctld that was killed knew of its jobs is gone: the next one starts from nothing."""
+        shutil.rmtree(self.folder / "state")
+        (self.folder / "state").mkdir()
+
     def kill_node(self, node: str) -> None:
         """End a node: its slurmd, and all that it runs."""
         self.kill(node)

@@ -70,6 +70,15 @@ def test_what_began_ends_as_slurm_says(node: Conversation, tmp_path: Path) -> No
     assert said["status"] == "ended" and said["final"]["exit"]["time_limit"] and said["final"]["exit"]["started"] == 1.0
 
 
+def test_what_has_a_pulse_is_not_over(node: Conversation, tmp_path: Path) -> None:
+    """Slurm lost its state, or sight of the node: whoever beats runs on, and what did not begin is void at once."""
+    ask(node, "prepare", spec=SPEC)
+    folder = tmp_path / "slurm" / "attempts" / "table-1" / ATTEMPT
+    (folder / "start.json").write_text('{"go": {"started": 1.0}}')
+    (folder / "pulse").touch()
+    assert ask(node, "conclude", void={"why": "-"}, final={"lost": {"why": "its node failed"}})["status"] == "running"
+
+
 def test_what_was_preempted_is_recorded_so(node: Conversation, tmp_path: Path) -> None:
     ask(node, "prepare", spec=SPEC)
     folder = tmp_path / "slurm" / "attempts" / "table-1" / ATTEMPT

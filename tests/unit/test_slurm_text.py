@@ -124,6 +124,12 @@ def test_what_accounting_says() -> None:
             False,
             "Batch job submission failed: Requested node configuration is not available",
         ),
+        (
+            "sbatch: unrecognized option '--partitoin=gpu'\nTry \"sbatch --help\" for more information\n",
+            False,
+            False,
+            "unrecognized option '--partitoin=gpu'",
+        ),
     ],
 )
 def test_why_sbatch_failed(err: str, limit: bool, passed: bool, line: str) -> None:

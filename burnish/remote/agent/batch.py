@@ -1,7 +1,8 @@
 """Requests about attempts that a batch system starts, later and on another node: the folder is made here, and closed here.
 
 What the batch system says of an attempt is the coordinator's to know. Here it only becomes a record where there is none yet, by
-the calls that make every record for whoever is first: the word of the attempt's own supervisor, if there is one, stands.
+the calls that make every record for whoever is first: the word of the attempt's own supervisor, if there is one, stands. And what
+began is not over while its supervisor has a pulse.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 
 from .files import as_bytes
+from .pulse import Pulses
 from .records import read_record, write_once
 from .refusals import Refusal, printable
 from .spec import problem_of_spec
@@ -31,6 +33,7 @@ class Batch:
     def __init__(self, home: Home, watches: Watches) -> None:
         self._home = home
         self._watches = watches
+        self._pulses = Pulses()
 
     def prepare(self, request: Header) -> None:
         """Make the attempt's folder with its spec, from which a script may start it. Raises Refusal, OSError."""
@@ -48,7 +51,10 @@ class Batch:
         self._watches.answer(place)
 
     def conclude(self, request: Header) -> None:
-        """The batch system says that it is over: `void` if it never began, else `final`. Raises Refusal, OSError."""
+        """The batch system says that it is over: `void` if it never began, else `final`, once its supervisor is silent.
+
+        Raises Refusal, OSError.
+        """
         place, kind = self._watches.place(request), dict(request["void"])
         self._require_batch()
         said = _said(place)
@@ -57,7 +63,7 @@ class Batch:
         if standing.status in (UNSTARTED, QUEUED):
             void(place, why, **kind)
             standing = read_status(place, self._home.incarnation)
-        if standing.status == RUNNING:
+        if standing.status == RUNNING and self._pulses.is_silent(place):
             _end(place, (standing.start or {}).get("go") or {}, request["final"], said)
         self._watches.answer(place)
 

@@ -20,6 +20,7 @@ from .needs import find_program, need_of, require, search_path
 from .notices import CHANGED, FREED, UNRECORDED
 from .oom import count_oom_kills, offer_to_oom_killer
 from .processes import GRACE, all_processes, become_subreaper, read_process, send_signal, with_descendants
+from .pulse import BEAT, Pulse
 from .records import link_once, point_once, read_record, write_once
 from .refusals import Lacking, Refusal, SlotTaken, Unstartable, clause, printable
 from .result import read_result
@@ -78,6 +79,7 @@ class Supervisor:
         # Of its own: a script may be started twice, and only one of two supervisors of an attempt gets to run it.
         self._temporary = place.file("final.%s%d.tmp" % (surroundings.node, surroundings.me["pid"]))
         self._slots = HeldSlots(spec.get("locks") or [])
+        self._pulse = Pulse(place) if spec.get("batch") else None
         self._job = 0
         self._version = ""
         self._started = self._began = 0.0
@@ -139,6 +141,8 @@ class Supervisor:
         """Whatever may fail, before anything is said to have started. Raises Lacking, OSError, Refusal, Unstartable."""
         spec, place = self._spec, self._place
         self._final = reserve(self._temporary)
+        if self._pulse is not None:
+            self._pulse.begin()
         self._slots.hold()
         self._out = self._open_log("out")
         self._err = self._open_log("err")
@@ -227,13 +231,23 @@ class Supervisor:
                 self._ended = status, time.time(), time.monotonic(), usage.ru_maxrss
 
     def _wait(self, deadline: Optional[float]) -> None:
-        """Until a child ends, somebody cancels, or `deadline` (monotonic) comes. The signals are blocked, so none is missed."""
+        """Until a child ends, somebody cancels, `deadline` (monotonic) comes, or less. Signals are blocked: none is missed."""
         self._slots.renew()
-        left = LOCK_INTERVAL if deadline is None else max(0.0, min(LOCK_INTERVAL, deadline - time.monotonic()))
+        if self._pulse is not None and self._pulse.beat():
+            self._read_cancel()  # the batch system that should wake us for one may have forgotten us
+            return
+        longest = BEAT if self._pulse is not None else LOCK_INTERVAL
+        left = longest if deadline is None else max(0.0, min(longest, deadline - time.monotonic()))
         heard = signal.sigtimedwait(AWAITED, left)
         if heard is not None and heard.si_signo == signal.SIGUSR1:
+            self._read_cancel()
+
+    def _read_cancel(self) -> None:
+        try:
             os.listdir(self._place.folder)  # so that an NFS client does not take an older cancel for the newest
             self._cancel = read_record(self._place.file("cancel.json")) or self._cancel
+        except OSError:
+            pass  # the folder was removed, or its server is away
 
     def _end_tree(self, grace: float) -> int:
         """TERM, `grace` seconds, KILL for all that descends from us. Returns how many there were, when none is left."""
@@ -282,6 +296,8 @@ class Supervisor:
                         self._tell(UNRECORDED, {"why": clause(error)})
                     told = True
                     time.sleep(1)
+                    if self._pulse is not None:
+                        self._pulse.beat()
 
     def _write_final(self, record: Record) -> bool:
         """False if somebody else made it. Raises OSError."""
