@@ -64,12 +64,12 @@ class LogPull:
 
     def watch(self, name: str, paths: dict[str, Path]) -> None:
         """Bring the logs of this attempt to `paths` (by stream) from now on. Raises StoreError if they cannot be written."""
-        for stream in STREAMS:
-            if (name, stream) not in self._streams:
-                self._streams[name, stream] = _Stream(paths[stream], size=_size(paths[stream]))
+        if name not in self:
+            opened = {(name, stream): _Stream(paths[stream], size=_size(paths[stream])) for stream in STREAMS}
+            self._streams.update(opened)  # all or none: where one cannot be written, the next report tries again
 
     def __contains__(self, name: str) -> bool:
-        """True if the logs of this attempt are watched."""
+        """True if the logs of this attempt are watched, all of them."""
         return (name, STREAMS[0]) in self._streams
 
     def ended(self, name: str, sizes: dict[str, int]) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from burnish.core.jobs import HostName
 from burnish.core.reports import LogPulled
+from burnish.errors import StoreError
 from burnish.remote import logs
 from burnish.remote.logs import AT_ONCE, LogPull
 
@@ -33,24 +34,51 @@ def test_every_log_gets_its_turn_though_all_have_more(tmp_path: Path) -> None:
 def test_log_that_does_not_grow_is_asked_for_ever_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(logs.time, "monotonic", lambda: now)
-    asked: list[float] = []
-    pull = LogPull(lambda frame: asked.append(now))
+    asked: list[tuple[float, str]] = []
+    unanswered: list[str] = []
+
+    def send(frame: dict[str, Any]) -> None:
+        asked.append((now, frame["stream"]))
+        unanswered.append(frame["stream"])
+
+    pull = LogPull(send)
     pull.watch("2", {"out": tmp_path / "out", "err": tmp_path / "err"})
 
     def answer(data: bytes) -> None:
-        for stream in ("out", "err"):
-            pull.take(LogPulled(HostName("gpu1"), "2", stream, 0, len(data), data))
+        nonlocal now
+        while unanswered:
+            pull.take(LogPulled(HostName("gpu1"), "2", unanswered.pop(0), 0, len(data), data))
+            now += 0.6  # the answers come one after the other
 
-    for _ in range(4 * 60):
+    while now < 1060:
         pull.ask()
         answer(b"")
         now += 0.25
-    assert len(asked) <= 2 * 20, "a minute of silence, and both streams are asked for every 5 s"
-    last_minute, asked[:] = asked[-4:], []
-    assert last_minute[0] == last_minute[1], "together"
+    assert 20 <= len(asked) <= 32, "at first often, then each every 5 s"
+    (one, _), (other, _) = asked[-2:]
+    assert one == other, "what is silent for long is asked for together"
+    now += 5
+    pull.ask()
     answer(b"x")
     pull.ask()
-    assert len(asked) == 2, "it grows, and is asked for at once"
+    assert asked[-1][0] == asked[-2][0] == now, "it grows, and is asked for at once"
     answer(b"")
+    pull.ask()
+    assert asked[-1][0] == asked[-2][0] == now, "and soon again"
+    answer(b"")
+    before = len(asked)
     pull.ended("2", {"out": 2, "err": 2})
-    assert len(asked) == 4, "its verdict waits for it"
+    assert len(asked) == before + 2, "its verdict waits for it"
+
+
+def test_logs_of_which_one_cannot_be_opened_are_not_watched_until_it_can(tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+    pull = LogPull(asked.append)
+    paths = {"out": tmp_path / "out", "err": tmp_path / "later" / "err"}
+    with pytest.raises(StoreError, match="later/err"):
+        pull.watch("1", paths)
+    assert "1" not in pull
+    (tmp_path / "later").mkdir()
+    pull.watch("1", paths)
+    assert not pull.ended("1", {"out": 0, "err": 5}), "its stderr is not at home"
+    assert [piece["stream"] for piece in asked] == ["err"]
