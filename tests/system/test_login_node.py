@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ import pytest
 from burnish.errors import HostUnreachable
 from burnish.remote.conversation import Conversation
 from burnish.remote.transport import LocalTransport
+from tests.support.sweeps import children, wait_until_gone
+from tests.support.waiting import wait_for
 
 ATTEMPT = "0.1-9f86d081"
 SPEC = {"argv": ["true"], "cwd": "/", "batch": {"name": "burnish-t-1", "index": 3}}
@@ -77,6 +82,23 @@ def test_what_has_a_pulse_is_not_over(node: Conversation, tmp_path: Path) -> Non
     (folder / "start.json").write_text('{"go": {"started": 1.0}}')
     (folder / "pulse").touch()
     assert ask(node, "conclude", void={"why": "-"}, final={"lost": {"why": "its node failed"}})["status"] == "running"
+
+
+def test_who_was_taken_for_dead_ends_its_job_when_it_finds_that_out(node: Conversation, tmp_path: Path) -> None:
+    """Its node was out of sight for long, and the job was started again elsewhere."""
+    ask(node, "prepare", spec={**SPEC, "argv": ["sleep", "1000"]})
+    folder = tmp_path / "slurm" / "attempts" / "table-1" / ATTEMPT
+    supervisor = subprocess.Popen([sys.executable, node.welcome["source"], "supervise", str(folder)])
+    try:
+        wait_for(lambda: children(supervisor.pid), "the job has not begun")
+        (job,) = children(supervisor.pid)
+        (folder / "final.json").write_text('{"lost": {"why": "its node failed"}}')
+        supervisor.send_signal(signal.SIGUSR1)  # or it looks at its next beat
+        assert supervisor.wait(20) == 0
+    finally:
+        supervisor.kill()
+    wait_until_gone(job)
+    assert json.loads((folder / "final.json").read_text()) == {"lost": {"why": "its node failed"}}
 
 
 def test_what_was_preempted_is_recorded_so(node: Conversation, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from burnish.remote.agent import pulse
+from burnish.remote.agent import batch, pulse
 from burnish.remote.agent.place import Place
 from burnish.remote.agent.pulse import SILENCE, UNSEEN, Pulse, Pulses
+from burnish.remote.agent.records import read_record
 
 
 class Clock:
@@ -85,3 +86,12 @@ def test_a_beat_is_seldom_and_makes_no_file(place: Place, clock: Clock) -> None:
     clock.now += pulse.BEAT
     assert supervisor.beat()
     assert not os.path.exists(place.file("pulse"))
+
+
+def test_what_is_concluded_late_ended_with_its_last_beat(place: Place) -> None:
+    Pulse(place).begin()
+    touch(place, 160 * 10**9)
+    batch._end(place, {"started": 100.0}, {"exit": {"signal": 9}}, "")
+    final = read_record(place.file("final.json"))
+    assert final is not None
+    assert (final["exit"]["ended"], final["exit"]["duration"]) == (160.0, 60.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 from .files import as_bytes
-from .pulse import Pulses
+from .pulse import Pulses, last_beat
 from .records import read_record, write_once
 from .refusals import Refusal, printable
 from .spec import problem_of_spec
@@ -65,6 +65,7 @@ class Batch:
             standing = read_status(place, self._home.incarnation)
         if standing.status == RUNNING and self._pulses.is_silent(place):
             _end(place, (standing.start or {}).get("go") or {}, request["final"], said)
+            self._pulses.forget(place)
         self._watches.answer(place)
 
     def _require_batch(self) -> None:
@@ -80,7 +81,8 @@ def _end(place: Place, go: Record, final: Record, said: str) -> None:
         return
     now = time.time()
     started = float(go.get("started") or now)
-    times = {"started": started, "ended": now, "duration": max(0.0, now - started), "max_rss": 0}
+    ended = min(now, max(started, last_beat(place) or now))  # not when that was found out
+    times = {"started": started, "ended": ended, "duration": max(0.0, ended - started), "max_rss": 0}
     verdict = dict(times, **final["exit"])
     cancel = read_record(place.file("cancel.json"))
     if cancel is not None:

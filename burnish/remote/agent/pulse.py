@@ -10,7 +10,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Tuple
+    from typing import Dict, Optional, Tuple
 
     from .place import Place
 
@@ -18,6 +18,14 @@ BEAT = 10.0  # s between two touches
 SILENCE = 60.0  # s without one, after which a supervisor counts as dead if its batch system says so too
 UNSEEN = 30.0  # s between two looks, beyond which nothing is known of the time between: the file system may have hung
 NAME = "pulse"
+
+
+def last_beat(place: Place) -> Optional[float]:
+    """When the attempt's supervisor gave its last sign of life, s since 1970; None if it has no pulse."""
+    try:
+        return os.stat(place.file(NAME)).st_mtime
+    except OSError:
+        return None
 
 
 class Pulse:
@@ -35,7 +43,7 @@ class Pulse:
             pass
 
     def beat(self) -> bool:
-        """Touch it, if it is time for that, which is returned. It is not made anew: who removed it has put the attempt away."""
+        """Touch it, if it is time for that, which is returned. It is not made anew: who removed it has recorded an end."""
         now = time.monotonic()
         if now - self._last < BEAT:
             return False
@@ -51,9 +59,12 @@ class Pulses:
     """The other end: how long those that were looked at have been silent. One machine's clock counts, and no file's time."""
 
     def __init__(self) -> None:
-        self._seen: Dict[
-            str, Tuple[int, float, float]
-        ] = {}  # attempt -> its time, when that was new, when it was looked at last
+        # Attempt -> the time that its file has, when that was new, when it was looked at last.
+        self._seen: Dict[str, Tuple[int, float, float]] = {}
+
+    def forget(self, place: Place) -> None:
+        """The attempt has ended."""
+        self._seen.pop(place.attempt, None)
 
     def is_silent(self, place: Place) -> bool:
         """True if the attempt's supervisor was silent for long, and often looked at meanwhile; or has no pulse at all."""

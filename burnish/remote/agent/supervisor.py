@@ -234,20 +234,22 @@ class Supervisor:
         """Until a child ends, somebody cancels, `deadline` (monotonic) comes, or less. Signals are blocked: none is missed."""
         self._slots.renew()
         if self._pulse is not None and self._pulse.beat():
-            self._read_cancel()  # the batch system that should wake us for one may have forgotten us
+            self._look()  # the batch system that should wake us for it may have forgotten us
             return
         longest = BEAT if self._pulse is not None else LOCK_INTERVAL
         left = longest if deadline is None else max(0.0, min(longest, deadline - time.monotonic()))
         heard = signal.sigtimedwait(AWAITED, left)
         if heard is not None and heard.si_signo == signal.SIGUSR1:
-            self._read_cancel()
+            self._look()
 
-    def _read_cancel(self) -> None:
+    def _look(self) -> None:
+        """Whether somebody cancels it, or has recorded its end: who was taken for dead may not run on beside a successor."""
         try:
-            os.listdir(self._place.folder)  # so that an NFS client does not take an older cancel for the newest
-            self._cancel = read_record(self._place.file("cancel.json")) or self._cancel
+            names = os.listdir(self._place.folder)  # so that an NFS client does not take an older cancel for the newest
+            cancel = read_record(self._place.file("cancel.json"))
         except OSError:
-            pass  # the folder was removed, or its server is away
+            return  # the folder was removed, or its server is away
+        self._cancel = cancel or self._cancel or ({"by": "its record"} if "final.json" in names else None)
 
     def _end_tree(self, grace: float) -> int:
         """TERM, `grace` seconds, KILL for all that descends from us. Returns how many there were, when none is left."""
