@@ -1,12 +1,12 @@
-"""What grows with the table: tables of 1 000 to 1 000 000 jobs, made, looked at, and run for a while.
+"""What grows with the table: tables of 1 000 to 100 000 jobs, or those of --jobs, made, looked at, and run for a while.
 
 A run's cost per job is that of `burnish run --num_jobs N` less that of `--num_jobs 0`, which opens and closes the same table. A
 cost that grew with the square of the table would show as a cost per job that grows with it.
 
 The exponent of a column is the slope of a line through the logarithms, least squares: of jobs, and of the seconds beyond those
-that a table of ten jobs takes. 1 is a time in proportion to the table, 2 its square.
+that a table of ten jobs takes. 1 is a time in proportion to the table, 2 its square. It takes two tables of 10 000 jobs or more.
 
-Usage: `python benchmarks/growth.py [--started N] [--jobs N …] [--json FILE]`. A million jobs take some minutes, and 2 GiB.
+Usage: `python benchmarks/growth.py [--started N] [--jobs N …] [--json FILE]`. A million jobs take some minutes, and 2 GiB of memory.
 """
 
 from __future__ import annotations

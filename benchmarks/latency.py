@@ -94,8 +94,9 @@ def one_round() -> dict[str, float]:
         measure.timed([*measure.BURNISH, "cancel", "--job_id", "0"], folder)
         found["cancel, its command's end"] = time.perf_counter() - asked
         asked = time.perf_counter()
-        subprocess.Popen([*measure.BURNISH, "cancel", "--job_id", "1"], cwd=folder, stdout=subprocess.DEVNULL)
+        cancel = subprocess.Popen([*measure.BURNISH, "cancel", "--job_id", "1"], cwd=folder, stdout=subprocess.DEVNULL)
         found["cancel"] = wait_until(lambda: gone(pids[1])) - asked
+        cancel.wait()
         measure.let_rest()
         edited = (folder / "burnish.db").read_text().replace("\n2,RUNNING", "\n2,CANCEL")
         (folder / "new.db").write_text(edited)

@@ -18,6 +18,7 @@ from typing import Any
 
 from burnish.core.jobs import Attempt, AttemptId, End, HostName, Job, JobId, Verdict, Word
 from burnish.core.state import State
+from burnish.errors import InternalError
 
 VERSION = 7
 JOBS_PER_LINE = 1000
@@ -32,7 +33,10 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 @dataclass(slots=True)
 class _Unread:
-    """The attempts of a job as their line has them, with the places that it refers to. Called, it reads them."""
+    """The attempts of a job as their line has them, with the places that it refers to. Called, it reads them.
+
+    Raises InternalError if that is no such line: a seal vouches for what a burnish wrote, and not for its having been right.
+    """
 
     job: JobId
     text: str
@@ -40,7 +44,12 @@ class _Unread:
     end: End
 
     def __call__(self) -> list[Attempt]:
-        return [_attempt(self.job, row, self.places) for row in json.loads(self.text)]
+        try:
+            return [_attempt(self.job, row, self.places) for row in json.loads(self.text)]
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise InternalError(
+                f"the attempts of job {self.job} cannot be read from the checkpoint: {error!r}"
+            ) from None
 
 
 def dump(state: State, number: int) -> Iterator[str]:

@@ -139,13 +139,13 @@ class SshTransport:
             try:
                 with _translated(endpoint, "connection"):
                     connection.open()
+                    connection.transport.set_keepalive(KEEPALIVE)
+                    # paramiko looks ten times a second whether it was closed; shutting the socket down wakes it (remote.wire).
+                    connection.transport.sock.settimeout(IDLE)
             except LoginRefused as error:
                 doorstep.turned_away(endpoint.user, str(error))
                 raise
             doorstep.let_in(endpoint.user)
-            connection.transport.set_keepalive(KEEPALIVE)
-            # paramiko's thread looks ten times a second whether it was closed; shutting the socket down wakes it (remote.wire).
-            connection.transport.sock.settimeout(IDLE)
             return connection
 
     def _pass_on(self, note: str) -> None:

@@ -10,6 +10,7 @@ from support import facts, tables
 from burnish.core import checkpoint, events
 from burnish.core.jobs import JobId
 from burnish.core.state import State
+from burnish.errors import InternalError
 
 
 def busy(jobs: int = 2500) -> State:
@@ -68,6 +69,22 @@ def test_a_state_goes_on_alike_whether_its_attempts_are_read_or_not() -> None:
             stored, _ = checkpoint.load(lines)
         assert facts.contents(stored) == facts.contents(plain)
         assert {job.id: job.end for job in stored.jobs.values()} == {job.id: job.end for job in plain.jobs.values()}
+
+
+def test_what_was_read_from_elsewhere_keeps_its_places() -> None:
+    one, other = busy(60), busy(60)
+    tables.finish(one, tables.start(one, 50, host="gpu03"))
+    tables.finish(other, tables.start(other, 51, host="gpu04"))
+    state, _ = checkpoint.load(checkpoint.dump(one, 1))
+    state.jobs[JobId(51)] = checkpoint.load(checkpoint.dump(other, 1))[0].jobs[JobId(51)]
+    loaded, _ = checkpoint.load(checkpoint.dump(state, 2))
+    assert [loaded.jobs[JobId(job)].attempts[0].host for job in (50, 51)] == ["gpu03", "gpu04"]
+
+
+def test_attempts_that_cannot_be_read_are_told_with_their_job() -> None:
+    loaded, _ = checkpoint.load(line.replace('"log_0.1"', "7x") for line in checkpoint.dump(busy(60), 1))
+    with pytest.raises(InternalError, match="job 0"):
+        loaded.jobs[JobId(0)].attempts  # noqa: B018
 
 
 def test_open_attempts_are_the_jobs_own() -> None:
