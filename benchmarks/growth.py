@@ -6,7 +6,7 @@ cost that grew with the square of the table would show as a cost per job that gr
 The exponent of a column is the slope of a line through the logarithms, least squares: of jobs, and of the seconds beyond those
 that a table of ten jobs takes. 1 is a time in proportion to the table, 2 its square. It takes two tables of 10 000 jobs or more.
 
-Usage: `python benchmarks/growth.py [--started N] [--jobs N …] [--json FILE]`. A million jobs take some minutes, and 2 GiB of memory.
+Usage: `python benchmarks/growth.py [--started N] [--jobs N …] [--json FILE]`. A million jobs take minutes, and 2 GiB of memory.
 """
 
 from __future__ import annotations
