@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from burnish.core import events, file_alone, merge, verbs
 from burnish.core.columns import did_you_mean
 from burnish.core.events import Fact
+from burnish.core.explain import unended
 from burnish.core.ids import name_ids, new_run, to_type
 from burnish.core.jobs import CANCELLED, GRACE, AttemptId, CoordinatorId, Job, JobId, Word
 from burnish.core.selection import Selection
@@ -227,7 +228,8 @@ class Session:
             if still < last:
                 took, last = time.monotonic() - began, still  # the others may be waited for in vain
 
-        self.coordinator(Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT), note).run()
+        plan = Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)
+        told = self.coordinator(plan, note).run().told
         left = [attempt for attempt in wish.attempts if attempt in self.state.open]
         ended = [self.state.jobs[attempt.job] for attempt in wish.attempts if attempt not in self.state.open]
         if gone := [job.id for job in ended if job.reason == CANCELLED]:
@@ -235,11 +237,8 @@ class Session:
         if others := [job for job in ended if job.reason != CANCELLED]:
             words = ", ".join(dict.fromkeys(state_of(job) for job in others))
             self.say(f"{jobs([job.id for job in others], 'had', 'had')} ended before that: {words}.")
-        if left:
-            hosts = ", ".join(sorted({str(self.state.open[attempt].host) for attempt in left}))
-            self.say(
-                f"{jobs([a.job for a in left])} not seen to end: no word from {hosts}. It is done when the host answers."
-            )
+        for attempts, why in unended([self.state.open[attempt] for attempt in left], told):
+            self.say(f"{jobs([attempt.id.job for attempt in attempts])} not seen to end: {why}")
         return left
 
     def waiter(

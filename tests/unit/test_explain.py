@@ -6,7 +6,7 @@ import pytest
 from support import facts, tables
 
 from burnish.core import events
-from burnish.core.explain import Surroundings, explain
+from burnish.core.explain import Surroundings, explain, unended
 from burnish.core.jobs import CoordinatorId, JobId
 from burnish.core.state import Phase, State
 from burnish.errors import Problem
@@ -88,3 +88,16 @@ def test_removed_row_is_named() -> None:
     tables.start(state, 0)
     state.apply(events.JobRemoved(0))
     assert "Its row was deleted" in told(state)
+
+
+def test_silent_hosts_are_told_from_those_whose_jobs_live() -> None:
+    state = tables.opened(("--lr",), [("1",)] * 4)
+    hosts = ("gpu01", "gpu02", "gpu02", "gpu03")
+    silent, deaf, deaf_too, late = [tables.start(state, job, host) for job, host in enumerate(hosts)]
+    told = {deaf: True, deaf_too: True, late: False}
+    said = {tuple(a.id.job for a in found): why for found, why in unended(list(state.open.values()), told)}
+    assert list(said) == [(silent.job,), (1, 2), (late.job,)]
+    assert said[0,] == "no word from gpu01. It is done when the host answers."
+    assert said[1, 2].startswith("gpu02 was told, and their processes have not ended (started as pid 4711, 4711).")
+    assert "burnish cancel --job_id 1-2\nhint: on gpu02: ps -s 4711,4711 " in said[1, 2]
+    assert said[3,].startswith("gpu03 was told, and a word of its end, or the rest of its log, has not come home yet.")
