@@ -68,7 +68,7 @@ def test_job_after_a_failed_one_is_left_and_named(tmp_path: Path) -> None:
         ("ERROR", "exit 1"),
         ("NOT_RUNNING", "after job 0, which is ERROR"),
         ("NOT_RUNNING", "after job 77, which the table does not have"),
-        ("NOT_RUNNING", "after job 3, which is NOT_RUNNING"),
+        ("NOT_RUNNING", "waits for itself by AFTER: 3, 3"),
     ]
     said = table.burnish("explain", "1").stdout
     assert "It cannot start now: it comes after job 0, which is ERROR." in said
