@@ -16,6 +16,7 @@ from burnish.core.placement import WaitingQueue
 from burnish.core.requirements import misnamed, priority, requirements, unmet, why_blocked
 from burnish.core.selection import Selection
 from burnish.core.state import MAX_LOST, Phase, State, phase
+from burnish.core.table import fault_alone
 from burnish.core.unplaced import Unplaced
 from burnish.errors import Problem, counted, printable
 
@@ -86,7 +87,7 @@ def _waiting(state: State, job: Job, around: Surroundings) -> Iterator[str]:
     if job.removed:
         return
     if (fault := around.skipped.get(job.id)) is not None:
-        yield f"Its row, {fault.where}, cannot be read, as said above, so it is passed over until the row is mended."
+        yield f"Its row, {fault.where}, cannot be read, so it is passed over until that is mended: {fault_alone(fault)}"
     if not around.readable:
         yield "The table cannot be read as a whole, and until it can, nothing new is started."
     yield from _in_runs(around, around.refusals(state, job))
