@@ -379,6 +379,8 @@ def look(paths: Paths, say: Say, *, whole: bool = False) -> Session:
     if not paths.db.exists():
         return Session.open(paths, say)
     owner = paths.db.stat().st_uid
+    if owner == os.geteuid():
+        refusals.refuse_theirs(paths.shown, str(paths.root))
     if owner == os.geteuid() and Journal.exists(paths.root):
         return Session.open(paths, say)
     if whole and owner != os.geteuid():
