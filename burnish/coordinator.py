@@ -157,6 +157,8 @@ class Coordinator:
             if self.outcome.stopped_by is None and (not self._starts_nothing() or self._fleet.gives_up):
                 self.outcome.stuck = self._placing.stuck()
                 self._tell_unplaced()
+            mine = (attempt for attempt in self._mine() if self._fleet.holds(attempt))
+            self.outcome.told = {attempt.id: attempt.id in self._hearing.lives for attempt in mine}
             self._journal.catch_up()  # the last words of a run are about what is known now
             self._projection.mark(self._journal.state.take_touched())
             for notice in self._projection.finish():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnish.core import actions
-from burnish.core.hosts import Host
+from burnish.core.hosts import Host, without_name
 from burnish.core.jobs import Attempt, CoordinatorId, HostName, Slot
 from burnish.core.offer import Offer
 from burnish.core.reports import Report, Welcome
@@ -31,7 +31,8 @@ class Member:
     """A host, what it offers, and our end of it. Without `starts`, it is here to collect only.
 
     `refused`: why it cannot be used in this run; `stopped`: why it gets no more jobs of it; `lacks`: why it gets none until
-    it has what jobs need, `trial`: true if one may find out, and `given_up`: true if that is not waited for.
+    it has what jobs need, `trial`: true if one may find out, and `given_up`: true if that is not waited for. `same_as`: the host
+    whose second name this is.
     """
 
     host: Host
@@ -45,6 +46,15 @@ class Member:
     given_up: bool = False
     paused_until: float = 0.0
     starts: bool = True
+    same_as: HostName | None = None
+
+    @property
+    def unused(self) -> str:
+        """Why nothing starts here in this run though the inventory has it, a clause; "" if something may."""
+        if self.same_as is not None:
+            return f"it is the same host as {self.same_as}"
+        why = (self.refused or self.stopped or "") if self.starts else ""
+        return without_name(self.host.name, why).partition("\n")[0].rstrip(".")
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -77,7 +87,7 @@ class Fleet:
         if member is None:
             self.add(host)
         else:
-            member.host, member.starts = host, True
+            member.host, member.starts, member.same_as = host, True, None
             member.offer.describe(host)
 
     def close(self) -> None:

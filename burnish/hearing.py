@@ -45,6 +45,7 @@ class Hearing:
         self._say = say
         self._clock = clock
         self._ending: dict[str, tuple[HostName, Fact]] = {}  # verdicts that wait for their logs, by the attempt's name
+        self.lives: set[AttemptId] = set()  # cancelled, and by the last word of the host, which knows of that, alive
         self._said = ""
         self._orphans: set[str] = set()  # attempts without a supervisor, by name: said once
 
@@ -86,6 +87,8 @@ class Hearing:
         match report.status:
             case "running":
                 self._fleet.expect_logs(attempt, self._paths.log)
+                if attempt.cancelled_by is not None:
+                    self.lives.add(attempt.id)
                 if not report.supervised and report.start:
                     self._name_orphan(attempt)
                 if attempt.started_at is None and report.start:  # none: its folder was wiped under it
@@ -121,6 +124,7 @@ class Hearing:
             self._propose(events.AttemptQueued(attempt.id, report.why))
 
     def _end(self, attempt: Attempt, report: reports.AttemptReported) -> None:
+        self.lives.discard(attempt.id)
         verdict = ended(attempt.id, report.final or {}, report.start if attempt.started_at is None else None)
         self._fleet.expect_logs(attempt, self._paths.log)
         self._ending[report.name] = report.host, verdict
@@ -142,6 +146,7 @@ class Hearing:
             self._fleet.members[report.host].logs.give_up(report.name)
             self._conclude(report.name)
         elif report.request == "record" and attempt is not None:
+            self.lives.discard(attempt.id)
             self._say_once(
                 f"{report.host}: job {attempt.id.job} has ended, and how cannot be recorded there: {report.why}. It counts as "
                 "running until it can be; that is tried again and again."

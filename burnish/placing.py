@@ -13,7 +13,7 @@ from burnish.core.hosts import Host
 from burnish.core.ids import name_jobs
 from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
 from burnish.core.lacking import Lacking
-from burnish.core.placement import Kind, Site, WaitingQueue, assign, fits_nowhere, names, why_nowhere
+from burnish.core.placement import NOT_USED, Kind, Site, WaitingQueue, assign, fits_nowhere, names, why_nowhere
 from burnish.core.requirements import misnamed, never_met, priority, requirements, why_blocked, why_never_met
 from burnish.core.state import Phase, State, phase
 from burnish.core.unplaced import Unplaced
@@ -134,7 +134,15 @@ class Placing:
     def _why_nowhere(self, job_id: JobId, kind: Kind) -> str:
         given_up = [member for member in self._fleet.members.values() if member.given_up and names(kind, member.host)]
         lacks = [f"{member.lacks} on {member.host.name}" for member in given_up if _may_place(kind, member)]
-        return ", and ".join(filter(None, [self._lacking.why_barred(job_id), *lacks])) or why_nowhere(kind)
+        unused = "; nor ".join(
+            f"{member.host.name}: {member.unused}"
+            for member in self._fleet.members.values()
+            if member.unused and names(kind, member.host) and _may_place(kind, member)
+        )
+        missing = [why for why in (self._lacking.why_barred(job_id), *lacks) if why]
+        if not missing:
+            return why_nowhere(kind, unused)
+        return ", and ".join([*missing, *([f"{NOT_USED} {unused}"] if unused else [])])
 
     def _may_start(self, job: Job, state: State) -> bool:
         if job.id in self._preparation:

@@ -49,7 +49,8 @@ class Plan:
 @dataclass(slots=True)
 class Outcome:
     """How a run ended: the ids it took up, how many attempts it claimed, the signal that stopped it, if one did, and whether no
-    host could be used. `stuck`: waiting jobs that it could not start, and why, a clause.
+    host could be used. `stuck`: waiting jobs that it could not start, and why, a clause. `told`: attempts that are open still
+    though their host answers, and whether it says of a cancelled one that it lives.
     """
 
     taken: set[JobId] = field(default_factory=set)
@@ -57,6 +58,7 @@ class Outcome:
     stopped_by: int | None = None
     no_host: bool = False
     stuck: dict[JobId, str] = field(default_factory=dict)
+    told: dict[AttemptId, bool] = field(default_factory=dict)
 
 
 def this_machine() -> Host:

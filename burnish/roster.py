@@ -60,6 +60,7 @@ class Roster:
                 continue
             known = first.setdefault(welcome.state_id, name)
             if known != name:
+                member.same_as = known
                 member.starts = False
                 say(
                     f"{name} is the same host as {known}: both have the state folder of {welcome.hostname}. "
@@ -90,6 +91,7 @@ class Roster:
         for name in sorted(before - {host.name for host in hosts}):
             say(f"{self._path}: {name} is gone and takes no new jobs; what runs there is collected.")
             fleet.members[name].starts = False
+            fleet.members[name].same_as = None
         self.refuse_second_names(fleet, say)
 
 

@@ -227,7 +227,10 @@ class Session:
             if still < last:
                 took, last = time.monotonic() - began, still  # the others may be waited for in vain
 
-        self.coordinator(Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT), note).run()
+        from burnish.core.explain import unended
+
+        plan = Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)
+        told = self.coordinator(plan, note).run().told
         left = [attempt for attempt in wish.attempts if attempt in self.state.open]
         ended = [self.state.jobs[attempt.job] for attempt in wish.attempts if attempt not in self.state.open]
         if gone := [job.id for job in ended if job.reason == CANCELLED]:
@@ -235,11 +238,8 @@ class Session:
         if others := [job for job in ended if job.reason != CANCELLED]:
             words = ", ".join(dict.fromkeys(state_of(job) for job in others))
             self.say(f"{jobs([job.id for job in others], 'had', 'had')} ended before that: {words}.")
-        if left:
-            hosts = ", ".join(sorted({str(self.state.open[attempt].host) for attempt in left}))
-            self.say(
-                f"{jobs([a.job for a in left])} not seen to end: no word from {hosts}. It is done when the host answers."
-            )
+        for attempts, why in unended([self.state.open[attempt] for attempt in left], told):
+            self.say(f"{jobs([attempt.id.job for attempt in attempts])} not seen to end: {why}")
         return left
 
     def waiter(
@@ -380,6 +380,8 @@ def look(paths: Paths, say: Say, *, whole: bool = False) -> Session:
     if not paths.db.exists():
         return Session.open(paths, say)
     owner = paths.db.stat().st_uid
+    if owner == os.geteuid():
+        refusals.refuse_theirs(paths.shown, str(paths.root))
     if owner == os.geteuid() and Journal.exists(paths.root):
         return Session.open(paths, say)
     if whole and owner != os.geteuid():

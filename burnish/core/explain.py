@@ -10,14 +10,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from burnish.core.ahead import leader_of
-from burnish.core.ids import name_run
-from burnish.core.jobs import FOUND_RUNNING, Attempt, CoordinatorId, Job, JobId
+from burnish.core.ids import name_run, to_type
+from burnish.core.jobs import FOUND_RUNNING, Attempt, AttemptId, CoordinatorId, Job, JobId
 from burnish.core.placement import WaitingQueue
 from burnish.core.requirements import misnamed, priority, requirements, unmet, why_blocked
 from burnish.core.selection import Selection
 from burnish.core.state import MAX_LOST, Phase, State, phase
+from burnish.core.table import fault_alone
 from burnish.core.unplaced import Unplaced
 from burnish.errors import Problem, counted, printable
+
+SHOWN_PIDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def _waiting(state: State, job: Job, around: Surroundings) -> Iterator[str]:
     if job.removed:
         return
     if (fault := around.skipped.get(job.id)) is not None:
-        yield f"Its row, {fault.where}, cannot be read, as said above, so it is passed over until the row is mended."
+        yield f"Its row, {fault.where}, cannot be read, so it is passed over until that is mended: {fault_alone(fault)}"
     if not around.readable:
         yield "The table cannot be read as a whole, and until it can, nothing new is started."
     yield from _in_runs(around, around.refusals(state, job))
@@ -204,6 +207,43 @@ def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         yield (
             f"The run that looked after it ({name_run(attempt.by)}) is gone, so it may have ended since. The next burnish run "
             "takes it back; so do burnish wait and burnish cancel."
+        )
+
+
+def unended(attempts: Sequence[Attempt], told: Mapping[AttemptId, bool]) -> Iterator[tuple[list[Attempt], str]]:
+    """Why the end of cancelled attempts was not seen: those of one reason, and a sentence without its beginning.
+
+    `told`: those whose host answers, and whether it says that they live.
+    """
+    if silent := [attempt for attempt in attempts if attempt.id not in told]:
+        hosts = ", ".join(sorted({str(attempt.host) for attempt in silent}))
+        yield silent, f"no word from {hosts}. It is done when the host answers."
+    by_host: dict[tuple[str, bool], list[Attempt]] = {}
+    for attempt in attempts:
+        if attempt.id in told:
+            by_host.setdefault((str(attempt.host), told[attempt.id]), []).append(attempt)
+    for (host, lives), theirs in by_host.items():
+        ids = [attempt.id.job for attempt in theirs]
+        again = f"To see whether {'it has' if len(ids) == 1 else 'they have'}: burnish cancel --job_id {to_type(ids)}"
+        if not lives:
+            yield (
+                theirs,
+                f"{host} was told, and a word of its end, or the rest of its log, has not come home yet. {again}",
+            )
+            continue
+        pids = [attempt.pid for attempt in theirs if attempt.pid and attempt.entry.get("engine") != "slurm"]
+        shown = [str(pid) for pid in pids[:SHOWN_PIDS]]
+        began = f" (started as pid {', '.join(shown)})" if pids else ""
+        look = (
+            f"\nhint: on {host}: ps -s {','.join(shown)} -o pid,stat,wchan:24,args shows what it waits for"
+            if pids
+            else ""
+        )
+        yield (
+            theirs,
+            f"{host} was told, and {'its' if len(ids) == 1 else 'their'} processes have not ended{began}. Not even SIGKILL ends "
+            f"one that waits for a disk, a file server or a driver: it ends when that answers, or {host} is rebooted. "
+            f"{again}{look}",
         )
 
 

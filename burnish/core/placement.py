@@ -22,6 +22,8 @@ from burnish.core.jobs import Attempt, HostName, Job, JobId, Slot
 from burnish.core.requirements import priority, requirements, unmet
 from burnish.core.state import Phase, State, phase
 
+NOT_USED = "this run does not use"  # and then hosts, each with why
+
 
 class Kind(NamedTuple):
     """What a job asks of its place: so many GPUs (None: any one slot), one of these hosts (empty: any), if possible none of
@@ -201,8 +203,13 @@ def fits_nowhere(kind: Kind, sites: Iterable[Site]) -> bool:
     return not any(names(kind, site.host) and _choose(kind, site.slots, site.any_slot) for site in sites)
 
 
-def why_nowhere(kind: Kind) -> str:
-    """Why such a job starts on no host of a run, where it fits on none: a clause."""
+def why_nowhere(kind: Kind, unused: str = "") -> str:
+    """Why such a job starts on no host of a run, where it fits on none: a clause.
+
+    `unused`: the hosts that may have a place for it and that the run does not use, and why.
+    """
+    if unused and not kind.hosts:
+        return f"{why_nowhere(kind)}; {NOT_USED} {unused}"
     asked = (
         f"{kind.gpus} GPUs of one host" if (kind.gpus or 0) > 1 else "a GPU" if kind.gpus else "a slot without a GPU"
     )
@@ -213,7 +220,8 @@ def why_nowhere(kind: Kind) -> str:
     if not kind.hosts:
         return f"it needs {asked}, and no host of this run has that"
     needs = "" if kind.gpus is None else f" with {asked}"
-    return f"it needs a host named {' or '.join(kind.hosts)}{needs}, and this run has none"
+    none = f"{NOT_USED} {unused}" if unused else "this run has none"
+    return f"it needs a host named {' or '.join(kind.hosts)}{needs}, and {none}"
 
 
 def names(kind: Kind, host: Host) -> bool:

@@ -7,7 +7,7 @@ asks for nothing here. Whoever starts a run may give TIME_LIMIT and RETRIES for 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -181,14 +181,50 @@ def never_met(state: State) -> Iterator[tuple[list[JobId], str]]:
     for missing, ids in unknown.items():
         yield ids, f"{'its' if len(ids) == 1 else 'their'} AFTER names job {missing}, which the table does not have"
     for ring, ids in _rings(after, left):
-        more = ", …" * (len(ring) > SHOWN_RING)
-        shown = ", ".join(map(str, ring[:SHOWN_RING]))
-        yield ids, f"by AFTER, job {ring[0]} waits for itself: {shown}{more}, {ring[0]}"
+        yield ids, f"by AFTER, job {ring[0]} waits for itself: {_round(ring, 0)}"
 
 
 def why_never_met(state: State) -> dict[JobId, str]:
     """Of each job whose AFTER can never be met, why: a clause. Costs less than to ask `why_blocked` for each of many."""
     return {job_id: why for ids, why in never_met(state) for job_id in ids}
+
+
+class Circles:
+    """Which jobs wait for themselves by AFTER. It is looked for behind those that are asked about, and nowhere twice."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._seen: set[JobId] = set()
+        self._found: dict[JobId, str] = {}
+
+    def why(self, job_id: JobId) -> str:
+        """That this job waits for itself, a clause; "" if it was found in no circle. Of two circles that share a job, one is."""
+        self._follow(job_id)
+        return self._found.get(job_id, "")
+
+    def _follow(self, job_id: JobId) -> None:
+        path: dict[JobId, int] = {}  # from `job_id` on, each with its place
+        waiting: list[Iterator[JobId]] = [iter((job_id,))]
+        while waiting:
+            current = next(waiting[-1], None)
+            if current is None:
+                waiting.pop()
+                if path:
+                    self._seen.add(path.popitem()[0])
+            elif current in path:
+                ring = list(path)[path[current] :]
+                for place, other in enumerate(ring):
+                    self._found.setdefault(other, f"waits for itself by AFTER: {_round(ring, place)}")
+            elif current not in self._seen and (job := self._state.jobs.get(current)) and job.word is not Word.COMPLETE:
+                path[current] = len(path)
+                after = requirements(job, self._state).after
+                waiting.append(JobId(number) for ids in after for number in ids)
+
+
+def _round(ring: Sequence[JobId], place: int) -> str:
+    """`2, 3, 1, 2`: the jobs of a circle from a place in it back to that."""
+    shown = [ring[(place + step) % len(ring)] for step in range(min(len(ring), SHOWN_RING))]
+    return ", ".join([*map(str, shown), *(["…"] if len(ring) > SHOWN_RING else []), str(ring[place])])
 
 
 def _rings(after: Mapping[JobId, tuple[range, ...]], left: Collection[JobId]) -> list[tuple[list[JobId], list[JobId]]]:

@@ -28,6 +28,7 @@ RESET = "RESET"
 CANCEL = "CANCEL"
 WORDS = (*(str(word) for word in Word), RESET, CANCEL)
 BOM = "\ufeff"
+_SKIPPED = "This row is skipped;"
 csv.field_size_limit(1 << 30)  # no field is too long to be read; what no command can be given is a fault of its row
 SHORT_ROW = columns.LONGEST_ARGUMENT // 4  # characters: no cell of it is too long
 ID_DIGITS = 15  # more, and a spreadsheet rounds it
@@ -319,9 +320,12 @@ class _RowReader:
 
 def consequence(others: int) -> str:
     """What becomes of a row that cannot be read beside so many others: the end of each sentence about one."""
-    return (
-        f"This row is skipped; {counted(others, 'other goes', 'others go') + ' on' if others else 'there is no other'}."
-    )
+    return f"{_SKIPPED} {counted(others, 'other goes', 'others go') + ' on' if others else 'there is no other'}."
+
+
+def fault_alone(problem: Problem) -> str:
+    """What is wrong with a row, without what becomes of it."""
+    return problem.what.rpartition(f" {_SKIPPED}")[0] or problem.what
 
 
 def parse_id(typed: str) -> JobId | None:

@@ -15,6 +15,7 @@ from burnish.core.events import Fact
 from burnish.core.ids import name_ids
 from burnish.core.jobs import CANCELLED, AttemptId, Job, JobId, Word
 from burnish.core.state import Phase, State, phase
+from burnish.core.table import fault_alone
 from burnish.errors import Problem, UsageError
 
 
@@ -51,7 +52,7 @@ def chosen(
     if missing:
         unread = [job_id for job_id in missing if job_id in skipped]
         told = [
-            f"Job {job_id} is not known yet: its row, {skipped[job_id].where}, cannot be read, as said above."
+            f"Job {job_id} is not known yet: its row, {skipped[job_id].where}, cannot be read: {fault_alone(skipped[job_id])}"
             for job_id in unread
         ]
         if unknown := [job_id for job_id in missing if job_id not in skipped]:

@@ -335,6 +335,8 @@ class Journal:
 
     def _refused(self, name: str, error: OSError) -> StoreError:
         where = self.root / name
+        if error.errno == errno.EACCES and (found := refusals.made_by_another(self.shown, str(self.root), str(where))):
+            return StoreError(f"{found[0]} Nothing was begun that it does not hold.", hint=found[1])
         return StoreError(
             f"{where}: the journal could not be read or written: {refusals.why(error)}. Nothing was begun that it does not hold."
         )

@@ -58,26 +58,55 @@ def no_file(shown: str, mode: int) -> InputError | None:
 
 def theirs(shown: str, root: str, owner: int) -> UsageError:
     """The table of another user (`owner`: their uid), where its journal in `root` is needed."""
-    import pwd
-
-    try:
-        name = pwd.getpwuid(owner).pw_name
-    except KeyError:
-        name = f"user {owner}"
     return UsageError(
-        f"{shown} belongs to {name}, and its journal ({root}) is theirs to open.",
+        f"{shown} belongs to {_name(owner)}, and its journal ({root}) is theirs to open.",
         hint="burnish status shows what the table itself says",
     )
 
 
 def refuse_theirs(shown: str, root: str) -> None:
     """Raise UsageError for a journal of another user, unless they let this one in (as root is, and a group may be)."""
-    try:
-        owner = os.stat(root).st_uid
-    except OSError:
+    for folder in (root, os.path.dirname(root)):
+        try:
+            owner = os.stat(folder).st_uid
+        except PermissionError:
+            continue  # the one around it is closed
+        except OSError:
+            return
+        if owner != os.geteuid() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            found = made_by_another(shown, root, folder)
+            raise theirs(shown, root, owner) if found is None else UsageError(found[0], hint=found[1])
         return
-    if owner != os.geteuid() and not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-        raise theirs(shown, root, owner)
+
+
+def made_by_another(shown: str, root: str, path: str) -> tuple[str, str] | None:
+    """What is said of what another user's burnish (that of sudo, mostly) has left at `path` in the journal `root` of a table of
+    this user's, and what helps; None if it is not that.
+    """
+    home = os.path.dirname(root)
+    table = os.path.join(os.path.dirname(home), os.path.basename(root))
+    while path != home and not os.path.lexists(path):
+        path = os.path.dirname(path)
+    try:
+        owner, me = os.lstat(path).st_uid, os.stat(table).st_uid
+    except OSError:
+        return None
+    if owner == me or me != os.geteuid():
+        return None
+    return (
+        f"{path} belongs to {_name(owner)}, who ran burnish here (with sudo?), and {shown} to you ({_name(me)}): its journal "
+        "cannot be opened.",
+        f"sudo chown -R {_name(me)}: {home} gives it to you; then run burnish without sudo",
+    )
+
+
+def _name(user: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 def read_only(shown: str, path: str) -> StoreError | None:

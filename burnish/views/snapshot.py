@@ -15,7 +15,7 @@ from types import MappingProxyType
 from burnish.core.ahead import leader_of
 from burnish.core.columns import CONTROL_COLUMNS
 from burnish.core.jobs import BY_HAND, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Word
-from burnish.core.requirements import requirements, unmet
+from burnish.core.requirements import Circles, requirements, unmet
 from burnish.core.state import Phase, State, phase
 
 
@@ -90,7 +90,8 @@ def take(
     `jobs`: those that get a row, in this order; None for all of the table. All are counted.
     """
     away = away or {}
-    rows = tuple(_row(job, state, now, away) for job in (state.listed() if jobs is None else jobs))
+    circles = Circles(state)
+    rows = tuple(_row(job, state, now, away, circles) for job in (state.listed() if jobs is None else jobs))
     counts = dict.fromkeys(Word, 0)
     counts.update(Counter(job.word for job in state.listed()))
     gone = () if runs is None else (attempt.id.job for attempt in state.open.values() if attempt.by not in runs)
@@ -107,12 +108,12 @@ def take(
     )
 
 
-def _row(job: Job, state: State, now: float, away: Mapping[HostName, str]) -> JobRow:
+def _row(job: Job, state: State, now: float, away: Mapping[HostName, str], circles: Circles) -> JobRow:
     attempt = job.attempt
     if attempt is None:
-        return JobRow(job.id, job.word, _because(job, state), job.cells)
+        return JobRow(job.id, job.word, _because(job, state, circles), job.cells)
     if not explains(attempt, job):
-        return JobRow(job.id, job.word, _because(job, state), job.cells, attempt.id, len(job.attempts))
+        return JobRow(job.id, job.word, _because(job, state, circles), job.cells, attempt.id, len(job.attempts))
     verdict = attempt.verdict
     started = attempt.started_at if verdict is None else verdict.started
     ended = verdict.ended if verdict else None
@@ -150,14 +151,20 @@ def has_verdict(word: Word | None, job: Job) -> bool:
     return job.word.final and word is job.word and job.reason != BY_HAND
 
 
-def _because(job: Job, state: State) -> str:
+def _because(job: Job, state: State, circles: Circles) -> str:
     """The reason of a job that has no attempt to tell of; of one that waits for another, which, and how that one is."""
     after = requirements(job, state).after if phase(job) is Phase.WAITING else ()
     parts = [job.reason] if job.reason else []
     if after and (watched := unmet(after, state)) is not None:
-        other = state.jobs.get(watched)
-        parts.append(f"after job {watched}, which {'the table does not have' if other is None else f'is {other.word}'}")
+        parts.append(circles.why(job.id) or f"after job {watched}, which {_how_it_is(watched, state, circles)}")
     return "; ".join(parts)
+
+
+def _how_it_is(job_id: JobId, state: State, circles: Circles) -> str:
+    job = state.jobs.get(job_id)
+    if job is None:
+        return "the table does not have"
+    return "waits for itself" if circles.why(job_id) else f"is {job.word}"
 
 
 def _reason(job: Job, attempt: Attempt, state: State, away: Mapping[HostName, str]) -> str:

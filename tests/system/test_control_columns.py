@@ -68,7 +68,7 @@ def test_job_after_a_failed_one_is_left_and_named(tmp_path: Path) -> None:
         ("ERROR", "exit 1"),
         ("NOT_RUNNING", "after job 0, which is ERROR"),
         ("NOT_RUNNING", "after job 77, which the table does not have"),
-        ("NOT_RUNNING", "after job 3, which is NOT_RUNNING"),
+        ("NOT_RUNNING", "waits for itself by AFTER: 3, 3"),
     ]
     said = table.burnish("explain", "1").stdout
     assert "It cannot start now: it comes after job 0, which is ERROR." in said
@@ -137,6 +137,23 @@ def test_job_without_a_place_is_not_called_the_next_to_start(tmp_path: Path) -> 
     assert "It is the next to start, if the run has a host for it." in said and why not in said
     assert table.run().returncode == 0
     assert not list((tmp_path / ".burnish" / "burnish.db" / "unplaced").iterdir())
+
+
+def test_host_that_turned_the_run_away_is_named_with_its_reason(tmp_path: Path) -> None:
+    """A cluster on whose login node there is no Slurm: the run's own PATH is that of its hosts here."""
+    table = Table(tmp_path, "HOSTS,fails,work", "hpc,0,0", "desk,0,0")
+    hosts = "desk: {connection: local, gpus: none}, hpc: {connection: local, engine: slurm, state_dir: hpc}"
+    (tmp_path / "lab.yaml").write_text(f"hosts: {{{hosts}}}\n".replace("dir: hpc", f"dir: {tmp_path}/hpc"))
+    (tmp_path / "bin").mkdir()
+    for name, path in (("sh", "/bin/sh"), ("cat", "/bin/cat"), ("sleep", "/bin/sleep"), ("python3", sys.executable)):
+        (tmp_path / "bin" / name).symlink_to(path)
+    command = [sys.executable, "-m", "burnish", "run", "--hosts", "lab.yaml", "--command", "sh job.sh {fails} {work}"]
+    environment = {**os.environ, "HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and table.order == [1], done.stderr
+    why = "it needs a host named hpc, and this run does not use hpc: `engine: slurm`, but there is no scontrol on"
+    assert f"Job 0 could not be started: {why}" in done.stderr
+    assert f"could not start it: {why}" in table.burnish("explain", "0").stdout
 
 
 def test_run_that_has_nothing_to_start_takes_back_no_word_of_the_one_before(tmp_path: Path) -> None:

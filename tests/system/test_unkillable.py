@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.agent_client import AgentClient, kill
+from tests.support.gated import Gated
 from tests.support.hung_mount import HungMount
 from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
@@ -71,3 +72,28 @@ def test_job_that_cannot_be_killed_keeps_its_slot_and_has_not_ended(
     final = link.wait_status(attempt, "ended")["final"]
     assert (final["exit"] if supervised else final["lost"])["cancelled"] == "alice"
     assert not is_busy(host.connect())
+
+
+# burnish, but a job has two seconds beyond its grace.
+IMPATIENT = "from burnish import session; session.CANCEL_LIMIT = 2.0; from burnish.cli.main import main; main()"
+
+
+def test_cancel_says_that_the_host_was_told_and_the_job_lives() -> None:
+    table = Gated.of(None, 1)
+    disk = HungMount(table.folder / "disk", unkillable=True)
+    try:
+        run = table.start("run", "--command", f"cat {table.folder}/disk/data")
+        table.wait_running(1)
+        pid = table.status()[0]["pid"]
+        wait_for(lambda: waits(pid), "it does not hang")
+        cancel = table.start("cancel", "--all", "--grace", "0.2s", into="cancel.txt", program=IMPATIENT)
+        assert cancel.wait(60) == 3, table.said("cancel.txt")
+        said = table.said("cancel.txt")
+        assert "Job 0 is not seen to end: localhost was told, and its processes have not ended" in said, said
+        assert f"started as pid {pid}" in said and f"hint: on localhost: ps -s {pid} " in said, said
+        disk.end()
+        assert run.wait(30) == 1, table.said()
+        assert table.status()[0]["reason"] == "CANCELLED"
+    finally:
+        disk.end()
+        table.stop()

@@ -65,7 +65,10 @@ def test_a_job_whose_row_cannot_be_read_is_not_called_unknown(
     assert outcome(typed.split()) == 2
     said = capsys.readouterr().err
     assert said.count('burnish.db:4: "DONE" is not a STATE.') == 1
-    assert "error: Job 2 is not known yet: its row, burnish.db:4, cannot be read, as said above." in said
+    assert (
+        'error: Job 2 is not known yet: its row, burnish.db:4, cannot be read: "DONE" is not a STATE. Expected' in said
+    )
+    assert said.count("This row is skipped") == 1
 
 
 @pytest.mark.parametrize("word", ["HOLD", "hold", "Hold"])

@@ -6,9 +6,10 @@ import pytest
 from support import facts, tables
 
 from burnish.core import events
-from burnish.core.explain import Surroundings, explain
+from burnish.core.explain import Surroundings, explain, unended
 from burnish.core.jobs import CoordinatorId, JobId
 from burnish.core.state import Phase, State
+from burnish.core.table import consequence
 from burnish.errors import Problem
 
 GOING = Surroundings(runs=[CoordinatorId("me")])
@@ -31,11 +32,13 @@ def test_place_in_the_queue_counts_priority_and_skipped_rows() -> None:
     state = tables.opened(("PRIORITY",), [("",), ("",), ("5",), ("",)])
     assert "3 waiting jobs start before it (its PRIORITY is 0)" in told(state, 3)
     assert "It is the next to start." in told(state, 2)
-    skipping = Surroundings({JobId(0): Problem("burnish.db:2", "3 fields.")}, runs=[CoordinatorId("me")])
+    skipping = Surroundings(
+        {JobId(0): Problem("burnish.db:2", f"3 fields. {consequence(4)}")}, runs=[CoordinatorId("me")]
+    )
     assert "2 waiting jobs start before it" in told(state, 3, skipping)
     said = told(state, 0, skipping)
-    assert "Its row, burnish.db:2, cannot be read, as said above, so it is passed over until the row is mended." in said
-    assert "3 fields." not in said, "that was said when the table was read"
+    why = "Its row, burnish.db:2, cannot be read, so it is passed over until that is mended: 3 fields."
+    assert why in said.splitlines(), "what was said when the table was read may be out of sight"
 
 
 def test_no_run_and_unreadable_table_are_named() -> None:
@@ -88,3 +91,16 @@ def test_removed_row_is_named() -> None:
     tables.start(state, 0)
     state.apply(events.JobRemoved(0))
     assert "Its row was deleted" in told(state)
+
+
+def test_silent_hosts_are_told_from_those_whose_jobs_live() -> None:
+    state = tables.opened(("--lr",), [("1",)] * 4)
+    hosts = ("gpu01", "gpu02", "gpu02", "gpu03")
+    silent, deaf, deaf_too, late = [tables.start(state, job, host) for job, host in enumerate(hosts)]
+    told = {deaf: True, deaf_too: True, late: False}
+    said = {tuple(a.id.job for a in found): why for found, why in unended(list(state.open.values()), told)}
+    assert list(said) == [(silent.job,), (1, 2), (late.job,)]
+    assert said[0,] == "no word from gpu01. It is done when the host answers."
+    assert said[1, 2].startswith("gpu02 was told, and their processes have not ended (started as pid 4711, 4711).")
+    assert "burnish cancel --job_id 1-2\nhint: on gpu02: ps -s 4711,4711 " in said[1, 2]
+    assert said[3,].startswith("gpu03 was told, and a word of its end, or the rest of its log, has not come home yet.")

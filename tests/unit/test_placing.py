@@ -71,11 +71,12 @@ def test_edit_of_a_job_that_is_being_prepared_does_not_prepare_it_a_second_time(
     assert len(queue.placing) == 1, "and waits again"
 
 
-def member(name: str, gpus: int, lacks: str = "") -> SimpleNamespace:
+def member(name: str, gpus: int, lacks: str = "", refused: str | None = None) -> SimpleNamespace:
     host = HostName(name)
     slots = [Slot(host, index, str(index)) for index in range(gpus)]
-    offer = SimpleNamespace(known=True, plain=False)
-    state = {"starts": True, "refused": False, "stopped": False, "given_up": bool(lacks), "lacks": lacks}
+    offer = SimpleNamespace(known=refused is None, plain=False)
+    state = {"starts": True, "refused": refused, "stopped": None, "given_up": bool(lacks), "lacks": lacks}
+    state["unused"] = refused or ""
     return SimpleNamespace(host=Host(host), slots=slots, offer=offer, **state)
 
 
@@ -86,6 +87,24 @@ def test_host_that_could_not_take_a_job_anyway_is_not_why_it_is_not_started() ->
     }
     large = member("large", 2, lacks="its setup ended with 7")
     assert Queue(member("desk", 1), large).placing.stuck() == {0: "its setup ended with 7 on large"}
+
+
+def test_host_that_turned_the_run_away_is_why_what_needs_it_is_not_started() -> None:
+    away = member("away", 2, refused="its host key has changed")
+    queue = Queue(member("desk", 1), away)
+    rows = ((1, "1", "1", "away"), (2, "1", "", "nosuch"), (3, "1", "", "away another"))
+    queue.state.apply(events.JobsAdded(("--n", "GPUS", "HOSTS"), rows))
+    queue.placing.update(queue.state.take_touched())
+    why = "this run does not use away: its host key has changed"
+    assert queue.placing.stuck() == {
+        0: f"it needs 2 GPUs of one host, and no host of this run has that; {why}",
+        1: f"it needs a host named away with a GPU, and {why}",
+        2: "it needs a host named nosuch, and this run has none",
+        3: f"it needs a host named away or another, and {why}",
+    }
+    assert f"it needs a host named away with a GPU, and {why}" in [told.why for told in queue.placing.unplaced()]
+    both = Queue(member("large", 2, lacks="its setup ended with 7"), away, member("far", 9, refused="no python"))
+    assert both.placing.stuck() == {0: f"its setup ended with 7 on large, and {why}; nor far: no python"}
 
 
 def test_a_long_chain_is_not_followed_once_for_each_of_its_jobs(monkeypatch: pytest.MonkeyPatch) -> None:

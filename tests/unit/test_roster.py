@@ -148,6 +148,7 @@ def test_second_name_of_a_host_is_refused_by_name(path: Path) -> None:
     run.roster.refuse_second_names(run.fleet, run.said.append)
     assert run.ready() == ["gpu1", "gpu2"]
     assert len(run.said) == 1 and run.said[0].startswith("alias is the same host as gpu1")
+    assert run.fleet.members[HostName("alias")].unused == "it is the same host as gpu1"
     assert run.fleet.members[HostName("alias")].link.up, "what was started under that name is still collected"
 
 

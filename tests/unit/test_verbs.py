@@ -107,7 +107,7 @@ def test_a_job_whose_row_cannot_be_read_is_told_with_the_reason() -> None:
     skipped = {JobId(7): Problem("lab.db:9", '"DONE" is not a STATE. This row is skipped; 2 others go on.')}
     with pytest.raises(UsageError) as caught:
         chosen(mixed(), frozenset({JobId(7)}), "lab.db", skipped)
-    assert str(caught.value) == ("Job 7 is not known yet: its row, lab.db:9, cannot be read, as said above.")
+    assert str(caught.value) == ('Job 7 is not known yet: its row, lab.db:9, cannot be read: "DONE" is not a STATE.')
     with pytest.raises(UsageError, match=r"(?s)Job 7 is not known yet.*\nlab\.db has no job 8\. Nothing was done\."):
         chosen(mixed(), frozenset({JobId(7), JobId(8)}), "lab.db", skipped, "Nothing was done.")
 

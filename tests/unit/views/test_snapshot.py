@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from support.tables import BEGAN, claim, finish, opened, start
 
 from burnish.core import events
-from burnish.core.jobs import HostName, Word
+from burnish.core.jobs import HostName, Job, JobId, Word
+from burnish.core.requirements import Requirements, requirements
+from burnish.core.state import State
 from burnish.views.snapshot import take
 
 COLUMNS = ("--lr", "PRIORITY")
@@ -114,3 +117,38 @@ def test_argument_edited_after_the_run_says_what_it_ran_with() -> None:
 def test_arguments_are_told_from_control_columns() -> None:
     snapshot = take(opened(("PRIORITY", "--lr", "AFTER"), [("1", "2", "3")]), BEGAN)
     assert (snapshot.arguments, snapshot.controls) == ((1,), (0, 2))
+
+
+def test_job_that_waits_for_itself_says_so_and_round_what() -> None:
+    cells = ("", "2", "3", "1", "1", "5", "0,4", "77", "0")
+    state = opened(("AFTER",), [(cell,) for cell in cells])
+    assert [row.reason for row in take(state, BEGAN).rows] == [
+        "",
+        "waits for itself by AFTER: 1, 2, 3, 1",
+        "waits for itself by AFTER: 2, 3, 1, 2",
+        "waits for itself by AFTER: 3, 1, 2, 3",
+        "after job 1, which waits for itself",
+        "waits for itself by AFTER: 5, 5",
+        "after job 0, which is NOT_RUNNING",
+        "after job 77, which the table does not have",
+        "after job 0, which is NOT_RUNNING",
+    ]
+
+
+def test_circles_are_looked_for_once_however_many_jobs_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = opened(("AFTER",), [(str(number - 1),) if number else ("",) for number in range(200)])
+    read: list[JobId] = []
+
+    def reading(job: Job, within: State) -> Requirements:
+        read.append(job.id)
+        return requirements(job, within)
+
+    monkeypatch.setattr("burnish.core.requirements.requirements", reading)
+    assert len(take(state, BEGAN).rows) == 200
+    assert len(read) <= 200
+
+
+def test_a_long_circle_is_cut() -> None:
+    state = opened(("AFTER",), [(str((number + 1) % 30),) for number in range(30)])
+    said = take(state, BEGAN).rows[29].reason
+    assert said == f"waits for itself by AFTER: 29, {', '.join(map(str, range(19)))}, …, 29"
