@@ -445,10 +445,11 @@ def test_void_of_a_running_job_changes_nothing(link: AgentClient) -> None:
 
 def test_start_that_is_sent_again_starts_nothing(link: AgentClient, host: OneHost) -> None:
     attempt = link.start(*host.ledger_job("sleep 1000"))
-    link.wait_status(attempt, "running")
+    running = link.wait_status(attempt, "running")
     wait_for(host.runs, "it has not noted that it runs")
-    for _ in range(3):
-        assert link.ask("start", "status", attempt=attempt, spec={})["status"] == "running"
+    for spec in ({}, make_spec(*host.ledger_job("sleep 1000")), make_spec(*host.ledger_job())):
+        again = link.ask("start", "status", attempt=attempt, spec=spec)
+        assert (again["status"], again["start"]) == ("running", running["start"])
     assert host.runs() == 1
 
 
