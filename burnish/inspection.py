@@ -137,11 +137,17 @@ class Inspection:
             if whole := self._why_not_host(member):
                 yield f"  {host}: {printable(whole, 300)}"
                 continue
+            used = {index for attempt in self._on(host) for index in attempt.slots}
             for slot in member.slots:
+                idle = (
+                    "it is in use"
+                    if slot.index in used
+                    else "no job that waits may start on it (burnish explain says why)"
+                )
                 what = f"slot {slot.index}" if slot.gpu is None else f"GPU {slot.gpu}"
                 if member.offer.unusable and slot.gpu is not None:
                     what = "its GPUs"
-                yield f"  {host}, {what}: {printable(self._why_not(slot) or 'it is in use', 300)}"
+                yield f"  {host}, {what}: {printable(self._why_not(slot) or idle, 300)}"
 
     def _why_not_host(self, member: Member) -> str:
         if (why := member.refused or member.stopped) is not None:

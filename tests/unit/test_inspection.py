@@ -272,3 +272,18 @@ def test_why_jobs_wait_is_said_each_minute(desk: Desk, monkeypatch: pytest.Monke
         "7 jobs wait, and nothing can start:\n  gpu01, GPU 0: bob uses it (0.0 GiB)\n"
         "  gpu01, GPU 1: another burnish job has it\n  gpu02: drained: new disk"
     ]
+
+
+def test_slot_that_is_free_is_not_said_to_be_in_use(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.state.apply(events.HostDrained("gpu02", "new disk", "alice"))
+    claimed = desk.state.jobs[JobId(0)]
+    desk.state.apply(facts.claim_of(AttemptId(claimed.id, 1), slot=1))  # by another run
+    now = time.monotonic()
+    monkeypatch.setattr(inspection.time, "monotonic", lambda: now + 61)
+    desk.see("gpu01", card(1), card(2))
+    desk.inspection.name_idle(2)
+    assert desk.said == [
+        "2 jobs wait, and nothing can start:\n"
+        "  gpu01, GPU 0: no job that waits may start on it (burnish explain says why)\n"
+        "  gpu01, GPU 1: it is in use\n  gpu02: drained: new disk"
+    ]
