@@ -389,6 +389,8 @@ class Coordinator:
             self._claiming.learn(fact)
             if isinstance(fact, events.AttemptVoided) and fact.trouble and not fact.lacks:
                 self._pause(state.jobs[fact.attempt.job].attempts[-1].host, fact.why)
+            elif isinstance(fact, events.AttemptStarted):
+                self._silence.started(state.jobs[fact.attempt.job].attempts[-1].host)
             for action in actions.follow(fact, state, self.me, self._claiming.specs):
                 self._send(action)
         changed = state.take_touched() | self._preparation.settle()
@@ -406,8 +408,7 @@ class Coordinator:
         member = self._fleet.members.get(host)
         if member is None:
             return  # another run's
-        if time.monotonic() >= member.paused_until:
-            self._say(f"{host} cannot start anything now: {why}. Trying again every {TROUBLE:.0f} s.")
+        self._silence.cannot_start(host, why, TROUBLE)
         member.paused_until = time.monotonic() + TROUBLE
 
     def _send(self, action: actions.Action) -> None:

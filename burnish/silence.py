@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,7 +12,11 @@ from burnish.core.ids import name_jobs
 from burnish.core.jobs import Attempt, AttemptId, HostName
 
 AGAIN = 60.0  # s between two sentences about the same host
+STILL = 600.0  # s between two sentences about a host that can start nothing, for the same reason
 DOWN = 10.0  # s of silence, until a host counts as down: many come back at once
+
+
+_NUMBERED = re.compile(r"\S*\d\S*")  # attempts and files have numbers, which do not make another reason
 
 
 @dataclass(slots=True)
@@ -30,6 +35,7 @@ class Silence:
         self._hosts: dict[HostName, _Silent] = {}
         self._estranged: set[AttemptId] = set()  # said of
         self._unstarted: dict[AttemptId, float] = {}  # since when it is waited for, or was named last
+        self._unable: dict[HostName, _Silent] = {}
 
     def dropped(self, host: HostName, why: str) -> None:
         """The link to a host broke, or it could not be made."""
@@ -41,6 +47,23 @@ class Silence:
     def answers(self, host: HostName) -> None:
         """It is heard again."""
         self._hosts.pop(host, None)
+
+    def cannot_start(self, host: HostName, why: str, pause: float) -> None:
+        """A host could start nothing, and is let alone for `pause` s: said once for each reason, and each ten minutes."""
+        now, known = self._clock(), self._unable.get(host)
+        if known is None or _NUMBERED.sub("", known.why) != _NUMBERED.sub("", why):
+            self._say(f"{host} cannot start anything now: {why}. Trying again every {pause:.0f} s.")
+            self._unable[host] = _Silent(why, now, now)
+        elif now - known.said >= STILL:
+            known.said = now
+            self._say(f"{host} still cannot start anything, for {(now - known.since) / 60:.0f} minutes now: {why}.")
+
+    def started(self, host: HostName) -> None:
+        """It has started something. What it could not do a moment ago, as with a disk that is nearly full, is not over yet."""
+        known = self._unable.get(host)
+        if known is not None and self._clock() - known.said >= AGAIN:
+            del self._unable[host]
+            self._say(f"{host} starts jobs again.")
 
     def down(self) -> dict[HostName, str]:
         """Hosts that have been silent for a while, and why."""

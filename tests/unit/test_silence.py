@@ -67,3 +67,27 @@ def test_a_host_that_answers_and_does_not_start_a_job_is_named_each_minute() -> 
         now[0] = 2000 + moment
         silence.name(attempts)
     assert not any("but has not started" in sentence for sentence in said[1:]), "it does not answer, which is said"
+
+
+def test_a_host_that_can_start_nothing_is_named_once_for_each_reason_and_each_ten_minutes() -> None:
+    now, said = [0.0], []
+    silence = Silence(said.append, lambda: now[0])
+    for job in range(60):  # ten minutes
+        silence.cannot_start(GPU01, f"its disk is full (attempts/{job}.1-9f86d081)", 10)
+        now[0] += 10
+    assert said == [
+        "gpu01 cannot start anything now: its disk is full (attempts/0.1-9f86d081). Trying again every 10 s."
+    ]
+    silence.cannot_start(GPU01, "its disk is full (attempts/7.1-9f86d081)", 10)
+    assert said[1:] == [
+        "gpu01 still cannot start anything, for 10 minutes now: its disk is full (attempts/7.1-9f86d081)."
+    ]
+    silence.cannot_start(GPU01, "its disk is read-only", 10)
+    assert said[2:] == ["gpu01 cannot start anything now: its disk is read-only. Trying again every 10 s."]
+    silence.started(GPU01)
+    silence.cannot_start(GPU01, "its disk is read-only", 10)
+    assert len(said) == 3, "now it can, now it cannot"
+    now[0] += AGAIN
+    silence.started(GPU01)
+    silence.started(GPU01)
+    assert said[3:] == ["gpu01 starts jobs again."]
