@@ -13,6 +13,7 @@ import gc
 import hashlib
 import multiprocessing
 import os
+import shlex
 import signal
 import sys
 import time
@@ -29,11 +30,12 @@ def main() -> int:
     from simulation import install
 
     install.install()
+    _prefer(asked.prefer)
     if asked.seed is not None:
         return _one(asked.seed, asked.faults, asked.trace)
     if asked.digests:
         return _digests(range(asked.first, asked.first + asked.seeds), asked.processes)
-    return _many(range(asked.first, asked.first + asked.seeds), asked.processes)
+    return _many(range(asked.first, asked.first + asked.seeds), asked.processes, asked.prefer)
 
 
 def _one(seed: int, faults: frozenset[int] | None, trace: bool) -> int:
@@ -50,12 +52,12 @@ def _one(seed: int, faults: frozenset[int] | None, trace: bool) -> int:
     return 1 if result.failure else 0
 
 
-def _many(seeds: range, processes: int) -> int:
+def _many(seeds: range, processes: int, prefer: str) -> int:
     began = time.monotonic()
     fired: Counter[str] = Counter()
     failed = steps = 0
     seldom_collected()
-    with multiprocessing.Pool(processes, _end_with, (os.getpid(),)) as pool:
+    with multiprocessing.Pool(processes, _end_with, (os.getpid(), prefer)) as pool:
         for _, failure, kinds, effects in pool.imap_unordered(_report, seeds, chunksize=10):
             fired.update(kinds)
             steps += effects
@@ -72,12 +74,12 @@ def _many(seeds: range, processes: int) -> int:
     )
     if rare:
         print(f"in less than 1 % of the seeds: {', '.join(rare)}")
-    return 1 if failed or (rare and len(seeds) >= ENOUGH) else 0
+    return 1 if failed or (rare and len(seeds) >= ENOUGH and not prefer) else 0
 
 
 def _digests(seeds: range, processes: int) -> int:
     seldom_collected()
-    with multiprocessing.Pool(processes, _end_with, (os.getpid(),)) as pool:
+    with multiprocessing.Pool(processes, _end_with, (os.getpid(), "")) as pool:
         for line in pool.imap(_digest, seeds, chunksize=10):
             print(line)
     return 0
@@ -99,11 +101,20 @@ def seldom_collected() -> None:
     gc.set_threshold(100_000, 50, 50)
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, prefer: str) -> None:
     """A worker does not outlive who asked for it, however that ended."""
+    _prefer(prefer)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _prefer(kind: str) -> None:
+    from simulation import faults
+
+    if kind and kind not in faults.KINDS:
+        raise SystemExit(f"{kind!r} is none of {', '.join(faults.KINDS)}")
+    faults.preferred = kind
 
 
 def _kinds() -> list[str]:
@@ -113,6 +124,7 @@ def _kinds() -> list[str]:
 
 
 def _report(seed: int) -> tuple[int, str | None, list[str], int]:
+    from simulation import faults
     from simulation.scenario import play
     from simulation.shrink import shrink
 
@@ -120,8 +132,9 @@ def _report(seed: int) -> tuple[int, str | None, list[str], int]:
     if result.failure is None:
         return seed, None, list(result.fired), result.steps
     small = shrink(seed, result)
-    faults = ",".join(map(str, small.faults)) or "none"
-    again = f"PYTHONPATH=tests {os.path.basename(sys.executable)} -m simulation --seed {seed} --faults {faults}"
+    planned = ",".join(map(str, small.faults)) or "none"
+    again = f"PYTHONPATH=tests {os.path.basename(sys.executable)} -m simulation --seed {seed} --faults {planned}"
+    again += f" --prefer {shlex.quote(faults.preferred)}" if faults.preferred else ""
     return seed, f"seed {seed}: {small.failure}\n  again: {again}", list(result.fired), result.steps
 
 
@@ -132,6 +145,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--faults", type=_numbers, help="numbers of the faults that come, or none; all without it")
+    parser.add_argument(
+        "--prefer", default="", metavar="KIND", help="this kind of fault comes in each world, and often"
+    )
     parser.add_argument("--trace", action="store_true", help="show each effect")
     parser.add_argument("--digests", action="store_true", help="show a digest of each seed's effects")
     return parser.parse_args()

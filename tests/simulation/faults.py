@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from simulation.scenario import Scenario
 
 LAST = 40.0  # s after the beginning in which faults come
+OFTEN = 12  # times its usual weight has a kind that is preferred
+preferred = ""  # a kind that comes in each world, and often: of the whole process, set before its first world
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ def draw(scenario: Scenario) -> list[Fault]:
     random = scenario.world.random("faults")
     weights = [weight * random.choice((0, 1, 1, 4)) for weight, _ in KINDS.values()]
     count = random.choice((0, 1, 2, 4, 8, 16)) if any(weights) else 0
+    if preferred:
+        weights[list(KINDS).index(preferred)] = OFTEN * KINDS[preferred][0]
+        count = max(count, 2)
     kinds = random.choices(list(KINDS), weights, k=count) if count else []
     span = random.choice((3.0, 10.0, LAST))
     return [Fault(n, kind, scenario.world.now + random.uniform(0, span)) for n, kind in enumerate(kinds)]

@@ -28,6 +28,14 @@ def test_promises_hold_in_hundreds_of_worlds() -> None:
     assert "400 seeds, 0 failed" in done.stdout
 
 
+@pytest.mark.parametrize("kind", ["coordinator's machine lost power", "disk full"])
+def test_promises_hold_where_one_thing_befalls_often(kind: str) -> None:
+    """Among hundreds of worlds with all that may befall them there are a few with such."""
+    done = _simulation("--seeds", "150", "--prefer", kind)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert f"% {kind}" in done.stdout
+
+
 def test_a_seed_replays_to_the_last_effect() -> None:
     first, second = _simulation("--seed", "7", "--trace"), _simulation("--seed", "7", "--trace")
     assert first.returncode == second.returncode == 0, first.stdout[-2000:] + first.stderr[-2000:]

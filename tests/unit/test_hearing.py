@@ -17,17 +17,17 @@ from burnish.hearing import Hearing
 from burnish.store.paths import Paths
 
 HOST, NAME = HostName("gpu01"), "0.1-9f86d081"
-SAME_BOOT = reports.Welcome("sid", "inc", "gpu01")
 
 
 class Ears:
-    """A hearing for a run whose host has not rebooted; `known`: the attempts that it may start."""
+    """A hearing for a run; `known`: the attempts that it may start. Its host has not rebooted, unless `boot` is another."""
 
-    def __init__(self, state: State, known: frozenset[str] = frozenset()) -> None:
+    def __init__(self, state: State, known: frozenset[str] = frozenset(), boot: str = "inc") -> None:
         self.proposed: list[Fact] = []
         self.said: list[str] = []
         plain = SimpleNamespace(offer=SimpleNamespace(plain=True))
-        fleet: Any = SimpleNamespace(welcome=lambda host: SAME_BOOT, holds=lambda attempt: True, members={HOST: plain})
+        welcome = reports.Welcome("sid", boot, "gpu01")
+        fleet: Any = SimpleNamespace(welcome=lambda host: welcome, holds=lambda attempt: True, members={HOST: plain})
         paths = Paths(Path("burnish.db"), "burnish.db", Path(".burnish"), Path("log"))
         self._hearing = Hearing(state, fleet, paths, self.proposed.append, known, self.said.append, lambda: 1.0)
 
@@ -45,6 +45,16 @@ class Ears:
 def test_what_a_full_disk_did_not_let_start_is_voided_once_it_is_cancelled(status: str) -> None:
     [order] = Ears(facts.claimed(cancel=True), known=frozenset({NAME})).hear(status)
     assert isinstance(order, actions.VoidAttempt) and order.name == NAME
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_what_lost_its_start_with_the_power_of_its_host_is_void_or_lost(started: bool) -> None:
+    """Also where nobody has heard of its start, and this run could give it again: its record may be what the disk lost."""
+    ears = Ears(facts.running() if started else facts.claimed(), known=frozenset({NAME}), boot="the next one")
+    [order] = ears.hear("unstarted")
+    assert isinstance(order, actions.VoidAttempt) and order.why == "its host rebooted"
+    assert ears.hear("absent") == []
+    assert ears.proposed == [events.AttemptLost(AttemptId(JobId(0), 1), "its host rebooted", 1.0)]
 
 
 @pytest.mark.parametrize("status", ["absent", "unstarted"])
