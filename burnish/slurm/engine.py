@@ -19,9 +19,9 @@ from burnish.core.hosts import Host
 from burnish.core.reports import Report
 from burnish.remote.link import Link
 from burnish.slurm import states, tasks, text
-from burnish.slurm.states import GONE, End
+from burnish.slurm.states import GONE, End, end_of
 from burnish.slurm.submission import Submission
-from burnish.slurm.tasks import PATIENCE, Task
+from burnish.slurm.tasks import PATIENCE, Key, Task
 
 QUICKEST, SLOWEST = 2.0, 30.0  # s between two looks at Slurm's list
 FIRST = 5.0  # s after which something new is looked for there
@@ -55,10 +55,11 @@ class SlurmLink:
         self._graces: dict[str, float] = {}  # those that somebody cancels, and the s they have to end by themselves
         self._tasks: dict[str, Task] = {}
         self._submission = Submission(host, table, self._link.send, self._ask, self._taken, self._refused)
-        self._listing = self._asking_accounts = self._cancelling = False
-        self._to_wake: set[str] = set()  # Slurm's jobs whose supervisors are to look at their folders
-        self._to_end: set[str] = set()  # those that Slurm is to end
-        self._next_list = 0.0
+        self._listing = self._asking_accounts = False
+        self._to_wake: set[Key] = set()  # tasks whose supervisors are to look at their folders
+        self._to_end: set[Key] = set()  # those that Slurm is to end
+        self._cancelling = 0  # commands for these that have not ended
+        self._next_list = self._next_cancel = 0.0
         self._interval = QUICKEST
 
     # -- as a link -------------------------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ class SlurmLink:
             self._list(now)
             for task in list(self._own()):
                 self._see_to(task, now)
-            self._scancel()
+            self._look_up(now)
 
     # -- hearing ---------------------------------------------------------------------------------------------------
 
@@ -143,7 +144,8 @@ class SlurmLink:
     def _inquire(self) -> None:
         """Ask whether there is a Slurm that answers. Until it does, the host is not connected."""
         self._retry = None
-        self._ready = self._listing = self._asking_accounts = self._cancelling = False
+        self._ready = self._listing = self._asking_accounts = False
+        self._cancelling = 0
         for known in (self._asked, self._tasks, self._to_wake, self._to_end):
             known.clear()
         self._ask(text.show_config(), self._configured)
@@ -176,7 +178,7 @@ class SlurmLink:
         if report.status in ("ended", "void") and task is not None:
             del self._tasks[report.name]
             if report.status == "void" and task.job and task.end is None and report.name in self._mine:
-                self._to_end.add(task.job)
+                self._to_end.add(task.key)
         self._report(report)
 
     def _waits_for_slurm(self, task: Task, report: reports.AttemptReported) -> bool:
@@ -261,26 +263,40 @@ class SlurmLink:
 
     def _cancel(self, task: Task, grace: float, now: float) -> None:
         """Wake its supervisor, which reads in its folder that it is cancelled; if it does not end, have Slurm end it."""
-        job = task.job or task.submitted.job
-        if job and task.woken is None:
+        if task.woken is None:
             task.woken = now
-            self._to_wake.add(job)
-        elif job and task.woken is not None and now - task.woken >= grace + KILL_AFTER:
+            self._to_wake.add(task.key)
+        elif now - task.woken >= grace + KILL_AFTER:
             task.woken = now
-            self._to_end.add(job)
+            self._to_end.add(task.key)
         self._next_list = min(self._next_list, now + QUICKEST)
 
-    def _scancel(self) -> None:
-        """One scancel at a time for all that is to be woken, or ended."""
-        for jobs, signal in ((self._to_wake, "USR1"), (self._to_end, "")):
-            if jobs and not self._cancelling:
-                self._cancelling = True
+    def _look_up(self, now: float) -> None:
+        """Ask for the numbers of all that is to be woken, or ended: those that are known may be other jobs' by now.
+
+        A controller that lost its state counts from the beginning.
+        """
+        if (wanted := self._to_wake | self._to_end) and not self._cancelling and now >= self._next_cancel:
+            self._next_cancel = now + QUICKEST
+            self._cancelling += 1
+            self._ask(text.squeue(name for name, _ in wanted), self._scancel)
+
+    def _scancel(self, ran: reports.CommandRan) -> None:
+        """One scancel for all that Slurm lists under the names of their arrays, and that is not over there."""
+        self._cancelling -= 1
+        if ran.code != 0:
+            return  # it is asked again
+        listed = text.read_squeue(ran.out)
+        for keys, signal in ((self._to_wake, "USR1"), (self._to_end, "")):
+            found = [listed[key] for key in keys if key in listed]
+            if jobs := [one.job for one in found if end_of(one.state) is None]:
+                self._cancelling += 1
                 self._ask(text.scancel(jobs, signal), self._cancelled)
-                jobs.clear()
+            keys.clear()
 
     def _cancelled(self, ran: reports.CommandRan) -> None:
         """Whether it worked is seen in Slurm's list, and in the folders."""
-        self._cancelling = False
+        self._cancelling -= 1
 
     def _taken(self, attempt: str, job: str) -> None:
         """It was submitted, as far as is known."""

@@ -17,6 +17,8 @@ UNSEEN = 10.0  # s after its submission in which Slurm's list may lack a task
 SETTLE = 5.0  # s between Slurm's word that a task is over and the record of that: its own record may be on its way
 PATIENCE = 60.0  # s in which Slurm may say why a job failed, before its supervisor's word is all there is
 
+Key = tuple[str, int]  # how Slurm lists a task: the name of its array, and its index there
+
 
 @dataclass(slots=True)
 class Task:
@@ -42,8 +44,8 @@ class Task:
     concluded: float | None = None
 
     @property
-    def key(self) -> tuple[str, int]:
-        """How Slurm lists it: the name of its array, and its index there."""
+    def key(self) -> Key:
+        """Of this attempt."""
         return self.submitted.name, self.submitted.index
 
     def settled(self, now: float) -> End | None:
@@ -51,9 +53,7 @@ class Task:
         return self.end if self.end is not None and now - self.ended >= SETTLE else None
 
 
-def compare(
-    tasks: Iterable[Task], listed: Mapping[tuple[str, int], Listed], asked: float, accounting: bool
-) -> Iterator[Task]:
+def compare(tasks: Iterable[Task], listed: Mapping[Key, Listed], asked: float, accounting: bool) -> Iterator[Task]:
     """Take in a whole list of Slurm's, asked for at `asked`. Yields the tasks of which only `accounting` knows more."""
     for task in tasks:
         found = listed.get(task.key)
@@ -73,7 +73,7 @@ def accounted(task: Task, states: Mapping[str, str], asked: float) -> None:
     _end(task, end_of(state) or GONE, asked)
 
 
-def news(task: Task, listed: Mapping[tuple[str, int], Listed]) -> str:
+def news(task: Task, listed: Mapping[Key, Listed]) -> str:
     """Why it has not started, if that is another reason than the one told last; "" if there is nothing to tell."""
     found = listed.get(task.key)
     why = "" if found is None or task.running else waiting(found.state, found.reason)

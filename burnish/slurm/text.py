@@ -114,7 +114,10 @@ def read_sacct(out: str) -> dict[str, str]:
 
 
 def scancel(jobs: Iterable[str], signal: str = "") -> list[str]:
-    """The argv that ends jobs, waiting ones too; or with `signal` only sends that to their scripts."""
+    """The argv that ends jobs, waiting ones too; or with `signal` only sends that to their scripts.
+
+    By number alone: with `--name`, scancel of 22.05 ends for one task that waits all of its array that do.
+    """
     return ["scancel", *([f"--signal={signal}", "--batch"] if signal else []), *sorted(set(jobs))]
 
 

@@ -136,14 +136,44 @@ def test_a_killed_jobs_verdict_does_not_wait_for_ever() -> None:
     assert isinstance(last, reports.AttemptReported) and last.final == {"exit": {"signal": 15, "ended": 5.0}}
 
 
-def test_many_are_cancelled_by_one_scancel() -> None:
+def cancelled(jobs: int) -> LoginNode:
+    """So many jobs of one array run, and somebody has cancelled them all."""
     node = LoginNode()
     node.answer("scontrol", "MaxArraySize = 1001\n")
-    for job in range(50):
+    for job in range(jobs):
         attempt = f"{job}.1-9f86d081"
         node.engine.send({"type": "cancel", "attempt": attempt, "grace": 10.0, "by": "ann"})
-        batch = Submitted("burnish-t-1", job, str(100 + job))
+        batch = Submitted("burnish-t-1", job, "100")
         node.hear(reports.AttemptReported(HPC, attempt, "running", None, None, None, batch))
+    node.wait(1)
+    return node
+
+
+def test_many_are_cancelled_by_one_scancel() -> None:
+    node = cancelled(50)
+    node.answer("squeue", "".join(f"100|{job}|RUNNING||n0|burnish-t-1\n" for job in range(50)))
     node.wait(1)
     (scancel,) = node.ran("scancel")
     assert scancel["argv"][1:3] == ["--signal=USR1", "--batch"] and len(scancel["argv"]) == 53
+
+
+def test_a_number_that_is_another_job_by_now_is_not_cancelled() -> None:
+    """Slurm lost its state, and gave the number of one to somebody else's array, and another number to nobody."""
+    node = cancelled(3)
+    node.answer(
+        "squeue", "100|0|RUNNING||n0|somebody\n100|1|COMPLETED||n0|burnish-t-1\n200|2|RUNNING||n1|burnish-t-1\n"
+    )
+    node.wait(1)
+    (scancel,) = node.ran("scancel")
+    assert scancel["argv"][3:] == ["200_2"]
+
+
+def test_where_slurm_does_not_answer_it_is_asked_again_for_what_to_cancel() -> None:
+    node = cancelled(1)
+    asked = len(node.ran("squeue"))
+    node.answer("squeue", code=1, err="slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+    node.wait(2)
+    assert not node.ran("scancel")
+    for command in node.ran("squeue")[asked:]:
+        node.hear(reports.CommandRan(HPC, command["id"], 0, "100|0|RUNNING||n0|burnish-t-1\n", ""))
+    assert [scancel["argv"][3:] for scancel in node.ran("scancel")] == [["100_0"]]
