@@ -10,6 +10,10 @@ from burnish.core.ids import typed_ids
 
 SEPARATOR = "|"
 MAX_ARRAY_SIZE = 1001  # Slurm's own default
+VERDICTS = (
+    "Batch job submission failed: ",
+    "allocation failure: ",
+)  # how sbatch opens its last line; the latter, of a trial
 SPARE = 60.0  # s of Slurm's time beyond a TIME_LIMIT: the supervisor ends the job first, and says so
 
 
@@ -140,10 +144,15 @@ def may_have_passed(code: int, err: str) -> bool:
 
 
 def first_line(text: str) -> str:
-    """What a command said is wrong, in one line: the last one is the verdict, and the name of the command no news."""
+    """What a command said is wrong, in one line, without what is no news.
+
+    The last one is the verdict. Of sbatch's, the line before it names what it is about: a partition, a limit.
+    """
     lines = _lines(text)
-    reason = _reason(lines)
-    return (f"{lines[-1]}: {reason}" if reason else lines[-1]) if lines else "it gave no reason"
+    for opening in VERDICTS:
+        if lines and lines[-1].startswith(opening):
+            return "; ".join((lines[-1].removeprefix(opening), *lines[-2:-1]))
+    return lines[-1] if lines else "it gave no reason"
 
 
 def _lines(err: str) -> list[str]:

@@ -93,20 +93,20 @@ def test_what_accounting_says() -> None:
             "sbatch: error: Batch job submission failed: Invalid partition name specified\n",
             False,
             False,
-            "Batch job submission failed: Invalid partition name specified",
+            "Invalid partition name specified; invalid partition specified: nope",
         ),
         (
             "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n",
             False,
             True,
-            "Batch job submission failed: Unable to contact slurm controller (connect failure)",
+            "Unable to contact slurm controller (connect failure)",
         ),
         (
             "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: "
             "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
             True,
             False,
-            "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits): "
+            "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits); "
             "AssocMaxSubmitJobLimit",
         ),
         (
@@ -114,7 +114,7 @@ def test_what_accounting_says() -> None:
             "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
             False,
             False,
-            "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits): "
+            "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits); "
             "QOSMaxWallDurationPerJobLimit",
         ),
         (
@@ -122,7 +122,7 @@ def test_what_accounting_says() -> None:
             "sbatch: error: Batch job submission failed: Requested node configuration is not available\n",
             False,
             False,
-            "Batch job submission failed: Requested node configuration is not available",
+            "Requested node configuration is not available; Memory specification can not be satisfied",
         ),
         (
             "sbatch: unrecognized option '--partitoin=gpu'\nTry \"sbatch --help\" for more information\n",
