@@ -21,6 +21,12 @@ def shown(host: Host, table: str, jobs: Mapping[JobId, Demand]) -> Iterator[str]
         yield f"{shlex.join(argv)} << 'EOF'\n{script(source, host.python, table, attempts)}EOF"
 
 
+def trial(host: Host, table: str, source: str) -> tuple[list[str], str]:
+    """The argv and the stdin that ask whether sbatch would take a job of this host as it is submitted; nothing is."""
+    argv = text.sbatch(f"burnish-{table}", "burnish check", [0], dict(host.sbatch), Demand())
+    return [argv[0], "--test-only", *argv[1:]], script(source, host.python, table, {0: "0.1-check"})
+
+
 def script(source: str, python: str, table: str, attempts: Mapping[int, str]) -> str:
     """`source`: where the host keeps the agent's text; `attempts`: index of a task -> the attempt's name.
 

@@ -143,16 +143,28 @@ def may_have_passed(code: int, err: str) -> bool:
     return code < 0 or any(words in err for words in ("controller", "timed out", "Communication", "communication"))
 
 
+def may_pass(code: int, err: str) -> bool:
+    """True if a trial failed for what may be over soon: a limit, a controller that does not answer, nodes that are down.
+
+    Of these last, slurmctld says what it says of nodes that are not there: a submission would tell, which waits, or is refused.
+    """
+    return is_limit(err) or may_have_passed(code, err) or "Requested node configuration is not available" in err
+
+
 def first_line(text: str) -> str:
     """What a command said is wrong, in one line, without what is no news.
 
     The last one is the verdict. Of sbatch's, the line before it names what it is about: a partition, a limit.
     """
     lines = _lines(text)
-    for opening in VERDICTS:
-        if lines and lines[-1].startswith(opening):
-            return "; ".join((lines[-1].removeprefix(opening), *lines[-2:-1]))
-    return lines[-1] if lines else "it gave no reason"
+    if not lines:
+        return "it gave no reason"
+    *before, verdict = lines
+    opening = next((opening for opening in VERDICTS if verdict.startswith(opening)), "")
+    if not opening or not before:
+        return verdict.removeprefix(opening)
+    detail = before[-1]
+    return f"{verdict.removeprefix(opening)}{f': {detail}' if detail.isalpha() else f' ({detail})'}"
 
 
 def _lines(err: str) -> list[str]:
