@@ -173,6 +173,10 @@ class SlurmLink:
         self._submission.prepared(report)
         if task is not None and report.status == "running":
             task.running = True
+            if report.beats and task.end is not None and not task.disowned:
+                task.disowned = True
+                how = "forgotten by Slurm" if task.end is GONE else "over in Slurm"
+                self._report(reports.AttemptDisowned(self.host, task.attempt, how))
         if report.status == "ended" and task is not None and self._waits_for_slurm(task, report):
             return
         if report.status in ("ended", "void") and task is not None:
@@ -221,6 +225,9 @@ class SlurmLink:
         for task in own:
             if why := tasks.news(task, listed):
                 self._report(reports.AttemptWaits(self.host, task.attempt, why))
+            if task.disowned and task.end is None:
+                task.disowned = False
+                self._report(reports.AttemptDisowned(self.host, task.attempt, ""))
         if unlisted and not self._asking_accounts:
             self._asking_accounts = True
             jobs = [task.job or task.submitted.job for task in unlisted]

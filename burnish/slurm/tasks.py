@@ -27,7 +27,7 @@ class Task:
     `since`: when it was submitted, or heard of first. `job`: how Slurm's commands call it, once that is known. `running`: its
     folder says go. `end` and `ended`: Slurm's word that it is over, and when that was asked for. `told`: the reason told last.
     `held`: its verdict, which waits for Slurm's word since `held_since`. `woken`: since when its supervisor knows of a cancel.
-    `concluded`: when the host was asked to record that it is over.
+    `concluded`: when the host was asked to record that it is over. `disowned`: it was told that it runs all the same.
     """
 
     attempt: str
@@ -42,6 +42,7 @@ class Task:
     held_since: float = 0.0
     woken: float | None = None
     concluded: float | None = None
+    disowned: bool = False
 
     @property
     def key(self) -> Key:

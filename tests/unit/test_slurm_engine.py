@@ -136,6 +136,19 @@ def test_a_killed_jobs_verdict_does_not_wait_for_ever() -> None:
     assert isinstance(last, reports.AttemptReported) and last.final == {"exit": {"signal": 15, "ended": 5.0}}
 
 
+def test_what_slurm_does_not_have_and_runs_is_told_until_it_has_it_again() -> None:
+    node = ready("running")
+    node.wait(UNSEEN)
+    node.answer("squeue")
+    node.wait(SETTLE)
+    for beats in (False, True, True):
+        node.status("running", beats=beats)
+    node.wait(30)
+    node.answer("squeue", "7|0|RUNNING||n0|burnish-t-1\n")
+    told = [report.how for report in node.told if isinstance(report, reports.AttemptDisowned)]
+    assert told == ["forgotten by Slurm", ""]
+
+
 def cancelled(jobs: int) -> LoginNode:
     """So many jobs of one array run, and somebody has cancelled them all."""
     node = LoginNode()
