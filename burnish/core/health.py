@@ -243,7 +243,9 @@ def _slurm(host: Host, probe: Probe) -> Finding:
     """Nothing is started on a cluster: Slurm is asked whether it would take a job."""
     if probe.trouble:
         said = printable(probe.trouble, 500)
-        return Finding(f"Slurm does not answer: {said}", Grade.UNUSABLE, f"see `scontrol ping` on {host.name}")
+        there = "scontrol ping" if host.connection == "local" else f"ssh {host.name} scontrol ping"
+        remedy = f"see `{there}`; the entry must name a login node"
+        return Finding(f"Slurm does not answer: {said}", Grade.UNUSABLE, remedy)
     said = printable(probe.refusal, 500)
     if probe.may_pass:
         remedy = f"see `sinfo` on {host.name}: nodes are down or drained, or have less than `sbatch:` of the inventory asks for"
