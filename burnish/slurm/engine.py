@@ -19,9 +19,10 @@ from burnish.core.hosts import Host
 from burnish.core.reports import Report
 from burnish.remote.link import Link
 from burnish.slurm import states, tasks, text
-from burnish.slurm.states import GONE, End, end_of
+from burnish.slurm.cancelling import Cancelling
+from burnish.slurm.states import GONE, End
 from burnish.slurm.submission import Submission
-from burnish.slurm.tasks import PATIENCE, Key, Task
+from burnish.slurm.tasks import PATIENCE, Task
 
 QUICKEST, SLOWEST = 2.0, 30.0  # s between two looks at Slurm's list
 FIRST = 5.0  # s after which something new is looked for there
@@ -56,10 +57,9 @@ class SlurmLink:
         self._tasks: dict[str, Task] = {}
         self._submission = Submission(host, table, self._link.send, self._ask, self._taken, self._refused)
         self._listing = self._asking_accounts = False
-        self._to_wake: set[Key] = set()  # tasks whose supervisors are to look at their folders
-        self._to_end: set[Key] = set()  # those that Slurm is to end
-        self._cancelling = 0  # commands for these that have not ended
-        self._next_list = self._next_cancel = 0.0
+        self._cancelling = Cancelling(self._ask)
+        self._unwanted: set[str] = set()  # attempts that shall not begin, or go on
+        self._next_list = 0.0
         self._interval = QUICKEST
 
     # -- as a link -------------------------------------------------------------------------------------------------
@@ -98,10 +98,12 @@ class SlurmLink:
                 return
             if header["type"] in ("cancel", "void"):
                 self._submission.drop(attempt)
+                self._unwanted.add(attempt)
             if header["type"] == "cancel":
                 self._graces[attempt] = float(header["grace"])
             if header["type"] == "ack":
                 self._mine.discard(attempt)
+                self._unwanted.discard(attempt)
                 self._graces.pop(attempt, None)
             self._link.send({"type": "status", "attempt": attempt} if header["type"] == "start" else header)
 
@@ -118,7 +120,7 @@ class SlurmLink:
             self._list(now)
             for task in list(self._own()):
                 self._see_to(task, now)
-            self._look_up(now)
+            self._cancelling.turn(now)
 
     # -- hearing ---------------------------------------------------------------------------------------------------
 
@@ -145,8 +147,8 @@ class SlurmLink:
         """Ask whether there is a Slurm that answers. Until it does, the host is not connected."""
         self._retry = None
         self._ready = self._listing = self._asking_accounts = False
-        self._cancelling = 0
-        for known in (self._asked, self._tasks, self._to_wake, self._to_end):
+        self._cancelling.restart()
+        for known in (self._asked, self._tasks):
             known.clear()
         self._ask(text.show_config(), self._configured)
 
@@ -181,8 +183,11 @@ class SlurmLink:
             return
         if report.status in ("ended", "void") and task is not None:
             del self._tasks[report.name]
-            if report.status == "void" and task.job and task.end is None and report.name in self._mine:
-                self._to_end.add(task.key)
+            waits = (task.job or report.name in self._unwanted) and task.end is None and report.name in self._mine
+            if report.status == "void" and waits:
+                # Told when Slurm's queue is rid of it: who cancels leaves when that is told.
+                self._cancelling.end(task.key, self._clock(), lambda: self._report(report))
+                return
         self._report(report)
 
     def _waits_for_slurm(self, task: Task, report: reports.AttemptReported) -> bool:
@@ -272,38 +277,11 @@ class SlurmLink:
         """Wake its supervisor, which reads in its folder that it is cancelled; if it does not end, have Slurm end it."""
         if task.woken is None:
             task.woken = now
-            self._to_wake.add(task.key)
+            self._cancelling.wake(task.key)
         elif now - task.woken >= grace + KILL_AFTER:
             task.woken = now
-            self._to_end.add(task.key)
+            self._cancelling.end(task.key, now)
         self._next_list = min(self._next_list, now + QUICKEST)
-
-    def _look_up(self, now: float) -> None:
-        """Ask for the numbers of all that is to be woken, or ended: those that are known may be other jobs' by now.
-
-        A controller that lost its state counts from the beginning.
-        """
-        if (wanted := self._to_wake | self._to_end) and not self._cancelling and now >= self._next_cancel:
-            self._next_cancel = now + QUICKEST
-            self._cancelling += 1
-            self._ask(text.squeue(name for name, _ in wanted), self._scancel)
-
-    def _scancel(self, ran: reports.CommandRan) -> None:
-        """One scancel for all that Slurm lists under the names of their arrays, and that is not over there."""
-        self._cancelling -= 1
-        if ran.code != 0:
-            return  # it is asked again
-        listed = text.read_squeue(ran.out)
-        for keys, signal in ((self._to_wake, "USR1"), (self._to_end, "")):
-            found = [listed[key] for key in keys if key in listed]
-            if jobs := [one.job for one in found if end_of(one.state) is None]:
-                self._cancelling += 1
-                self._ask(text.scancel(jobs, signal), self._cancelled)
-            keys.clear()
-
-    def _cancelled(self, ran: reports.CommandRan) -> None:
-        """Whether it worked is seen in Slurm's list, and in the folders."""
-        self._cancelling -= 1
 
     def _taken(self, attempt: str, job: str) -> None:
         """It was submitted, as far as is known."""

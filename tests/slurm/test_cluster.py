@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,24 @@ def test_waiting_jobs_say_why_and_cancel_ends_all(slurm: Slurm, table: Gated) ->
     shown = table.status()
     assert {job: found["state"] for job, found in shown.items() if found["state"] != "ERROR"} == {waiting: "HOLD"}
     assert {job["reason"] for job in shown.values()} == {"CANCELLED"}
+    table_id = next((table.folder / "home" / ".burnish" / "slurm" / "attempts").iterdir()).name
+    listed = slurm.run("squeue", "--noheader", "--array", "--states=all", "--format=%K %T %j").splitlines()
+    [state] = [line.split()[1] for line in listed if line.startswith(f"{waiting} ") and f"burnish-{table_id}-" in line]
+    assert state == "CANCELLED", listed  # nor did its script ever run
     wait_for(lambda: not slurm.run("squeue", "--noheader"), lambda: slurm.run("squeue"))
+
+
+def test_what_a_run_left_in_slurms_queue_is_taken_out(slurm: Slurm, table: Gated) -> None:
+    """By a cancel that has known nothing of it before, and that waits for nothing else."""
+    (table.folder / "lab.yaml").write_text(INVENTORY.replace("40", "40, sbatch: {begin: now+1hour}"))
+    run = table.run()
+    wait_for(lambda: all("waiting for" in job["reason"] for job in table.status().values()), table.status)
+    run.send_signal(signal.SIGINT)
+    run.wait()
+    assert "Jobs 0-3 wait in Slurm's queue." in table.said()
+    assert slurm.run("squeue", "--noheader")
+    table.burnish("cancel", "--all")
+    assert not slurm.run("squeue", "--noheader")
 
 
 def test_hosts_of_a_job_say_on_which_node_it_runs(slurm: Slurm, table: Gated) -> None:

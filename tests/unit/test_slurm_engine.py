@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from burnish.core import reports
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
 from burnish.core.reports import Report, Submitted, Welcome
+from burnish.slurm.cancelling import PATIENCE
 from burnish.slurm.engine import SlurmLink
 from burnish.slurm.tasks import SETTLE, UNSEEN
 
@@ -54,6 +57,9 @@ class LoginNode:
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.engine.watch()
+
+    def voided(self) -> bool:
+        return any(isinstance(report, reports.AttemptReported) and report.status == "void" for report in self.told)
 
     def concluded(self) -> list[dict[str, Any]]:
         return [header for header in self.sent if header["type"] == "conclude"]
@@ -147,6 +153,25 @@ def test_what_slurm_does_not_have_and_runs_is_told_until_it_has_it_again() -> No
     node.answer("squeue", "7|0|RUNNING||n0|burnish-t-1\n")
     told = [report.how for report in node.told if isinstance(report, reports.AttemptDisowned)]
     assert told == ["forgotten by Slurm", ""]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_waits_in_slurms_queue_is_told_to_be_void_when_it_is_out_of_it(answers: bool) -> None:
+    """Or when Slurm has not answered for a while. That it is void may be the first that this link hears of it."""
+    node = LoginNode()
+    node.answer("scontrol", "MaxArraySize = 1001\n")
+    node.engine.send({"type": "void", "attempt": ATTEMPT, "why": "cancelled by ann"})
+    node.status("void", start={"void": {"why": "cancelled by ann"}})
+    node.wait(0)
+    if answers:
+        node.answer("squeue", "7|0|PENDING|Priority||burnish-t-1\n")
+        assert node.ran("scancel")[-1]["argv"] == ["scancel", "7_0"]
+    assert not node.voided()
+    if answers:
+        node.answer("scancel")
+    else:
+        node.wait(PATIENCE)
+    assert node.voided()
 
 
 def cancelled(jobs: int) -> LoginNode:

@@ -229,7 +229,7 @@ def described(place: Place, standing: Standing) -> Record:
     if standing.final is not None:
         fields["final"] = standing.final
         fields["sizes"] = verdict.get("sizes") or _sizes(place, standing.start)
-    if standing.status == QUEUED:
+    if standing.status in (QUEUED, VOID):
         fields["batch"] = (read_record(place.file("spec.json")) or {}).get("batch")
     if standing.status == RUNNING:
         fields["supervised"] = standing.supervised
