@@ -1,7 +1,7 @@
 """`burnish check`: visits every host as a run would, starts a tiny job there, hangs up, and looks whether the job lives.
 
-Another one tries the host's `setup` lines. The rules are `core.health`. A visit leaves nothing behind, and the tiny jobs end by
-themselves should the second connection fail.
+Another one tries the host's `setup` lines. On a cluster nothing is started, and sbatch is asked whether it would take a job. The
+rules are `core.health`. A visit leaves nothing behind, and the tiny jobs end by themselves should the second connection fail.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from burnish.remote.transport import Transport
 from burnish.roster import strangers_may_write
 from burnish.session import Session
 from burnish.slurm import text
+from burnish.slurm.script import trial
 from burnish.store.paths import Paths
 from burnish.whereabouts import asked_for, hosts_of, table_if_any, twins
 
@@ -36,6 +37,7 @@ AFTER_LOGOUT = 2.0  # s that a login manager is given to end what the session st
 SHOWN_MISTAKES = 20  # of AFTER
 MAX_JOBS = 100_000  # of a sweep, as in `create`
 LIFE = 60  # s after which the tiny job ends by itself
+TRIAL_LIMIT = 15.0  # s for sbatch to say whether it would take a job
 SETUP_LIMIT = 15.0  # s for a host's `setup` lines, within what a conversation may take
 
 
@@ -96,9 +98,11 @@ def visit(host: Host) -> tuple[survey.Answer, Visit]:
         welcome = conversation.welcome
         skew = float(welcome["now"]) - time.time()
         seen = _looked(conversation, host)
-        trouble = _ask_slurm(conversation) if host.engine == "slurm" else _start(conversation, attempt)
-    tries = bool(host.setup and seen.workdir_exists and not (trouble or seen.workdir_silent))
-    probe = Probe(trouble) if host.engine == "slurm" else _after_logout(host, way, table, attempt, trouble, tries)
+        probe = _ask_slurm(conversation, host, table) if host.engine == "slurm" else None
+        trouble = "" if probe else _start(conversation, attempt)
+    if probe is None:
+        tries = bool(host.setup and seen.workdir_exists and not (trouble or seen.workdir_silent))
+        probe = _after_logout(host, way, table, attempt, trouble, tries)
     user, jumps = _way_to(host)
     answer = survey.Answer(host, seen, welcome["state_id"], notes=tuple(notes))
     return answer, Visit(seen, probe, user, jumps, skew)
@@ -115,11 +119,20 @@ def _after_logout(host: Host, way: Transport, table: str, attempt: str, trouble:
     return Probe(trouble, survived, setup, slow)
 
 
-def _ask_slurm(conversation: Conversation) -> str:
-    """Why nothing can be submitted on a login node, or nothing. The table's folder, made by asking, is taken away."""
+def _ask_slurm(conversation: Conversation, host: Host, table: str) -> Probe:
+    """Whether a login node's Slurm would take a job. The table's folder, made by asking, is taken away."""
     answer = conversation.ask({"type": "run", "argv": text.show_config(), "id": "check"}, "ran")
+    if answer["code"] != 0:
+        _clean(conversation)
+        return Probe(text.first_line(answer["err"]))
+    argv, stdin = trial(host, table, conversation.welcome["source"])
+    limit = {"limit": TRIAL_LIMIT}
+    answer = conversation.ask({"type": "run", "argv": argv, "stdin": stdin, "id": "trial", **limit}, "ran")
     _clean(conversation)
-    return "" if answer["code"] == 0 else text.first_line(answer["err"])
+    if answer["code"] == 0:
+        return Probe()
+    err = answer["err"]
+    return Probe(refusal=text.first_line(err), may_pass=text.may_pass(answer["code"], err))
 
 
 def _looked(conversation: Conversation, host: Host) -> sighting.Sighting:

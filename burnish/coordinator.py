@@ -283,7 +283,13 @@ class Coordinator:
 
     def _hear(self, report: Report) -> None:
         match report:
-            case reports.AttemptReported() | reports.AttemptWaits() | reports.LogPulled() | reports.RequestRefused():
+            case (
+                reports.AttemptReported()
+                | reports.AttemptWaits()
+                | reports.AttemptDisowned()
+                | reports.LogPulled()
+                | reports.RequestRefused()
+            ):
                 for action in self._hearing.hear(report):
                     self._send(action)
                 if isinstance(report, reports.RequestRefused) and report.request in ORDERS:
@@ -309,7 +315,8 @@ class Coordinator:
                 self._leave_by = time.monotonic() + FAREWELL
 
     def _propose(self, fact: Any) -> None:
-        if not isinstance(fact, events.AttemptQueued) or fact.attempt not in self._proposals:
+        told = isinstance(fact, events.AttemptQueued | events.AttemptDisowned)  # which may wait, and a verdict may not
+        if not told or fact.attempt not in self._proposals:
             self._proposals[fact.attempt] = fact
 
     def _resume(self, host: HostName) -> None:

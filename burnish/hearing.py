@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
+from burnish.core.ids import name_jobs
 from burnish.core.jobs import Attempt, AttemptId, HostName
 from burnish.core.spec import ended, started, voided
 from burnish.core.state import State
@@ -21,7 +22,13 @@ from burnish.errors import StoreError
 from burnish.fleet import Fleet
 from burnish.store.paths import Paths
 
-HostReport = reports.AttemptReported | reports.AttemptWaits | reports.LogPulled | reports.RequestRefused
+HostReport = (
+    reports.AttemptReported
+    | reports.AttemptWaits
+    | reports.AttemptDisowned
+    | reports.LogPulled
+    | reports.RequestRefused
+)
 
 
 class Hearing:
@@ -48,6 +55,8 @@ class Hearing:
         self.lives: set[AttemptId] = set()  # cancelled, and by the last word of the host, which knows of that, alive
         self._said = ""
         self._orphans: set[str] = set()  # attempts without a supervisor, by name: said once
+        self._disowned: set[str] = set()  # those that their batch system does not have, by name: said once
+        self._to_name: dict[tuple[HostName, str], list[Attempt]] = {}  # what is to be said of which of these
 
     def hear(self, report: HostReport) -> Iterator[actions.Action]:
         """Propose what the report proves; the orders that answer it."""
@@ -57,6 +66,8 @@ class Hearing:
                     yield from self._status(report)
                 case reports.AttemptWaits():
                     self._wait(report)
+                case reports.AttemptDisowned():
+                    self._disown(report)
                 case reports.LogPulled():
                     self._log(report)
                 case reports.RequestRefused():
@@ -69,7 +80,8 @@ class Hearing:
             self._say(str(error))
 
     def watch(self) -> None:
-        """Conclude what the disk refused to keep, if it does now. Call it now and then."""
+        """Conclude what the disk refused to keep, if it does now, and say what is said of many at once. Call it now and then."""
+        self._name_disowned()
         for name in list(self._ending):
             try:
                 self._conclude(name)
@@ -123,6 +135,16 @@ class Hearing:
         if attempt is not None and self._state.jobs[attempt.id.job].reason != report.why:
             self._propose(events.AttemptQueued(attempt.id, report.why))
 
+    def _disown(self, report: reports.AttemptDisowned) -> None:
+        attempt = self._open_attempt(report)
+        if attempt is None or attempt.started_at is None:
+            return
+        if report.how and attempt.name not in self._disowned:
+            self._disowned.add(attempt.name)
+            self._to_name.setdefault((report.host, report.how), []).append(attempt)
+        why = f"{report.how}; its supervisor lives" if report.how else ""
+        self._propose(events.AttemptDisowned(attempt.id, why))
+
     def _end(self, attempt: Attempt, report: reports.AttemptReported) -> None:
         self.lives.discard(attempt.id)
         verdict = ended(attempt.id, report.final or {}, report.start if attempt.started_at is None else None)
@@ -169,6 +191,17 @@ class Hearing:
                 f"{attempt.host}: the supervisor of job {job} was killed, and nobody will know how the job ends. It counts as "
                 f"running while a process of it lives; burnish cancel --job_id {job} ends them all."
             )
+
+    def _name_disowned(self) -> None:
+        """Say of attempts that no batch system has what they wait for, of all of a host at once."""
+        for (host, how), attempts in self._to_name.items():
+            jobs = name_jobs([attempt.id.job for attempt in attempts])
+            if len(attempts) == 1:
+                what = f"{jobs} is {how}, and runs: its supervisor lives. burnish cancel reaches it."
+            else:
+                what = f"{jobs} are {how}, and run: their supervisors live. burnish cancel reaches them."
+            self._say(f"{host}: {what}")
+        self._to_name.clear()
 
     def _say_once(self, sentence: str) -> None:
         """What is tried again and again is not said as often."""

@@ -156,6 +156,14 @@ class AttemptQueued:
 
 
 @dataclass(frozen=True)
+class AttemptDisowned:
+    """It runs, and its host's batch system has no such job: `why` that is known, a clause, or "" if it has it again."""
+
+    attempt: AttemptId
+    why: str
+
+
+@dataclass(frozen=True)
 class AttemptStarted:
     """The host's word: its gate opened. `pid` on that host; `version` of the code in its folder then, as git knows it, or ""."""
 
@@ -306,6 +314,7 @@ Fact = Union[  # noqa: UP007 - evaluated at run time for the registry below
     AttemptClaimed,
     AttemptRefused,
     AttemptQueued,
+    AttemptDisowned,
     AttemptStarted,
     AttemptVoided,
     AttemptExited,

@@ -192,6 +192,8 @@ def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
     leader = leader_of(attempt, state)
     if leader is not None:
         yield f"Attempt {attempt.id} waits on {where} for the end of job {leader.id.job}, which has its slot."
+    elif attempt.started_at is None and attempt.entry.get("engine") == "slurm":
+        yield f"Attempt {attempt.id} was given to Slurm on {where}, which has not started it yet."
     elif attempt.started_at is None:
         yield f"Attempt {attempt.id} was given to {where}, which has not said yet that it started."
     else:

@@ -39,13 +39,16 @@ class Probe:
     """A tiny job that was started there: `trouble` is why it never ran, `survived` whether it outlived its connection.
 
     `setup`: why one behind the host's `setup` lines did not come to its command, a clause; "" if it did, None if none was tried.
-    `slow`: these lines had not ended after so many s.
+    `slow`: these lines had not ended after so many s. `refusal`: why a batch system would not take a job now, a clause; with
+    `may_pass`, perhaps not for what the inventory says.
     """
 
     trouble: str = ""
     survived: bool = False
     setup: str | None = None
     slow: float | None = None
+    refusal: str = ""
+    may_pass: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +224,7 @@ def _clock(skew: float | None) -> Iterator[Finding]:
 
 def _jobs(host: Host, visit: Visit) -> Iterator[Finding]:
     if host.engine == "slurm":
-        said = printable(visit.probe.trouble, 500)
-        remedy = f"see `scontrol ping` on {host.name}"
-        yield Finding(f"Slurm does not answer: {said}", Grade.UNUSABLE, remedy) if said else Finding("Slurm answers")
+        yield _slurm(host, visit.probe)
         return
     if visit.probe.trouble:
         yield Finding(f"no job starts there: {printable(visit.probe.trouble, 500)}", Grade.UNUSABLE)
@@ -236,6 +237,23 @@ def _jobs(host: Host, visit: Visit) -> Iterator[Finding]:
     else:
         yield Finding("jobs survive logout")
     yield from _setup(host, visit.probe)
+
+
+def _slurm(host: Host, probe: Probe) -> Finding:
+    """Nothing is started on a cluster: Slurm is asked whether it would take a job."""
+    if probe.trouble:
+        said = printable(probe.trouble, 500)
+        there = "scontrol ping" if host.connection == "local" else f"ssh {host.name} scontrol ping"
+        remedy = f"see `{there}`; the entry must name a login node"
+        return Finding(f"Slurm does not answer: {said}", Grade.UNUSABLE, remedy)
+    said = printable(probe.refusal, 500)
+    if probe.may_pass:
+        remedy = f"see `sinfo` on {host.name}: nodes are down or drained, or have less than `sbatch:` of the inventory asks for"
+        return Finding(f"Slurm answers, and could not place a job now: {said}", Grade.ODD, remedy)
+    if said:
+        remedy = f"correct the `sbatch:` of {host.name} in the inventory"
+        return Finding(f"Slurm answers, and would not take a job: {said}", Grade.UNUSABLE, remedy)
+    return Finding("Slurm answers, and would take a job")
 
 
 def _setup(host: Host, probe: Probe) -> Iterator[Finding]:

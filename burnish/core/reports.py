@@ -71,6 +71,7 @@ class AttemptReported:
     """The status of an attempt's folder: one of absent, unstarted, queued, starting, running, void, ended (docs/protocol.md).
 
     `batch`: as what it is given to a batch system, until it has ended. Without `supervised`, it runs and nobody waits for it.
+    `beats`: it runs, as its pulse says, though its batch system says that it is over.
     """
 
     host: HostName
@@ -81,6 +82,7 @@ class AttemptReported:
     sizes: dict[str, int] | None
     batch: Submitted | None = None
     supervised: bool = True
+    beats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,18 @@ class AttemptWaits:
     host: HostName
     name: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptDisowned:
+    """The batch system of a host says that the attempt is over, or knows it no more (`how`, as after "is"), and it runs.
+
+    `how` is "" once the batch system has it again.
+    """
+
+    host: HostName
+    name: str
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +170,7 @@ Report = (
     | HostTurnedAway
     | AttemptReported
     | AttemptWaits
+    | AttemptDisowned
     | CommandRan
     | LogPulled
     | RequestRefused

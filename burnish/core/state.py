@@ -60,6 +60,7 @@ TRANSITIONS: dict[type[Any], dict[Phase, frozenset[Phase]]] = {
     events.AttemptRefused: {_W: frozenset({_E})},
     events.AttemptQueued: {_C: frozenset({_C})},
     events.AttemptStarted: {_C: frozenset({_R})},
+    events.AttemptDisowned: {_R: frozenset({_R})},
     events.AttemptVoided: {_C: frozenset({_W, _H, _E})},
     events.AttemptExited: {_C: frozenset({_D, _E, _W, _H}), _R: frozenset({_D, _E, _W, _H})},
     events.AttemptLost: {_C: frozenset({_W, _H, _E}), _R: frozenset({_W, _H, _E})},
@@ -293,17 +294,15 @@ class State:
         self._append(job, attempt)
         job.word, job.reason, job.ran_with = Word.ERROR, f"not started: {fact.why}", None
 
-    def _attempt_queued(self, fact: events.AttemptQueued) -> None:
+    def _attempt_in_batch(self, fact: events.AttemptQueued | events.AttemptDisowned) -> None:
         job, attempt = self._attempt(fact)
-        if attempt.cancelled_by is None:
-            job.reason = fact.why
+        job.reason = fact.why if attempt.cancelled_by is None else job.reason
 
     def _attempt_started(self, fact: events.AttemptStarted) -> None:
         job, attempt = self._attempt(fact)
         attempt.pid, attempt.started_at, attempt.version = fact.pid, fact.at, fact.version
         self.lacking.pop(attempt.host, None)
-        job.word = Word.RUNNING
-        job.reason = "cancelling" if attempt.cancelled_by is not None else ""
+        job.word, job.reason = Word.RUNNING, "cancelling" if attempt.cancelled_by is not None else ""
 
     def _attempt_voided(self, fact: events.AttemptVoided) -> None:
         job, attempt = self._attempt(fact)
@@ -435,8 +434,9 @@ _APPLY: dict[type[Any], Callable[[State, Any], None]] = {
     events.CancelRequested: State._cancel_requested,
     events.AttemptClaimed: State._attempt_claimed,
     events.AttemptRefused: State._attempt_refused,
-    events.AttemptQueued: State._attempt_queued,
+    events.AttemptQueued: State._attempt_in_batch,
     events.AttemptStarted: State._attempt_started,
+    events.AttemptDisowned: State._attempt_in_batch,
     events.AttemptVoided: State._attempt_voided,
     events.AttemptExited: State._attempt_exited,
     events.AttemptLost: State._attempt_lost,

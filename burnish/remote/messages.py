@@ -40,6 +40,7 @@ def report(host: HostName, header: Mapping[str, Any], body: bytes) -> Report | N
                 _sizes(header.get("sizes")),
                 _submitted(header),
                 header.get("supervised") is not False,
+                header.get("beats") is True,
             )
         case "log":
             stream = _text(header["stream"])

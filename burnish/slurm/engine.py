@@ -19,6 +19,7 @@ from burnish.core.hosts import Host
 from burnish.core.reports import Report
 from burnish.remote.link import Link
 from burnish.slurm import states, tasks, text
+from burnish.slurm.cancelling import Cancelling
 from burnish.slurm.states import GONE, End
 from burnish.slurm.submission import Submission
 from burnish.slurm.tasks import PATIENCE, Task
@@ -55,9 +56,9 @@ class SlurmLink:
         self._graces: dict[str, float] = {}  # those that somebody cancels, and the s they have to end by themselves
         self._tasks: dict[str, Task] = {}
         self._submission = Submission(host, table, self._link.send, self._ask, self._taken, self._refused)
-        self._listing = self._asking_accounts = self._cancelling = False
-        self._to_wake: set[str] = set()  # Slurm's jobs whose supervisors are to look at their folders
-        self._to_end: set[str] = set()  # those that Slurm is to end
+        self._listing = self._asking_accounts = False
+        self._cancelling = Cancelling(self._ask)
+        self._unwanted: set[str] = set()  # attempts that shall not begin, or go on
         self._next_list = 0.0
         self._interval = QUICKEST
 
@@ -97,10 +98,12 @@ class SlurmLink:
                 return
             if header["type"] in ("cancel", "void"):
                 self._submission.drop(attempt)
+                self._unwanted.add(attempt)
             if header["type"] == "cancel":
                 self._graces[attempt] = float(header["grace"])
             if header["type"] == "ack":
                 self._mine.discard(attempt)
+                self._unwanted.discard(attempt)
                 self._graces.pop(attempt, None)
             self._link.send({"type": "status", "attempt": attempt} if header["type"] == "start" else header)
 
@@ -117,7 +120,7 @@ class SlurmLink:
             self._list(now)
             for task in list(self._own()):
                 self._see_to(task, now)
-            self._scancel()
+            self._cancelling.turn(now)
 
     # -- hearing ---------------------------------------------------------------------------------------------------
 
@@ -143,8 +146,9 @@ class SlurmLink:
     def _inquire(self) -> None:
         """Ask whether there is a Slurm that answers. Until it does, the host is not connected."""
         self._retry = None
-        self._ready = self._listing = self._asking_accounts = self._cancelling = False
-        for known in (self._asked, self._tasks, self._to_wake, self._to_end):
+        self._ready = self._listing = self._asking_accounts = False
+        self._cancelling.restart()
+        for known in (self._asked, self._tasks):
             known.clear()
         self._ask(text.show_config(), self._configured)
 
@@ -171,12 +175,19 @@ class SlurmLink:
         self._submission.prepared(report)
         if task is not None and report.status == "running":
             task.running = True
+            if report.beats and task.end is not None and not task.disowned:
+                task.disowned = True
+                how = "forgotten by Slurm" if task.end is GONE else "over in Slurm"
+                self._report(reports.AttemptDisowned(self.host, task.attempt, how))
         if report.status == "ended" and task is not None and self._waits_for_slurm(task, report):
             return
         if report.status in ("ended", "void") and task is not None:
             del self._tasks[report.name]
-            if report.status == "void" and task.job and task.end is None and report.name in self._mine:
-                self._to_end.add(task.job)
+            waits = (task.job or report.name in self._unwanted) and task.end is None and report.name in self._mine
+            if report.status == "void" and waits:
+                # Told when Slurm's queue is rid of it: who cancels leaves when that is told.
+                self._cancelling.end(task.key, self._clock(), lambda: self._report(report))
+                return
         self._report(report)
 
     def _waits_for_slurm(self, task: Task, report: reports.AttemptReported) -> bool:
@@ -219,6 +230,9 @@ class SlurmLink:
         for task in own:
             if why := tasks.news(task, listed):
                 self._report(reports.AttemptWaits(self.host, task.attempt, why))
+            if task.disowned and task.end is None:
+                task.disowned = False
+                self._report(reports.AttemptDisowned(self.host, task.attempt, ""))
         if unlisted and not self._asking_accounts:
             self._asking_accounts = True
             jobs = [task.job or task.submitted.job for task in unlisted]
@@ -261,26 +275,13 @@ class SlurmLink:
 
     def _cancel(self, task: Task, grace: float, now: float) -> None:
         """Wake its supervisor, which reads in its folder that it is cancelled; if it does not end, have Slurm end it."""
-        job = task.job or task.submitted.job
-        if job and task.woken is None:
+        if task.woken is None:
             task.woken = now
-            self._to_wake.add(job)
-        elif job and task.woken is not None and now - task.woken >= grace + KILL_AFTER:
+            self._cancelling.wake(task.key)
+        elif now - task.woken >= grace + KILL_AFTER:
             task.woken = now
-            self._to_end.add(job)
+            self._cancelling.end(task.key, now)
         self._next_list = min(self._next_list, now + QUICKEST)
-
-    def _scancel(self) -> None:
-        """One scancel at a time for all that is to be woken, or ended."""
-        for jobs, signal in ((self._to_wake, "USR1"), (self._to_end, "")):
-            if jobs and not self._cancelling:
-                self._cancelling = True
-                self._ask(text.scancel(jobs, signal), self._cancelled)
-                jobs.clear()
-
-    def _cancelled(self, ran: reports.CommandRan) -> None:
-        """Whether it worked is seen in Slurm's list, and in the folders."""
-        self._cancelling = False
 
     def _taken(self, attempt: str, job: str) -> None:
         """It was submitted, as far as is known."""

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from burnish.core.hosts import Host
-from burnish.core.ids import name_ids
-from burnish.core.jobs import AttemptId
 from burnish.core.reports import AttemptReported, CommandRan
 from burnish.slurm import text
-from burnish.slurm.script import script
+from burnish.slurm.script import comment, script
 from burnish.slurm.text import Demand
 
 PAUSE = 1.0  # s between two sbatch: what comes up meanwhile goes into one array
@@ -125,9 +123,8 @@ class Submission:
 
     def _submit(self, array: Array, now: float) -> None:
         chosen = dict(sorted(array.attempts.items())[: self._most])
-        jobs = name_ids([AttemptId.parse(name.partition("-")[0]).job for name in chosen.values()])
-        comment = f"burnish, table {self._table}: jobs {jobs}"
-        argv = text.sbatch(array.name, comment, list(chosen), dict(self._host.sbatch), array.demand)
+        told = comment(self._table, chosen.values())
+        argv = text.sbatch(array.name, told, list(chosen), dict(self._host.sbatch), array.demand)
         body = script(self._source, self._host.python, self._table, chosen)
         self._asked = True
         self._ask(argv, lambda ran: self._answered(array, chosen, ran, now), body)

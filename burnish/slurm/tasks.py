@@ -17,6 +17,8 @@ UNSEEN = 10.0  # s after its submission in which Slurm's list may lack a task
 SETTLE = 5.0  # s between Slurm's word that a task is over and the record of that: its own record may be on its way
 PATIENCE = 60.0  # s in which Slurm may say why a job failed, before its supervisor's word is all there is
 
+Key = tuple[str, int]  # how Slurm lists a task: the name of its array, and its index there
+
 
 @dataclass(slots=True)
 class Task:
@@ -25,7 +27,7 @@ class Task:
     `since`: when it was submitted, or heard of first. `job`: how Slurm's commands call it, once that is known. `running`: its
     folder says go. `end` and `ended`: Slurm's word that it is over, and when that was asked for. `told`: the reason told last.
     `held`: its verdict, which waits for Slurm's word since `held_since`. `woken`: since when its supervisor knows of a cancel.
-    `concluded`: when the host was asked to record that it is over.
+    `concluded`: when the host was asked to record that it is over. `disowned`: it was told that it runs all the same.
     """
 
     attempt: str
@@ -40,10 +42,11 @@ class Task:
     held_since: float = 0.0
     woken: float | None = None
     concluded: float | None = None
+    disowned: bool = False
 
     @property
-    def key(self) -> tuple[str, int]:
-        """How Slurm lists it: the name of its array, and its index there."""
+    def key(self) -> Key:
+        """Of this attempt."""
         return self.submitted.name, self.submitted.index
 
     def settled(self, now: float) -> End | None:
@@ -51,9 +54,7 @@ class Task:
         return self.end if self.end is not None and now - self.ended >= SETTLE else None
 
 
-def compare(
-    tasks: Iterable[Task], listed: Mapping[tuple[str, int], Listed], asked: float, accounting: bool
-) -> Iterator[Task]:
+def compare(tasks: Iterable[Task], listed: Mapping[Key, Listed], asked: float, accounting: bool) -> Iterator[Task]:
     """Take in a whole list of Slurm's, asked for at `asked`. Yields the tasks of which only `accounting` knows more."""
     for task in tasks:
         found = listed.get(task.key)
@@ -73,7 +74,7 @@ def accounted(task: Task, states: Mapping[str, str], asked: float) -> None:
     _end(task, end_of(state) or GONE, asked)
 
 
-def news(task: Task, listed: Mapping[tuple[str, int], Listed]) -> str:
+def news(task: Task, listed: Mapping[Key, Listed]) -> str:
     """Why it has not started, if that is another reason than the one told last; "" if there is nothing to tell."""
     found = listed.get(task.key)
     why = "" if found is None or task.running else waiting(found.state, found.reason)

@@ -10,6 +10,10 @@ from burnish.core.ids import typed_ids
 
 SEPARATOR = "|"
 MAX_ARRAY_SIZE = 1001  # Slurm's own default
+VERDICTS = (
+    "Batch job submission failed: ",
+    "allocation failure: ",
+)  # how sbatch opens its last line; the latter, of a trial
 SPARE = 60.0  # s of Slurm's time beyond a TIME_LIMIT: the supervisor ends the job first, and says so
 
 
@@ -114,7 +118,10 @@ def read_sacct(out: str) -> dict[str, str]:
 
 
 def scancel(jobs: Iterable[str], signal: str = "") -> list[str]:
-    """The argv that ends jobs, waiting ones too; or with `signal` only sends that to their scripts."""
+    """The argv that ends jobs, waiting ones too; or with `signal` only sends that to their scripts.
+
+    By number alone: with `--name`, scancel of 22.05 ends for one task that waits all of its array that do.
+    """
     return ["scancel", *([f"--signal={signal}", "--batch"] if signal else []), *sorted(set(jobs))]
 
 
@@ -136,11 +143,28 @@ def may_have_passed(code: int, err: str) -> bool:
     return code < 0 or any(words in err for words in ("controller", "timed out", "Communication", "communication"))
 
 
+def may_pass(code: int, err: str) -> bool:
+    """True if a trial failed for what may be over soon: a limit, a controller that does not answer, nodes that are down.
+
+    Of these last, slurmctld says what it says of nodes that are not there: a submission would tell, which waits, or is refused.
+    """
+    return is_limit(err) or may_have_passed(code, err) or "Requested node configuration is not available" in err
+
+
 def first_line(text: str) -> str:
-    """What a command said is wrong, in one line: the last one is the verdict, and the name of the command no news."""
+    """What a command said is wrong, in one line, without what is no news.
+
+    The last one is the verdict. Of sbatch's, the line before it names what it is about: a partition, a limit.
+    """
     lines = _lines(text)
-    reason = _reason(lines)
-    return (f"{lines[-1]}: {reason}" if reason else lines[-1]) if lines else "it gave no reason"
+    if not lines:
+        return "it gave no reason"
+    *before, verdict = lines
+    opening = next((opening for opening in VERDICTS if verdict.startswith(opening)), "")
+    if not opening or not before:
+        return verdict.removeprefix(opening)
+    detail = before[-1]
+    return f"{verdict.removeprefix(opening)}{f': {detail}' if detail.isalpha() else f' ({detail})'}"
 
 
 def _lines(err: str) -> list[str]:

@@ -169,11 +169,12 @@ def _what_runs_on(jobs: Sequence[Job], me: CoordinatorId, others: Collection[Coo
     """A sentence for each run that looks after some of the jobs that run on, or did."""
     by_run: dict[CoordinatorId, list[Attempt]] = {}
     unheard: list[JobId] = []
+    queued: list[JobId] = []
     for job in jobs:
         if (attempt := job.open_attempt) is not None and attempt.started_at is not None:
             by_run.setdefault(attempt.by, []).append(attempt)
         elif attempt is not None and attempt.by not in others:
-            unheard.append(job.id)
+            (queued if attempt.entry.get("engine") == "slurm" and job.reason else unheard).append(job.id)
     for run, attempts in by_run.items():
         ids = name_ids([attempt.id.job for attempt in attempts])
         on = f"Job {ids} runs on" if len(attempts) == 1 else f"Jobs {ids} run on"
@@ -189,6 +190,9 @@ def _what_runs_on(jobs: Sequence[Job], me: CoordinatorId, others: Collection[Coo
                 f"{were} left running by a run that is gone ({name_run(run)}), and {hosts} has not said what became of {them}. "
                 f"burnish run takes {them} back."
             )
+    if queued:
+        ids, them = (f"Job {queued[0]} waits", "it") if len(queued) == 1 else (f"Jobs {name_ids(queued)} wait", "them")
+        yield f"{ids} in Slurm's queue. burnish run takes {them} back; burnish cancel --all takes {them} out."
     if unheard:
         ids = f"Job {name_ids(unheard)}" if len(unheard) == 1 else f"Jobs {name_ids(unheard)}"
         yield f"{ids} may have started meanwhile: no host has said. The next burnish run finds out."

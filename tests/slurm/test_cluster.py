@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,24 @@ def test_waiting_jobs_say_why_and_cancel_ends_all(slurm: Slurm, table: Gated) ->
     shown = table.status()
     assert {job: found["state"] for job, found in shown.items() if found["state"] != "ERROR"} == {waiting: "HOLD"}
     assert {job["reason"] for job in shown.values()} == {"CANCELLED"}
+    table_id = next((table.folder / "home" / ".burnish" / "slurm" / "attempts").iterdir()).name
+    listed = slurm.run("squeue", "--noheader", "--array", "--states=all", "--format=%K %T %j").splitlines()
+    [state] = [line.split()[1] for line in listed if line.startswith(f"{waiting} ") and f"burnish-{table_id}-" in line]
+    assert state == "CANCELLED", listed  # nor did its script ever run
     wait_for(lambda: not slurm.run("squeue", "--noheader"), lambda: slurm.run("squeue"))
+
+
+def test_what_a_run_left_in_slurms_queue_is_taken_out(slurm: Slurm, table: Gated) -> None:
+    """By a cancel that has known nothing of it before, and that waits for nothing else."""
+    (table.folder / "lab.yaml").write_text(INVENTORY.replace("40", "40, sbatch: {begin: now+1hour}"))
+    run = table.run()
+    wait_for(lambda: all("waiting for" in job["reason"] for job in table.status().values()), table.status)
+    run.send_signal(signal.SIGINT)
+    run.wait()
+    assert "Jobs 0-3 wait in Slurm's queue." in table.said()
+    assert slurm.run("squeue", "--noheader")
+    table.burnish("cancel", "--all")
+    assert not slurm.run("squeue", "--noheader")
 
 
 def test_hosts_of_a_job_say_on_which_node_it_runs(slurm: Slurm, table: Gated) -> None:
@@ -108,9 +126,28 @@ def test_hosts_of_a_job_say_on_which_node_it_runs(slurm: Slurm, table: Gated) ->
     assert [shown[job]["state"] for job in range(4, 8)] == ["COMPLETE", "COMPLETE", "ERROR", "ERROR"]
 
 
-def test_what_would_be_submitted_is_shown_and_checked(slurm: Slurm, table: Gated) -> None:
+def test_check_says_what_sbatch_would_not_take(slurm: Slurm, table: Gated) -> None:
+    """Each mistake in `sbatch:` in the words of sbatch; nothing is submitted, and nothing left behind."""
+    before = submissions(slurm)
+    for options, code, said in (
+        ("{gres: 'gpu:1', time: '1:00:00'}", 0, "Slurm answers, and would take a job"),
+        (
+            "{partition: nope}",
+            3,
+            "would not take a job: Invalid partition name specified (invalid partition specified: nope)",
+        ),
+        ("{partitoin: main}", 3, "would not take a job: unrecognized option '--partitoin=main'"),
+        ("{constraint: warp}", 3, "would not take a job: Invalid feature specification"),
+        ("{gres: 'gpu:9'}", 0, "could not place a job now: Requested node configuration is not available"),
+    ):
+        (table.folder / "lab.yaml").write_text(INVENTORY.replace("40", f"40, sbatch: {options}"))
+        assert said in table.burnish("check", "lab.yaml", code=code).stdout
+    assert submissions(slurm) == before
+    assert not list((table.folder / "home" / ".burnish" / "slurm" / "attempts").glob("check-*"))
+
+
+def test_what_would_be_submitted_is_shown(slurm: Slurm, table: Gated) -> None:
     (table.folder / "lab.yaml").write_text(INVENTORY.replace("40", "40, sbatch: {gres: 'gpu:1'}"))
-    assert "Slurm answers" in table.burnish("check", "lab.yaml").stdout
     before = submissions(slurm)
     shown = table.burnish("run", *HPC, "--command", "python3 job.py", "--dry_run").stdout
     assert "sbatch --parsable" in shown and "--array=0-3" in shown and "--gres=gpu:1" in shown, shown

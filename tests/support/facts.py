@@ -131,6 +131,7 @@ def variants(kind: type[Any], job: int, number: int) -> Iterator[Fact]:
         events.AttemptClaimed: [claim_of(following)],
         events.AttemptRefused: [events.AttemptRefused(following, "me", "the runner raised", "log", 1.0)],
         events.AttemptQueued: [events.AttemptQueued(newest, "waiting for Priority")],
+        events.AttemptDisowned: [events.AttemptDisowned(newest, "forgotten by Slurm")],
         events.AttemptStarted: [events.AttemptStarted(newest, 4711, 1.0)],
         events.AttemptVoided: [
             events.AttemptVoided(newest, "its coordinator is gone"),

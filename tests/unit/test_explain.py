@@ -41,6 +41,19 @@ def test_place_in_the_queue_counts_priority_and_skipped_rows() -> None:
     assert why in said.splitlines(), "what was said when the table was read may be out of sight"
 
 
+def test_what_slurm_has_not_started_is_its_to_start() -> None:
+    state = tables.opened(("--lr",), [("1",)])
+    attempt = tables.claim(state, 0, "hpc")
+    state.open[attempt].entry["engine"] = "slurm"
+    state.apply(events.AttemptQueued(attempt, "waiting for Priority"))
+    said = told(state)
+    assert "Job 0 is NOT_RUNNING (waiting for Priority)." in said
+    assert "Attempt 0.1 was given to Slurm on hpc, which has not started it yet." in said
+    state.apply(events.AttemptStarted(attempt, 7, 1.0))
+    state.apply(events.AttemptDisowned(attempt, "forgotten by Slurm; its supervisor lives"))
+    assert "Job 0 is RUNNING (forgotten by Slurm; its supervisor lives)." in told(state)
+
+
 def test_no_run_and_unreadable_table_are_named() -> None:
     state = tables.opened(("--lr",), [("1",)])
     assert "No burnish run is going" in told(state, around=Surroundings())

@@ -258,6 +258,15 @@ def test_machine_that_had_two_names_is_one_by_its_newest_claim() -> None:
 
 def test_a_cluster_is_as_well_as_its_slurm() -> None:
     cluster = host(engine="slurm", gpus=(), slots=100)
-    assert "Slurm answers" in told(cluster, Visit(seen(), Probe()), Grade.FINE)
+    assert "Slurm answers, and would take a job" in told(cluster, Visit(seen(), Probe()), Grade.FINE)
+    refused = Visit(seen(), Probe(refusal="Invalid feature specification"))
+    assert (
+        told(cluster, refused, Grade.UNUSABLE)
+        == "Slurm answers, and would not take a job: Invalid feature specification"
+    )
+    perhaps = Visit(seen(), Probe(refusal="Requested node configuration is not available", may_pass=True))
+    assert "could not place a job now: Requested node configuration is not available" in told(
+        cluster, perhaps, Grade.ODD
+    )
     silent = Visit(seen(), Probe("Unable to contact slurm controller"))
     assert told(cluster, silent, Grade.UNUSABLE) == "Slurm does not answer: Unable to contact slurm controller"

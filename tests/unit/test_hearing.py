@@ -37,6 +37,10 @@ class Ears:
     def refuse(self, request: str, why: str) -> None:
         list(self._hearing.hear(reports.RequestRefused(HOST, NAME, request, why)))
 
+    def disown(self, how: str) -> None:
+        list(self._hearing.hear(reports.AttemptDisowned(HOST, NAME, how)))
+        self._hearing.watch()
+
     def wait(self, why: str) -> None:
         list(self._hearing.hear(reports.AttemptWaits(HOST, NAME, why)))
 
@@ -77,6 +81,21 @@ def test_why_it_waits_is_a_fact_once() -> None:
             state.apply(fact)
     assert ears.proposed == [events.AttemptQueued(AttemptId(JobId(0), 1), "waiting for Priority")]
     assert state.jobs[JobId(0)].reason == "waiting for Priority"
+
+
+def test_what_slurm_has_forgotten_and_runs_is_said_once() -> None:
+    state = facts.running()
+    ears = Ears(state)
+    for _ in range(2):
+        ears.disown("forgotten by Slurm")
+    assert ears.said == [
+        "gpu01: job 0 is forgotten by Slurm, and runs: its supervisor lives. burnish cancel reaches it."
+    ]
+    state.apply(ears.proposed[-1])
+    assert state.jobs[JobId(0)].reason == "forgotten by Slurm; its supervisor lives"
+    ears.disown("")
+    state.apply(ears.proposed[-1])
+    assert state.jobs[JobId(0)].reason == "" and len(ears.said) == 1
 
 
 def test_what_this_machine_lacks_is_a_mistake_and_what_does_not_answer_is_waited_for() -> None:

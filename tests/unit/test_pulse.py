@@ -65,6 +65,20 @@ def test_any_change_is_a_sign_of_life_whatever_time_it_says(place: Place, clock:
     assert look(pulses, place, clock, 10)
 
 
+def test_only_a_change_between_two_looks_is_a_beat(place: Place, clock: Clock) -> None:
+    Pulse(place).begin()
+    pulses = Pulses()
+    look(pulses, place, clock, 10)
+    assert not pulses.beats(place), "one look shows nothing"
+    look(pulses, place, clock, 10)
+    assert not pulses.beats(place)
+    touch(place, 5)
+    look(pulses, place, clock, 10)
+    assert pulses.beats(place)
+    look(pulses, place, clock, 10)
+    assert not pulses.beats(place)
+
+
 def test_what_nobody_looked_at_proves_nothing(place: Place, clock: Clock) -> None:
     """The file system hung, for supervisor and agent alike; or the agent's machine slept."""
     Pulse(place).begin()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from burnish.core import reports
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
 from burnish.core.reports import Report, Submitted, Welcome
+from burnish.slurm.cancelling import PATIENCE
 from burnish.slurm.engine import SlurmLink
 from burnish.slurm.tasks import SETTLE, UNSEEN
 
@@ -54,6 +57,9 @@ class LoginNode:
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.engine.watch()
+
+    def voided(self) -> bool:
+        return any(isinstance(report, reports.AttemptReported) and report.status == "void" for report in self.told)
 
     def concluded(self) -> list[dict[str, Any]]:
         return [header for header in self.sent if header["type"] == "conclude"]
@@ -136,14 +142,76 @@ def test_a_killed_jobs_verdict_does_not_wait_for_ever() -> None:
     assert isinstance(last, reports.AttemptReported) and last.final == {"exit": {"signal": 15, "ended": 5.0}}
 
 
-def test_many_are_cancelled_by_one_scancel() -> None:
+def test_what_slurm_does_not_have_and_runs_is_told_until_it_has_it_again() -> None:
+    node = ready("running")
+    node.wait(UNSEEN)
+    node.answer("squeue")
+    node.wait(SETTLE)
+    for beats in (False, True, True):
+        node.status("running", beats=beats)
+    node.wait(30)
+    node.answer("squeue", "7|0|RUNNING||n0|burnish-t-1\n")
+    told = [report.how for report in node.told if isinstance(report, reports.AttemptDisowned)]
+    assert told == ["forgotten by Slurm", ""]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_waits_in_slurms_queue_is_told_to_be_void_when_it_is_out_of_it(answers: bool) -> None:
+    """Or when Slurm has not answered for a while. That it is void may be the first that this link hears of it."""
     node = LoginNode()
     node.answer("scontrol", "MaxArraySize = 1001\n")
-    for job in range(50):
+    node.engine.send({"type": "void", "attempt": ATTEMPT, "why": "cancelled by ann"})
+    node.status("void", start={"void": {"why": "cancelled by ann"}})
+    node.wait(0)
+    if answers:
+        node.answer("squeue", "7|0|PENDING|Priority||burnish-t-1\n")
+        assert node.ran("scancel")[-1]["argv"] == ["scancel", "7_0"]
+    assert not node.voided()
+    if answers:
+        node.answer("scancel")
+    else:
+        node.wait(PATIENCE)
+    assert node.voided()
+
+
+def cancelled(jobs: int) -> LoginNode:
+    """So many jobs of one array run, and somebody has cancelled them all."""
+    node = LoginNode()
+    node.answer("scontrol", "MaxArraySize = 1001\n")
+    for job in range(jobs):
         attempt = f"{job}.1-9f86d081"
         node.engine.send({"type": "cancel", "attempt": attempt, "grace": 10.0, "by": "ann"})
-        batch = Submitted("burnish-t-1", job, str(100 + job))
+        batch = Submitted("burnish-t-1", job, "100")
         node.hear(reports.AttemptReported(HPC, attempt, "running", None, None, None, batch))
+    node.wait(1)
+    return node
+
+
+def test_many_are_cancelled_by_one_scancel() -> None:
+    node = cancelled(50)
+    node.answer("squeue", "".join(f"100|{job}|RUNNING||n0|burnish-t-1\n" for job in range(50)))
     node.wait(1)
     (scancel,) = node.ran("scancel")
     assert scancel["argv"][1:3] == ["--signal=USR1", "--batch"] and len(scancel["argv"]) == 53
+
+
+def test_a_number_that_is_another_job_by_now_is_not_cancelled() -> None:
+    """Slurm lost its state, and gave the number of one to somebody else's array, and another number to nobody."""
+    node = cancelled(3)
+    node.answer(
+        "squeue", "100|0|RUNNING||n0|somebody\n100|1|COMPLETED||n0|burnish-t-1\n200|2|RUNNING||n1|burnish-t-1\n"
+    )
+    node.wait(1)
+    (scancel,) = node.ran("scancel")
+    assert scancel["argv"][3:] == ["200_2"]
+
+
+def test_where_slurm_does_not_answer_it_is_asked_again_for_what_to_cancel() -> None:
+    node = cancelled(1)
+    asked = len(node.ran("squeue"))
+    node.answer("squeue", code=1, err="slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+    node.wait(2)
+    assert not node.ran("scancel")
+    for command in node.ran("squeue")[asked:]:
+        node.hear(reports.CommandRan(HPC, command["id"], 0, "100|0|RUNNING||n0|burnish-t-1\n", ""))
+    assert [scancel["argv"][3:] for scancel in node.ran("scancel")] == [["100_0"]]

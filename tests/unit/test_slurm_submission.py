@@ -151,9 +151,7 @@ def test_a_node_that_is_not_there_is_the_fault_of_the_job_that_names_it() -> Non
         cluster.queued()
         cluster.submission.turn(0.0)
         cluster.answer(1, "", "sbatch: error: Batch job submission failed: Invalid node name specified\n")
-        assert cluster.refused == {
-            "0.1-abcd": "Slurm does not take it: Batch job submission failed: Invalid node name specified"
-        }
+        assert cluster.refused == {"0.1-abcd": "Slurm does not take it: Invalid node name specified"}
         assert cluster.own == own
 
 

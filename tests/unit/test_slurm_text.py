@@ -93,20 +93,20 @@ def test_what_accounting_says() -> None:
             "sbatch: error: Batch job submission failed: Invalid partition name specified\n",
             False,
             False,
-            "Batch job submission failed: Invalid partition name specified",
+            "Invalid partition name specified (invalid partition specified: nope)",
         ),
         (
             "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n",
             False,
             True,
-            "Batch job submission failed: Unable to contact slurm controller (connect failure)",
+            "Unable to contact slurm controller (connect failure)",
         ),
         (
             "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: "
             "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
             True,
             False,
-            "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits): "
+            "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits): "
             "AssocMaxSubmitJobLimit",
         ),
         (
@@ -114,7 +114,7 @@ def test_what_accounting_says() -> None:
             "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
             False,
             False,
-            "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits): "
+            "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits): "
             "QOSMaxWallDurationPerJobLimit",
         ),
         (
@@ -122,7 +122,7 @@ def test_what_accounting_says() -> None:
             "sbatch: error: Batch job submission failed: Requested node configuration is not available\n",
             False,
             False,
-            "Batch job submission failed: Requested node configuration is not available",
+            "Requested node configuration is not available (Memory specification can not be satisfied)",
         ),
         (
             "sbatch: unrecognized option '--partitoin=gpu'\nTry \"sbatch --help\" for more information\n",
@@ -140,6 +140,28 @@ def test_why_sbatch_failed(err: str, limit: bool, passed: bool, line: str) -> No
 
 def test_a_command_that_never_answered_may_have_passed() -> None:
     assert text.may_have_passed(-1, "sbatch has not answered within 60 s")
+
+
+@pytest.mark.parametrize(
+    ("err", "passes"),
+    [
+        (
+            "allocation failure: Requested node configuration is not available\n",
+            True,
+        ),  # all are drained, or none has 9 GPUs
+        ("allocation failure: Unable to contact slurm controller (connect failure)\n", True),
+        ("sbatch: error: AssocMaxSubmitJobLimit\nallocation failure: Job violates accounting/QOS policy\n", True),
+        (
+            "sbatch: error: invalid partition specified: nope\nallocation failure: Invalid partition name specified\n",
+            False,
+        ),
+        ("allocation failure: Invalid feature specification\n", False),
+        ("sbatch: error: Invalid --time specification\n", False),
+    ],
+)
+def test_a_trial_that_fails_for_what_may_pass(err: str, passes: bool) -> None:
+    assert text.may_pass(1, err) is passes
+    assert not text.first_line(err).startswith("allocation failure")
 
 
 # -- other versions --------------------------------------------------------------------------------------------------------

@@ -63,10 +63,13 @@ class Batch:
         if standing.status in (UNSTARTED, QUEUED):
             void(place, why, **kind)
             standing = read_status(place, self._home.incarnation)
+        beats = False
         if standing.status == RUNNING and self._pulses.is_silent(place):
             _end(place, (standing.start or {}).get("go") or {}, request["final"], said)
             self._pulses.forget(place)
-        self._watches.answer(place)
+        elif standing.status == RUNNING:
+            beats = self._pulses.beats(place)
+        self._watches.answer(place, beats)
 
     def _require_batch(self) -> None:
         if not self._home.batch:

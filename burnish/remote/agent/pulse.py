@@ -59,8 +59,8 @@ class Pulses:
     """The other end: how long those that were looked at have been silent. One machine's clock counts, and no file's time."""
 
     def __init__(self) -> None:
-        # Attempt -> the time that its file has, when that was new, when it was looked at last.
-        self._seen: Dict[str, Tuple[int, float, float]] = {}
+        # Attempt -> its file's time, when that was new, when it was looked at last, and whether the look before saw another time.
+        self._seen: Dict[str, Tuple[int, float, float, bool]] = {}
 
     def forget(self, place: Place) -> None:
         """The attempt has ended."""
@@ -77,8 +77,12 @@ class Pulses:
         finally:
             os.close(descriptor)
         now = time.monotonic()
-        before, since, looked = self._seen.get(place.attempt, (-1, now, now))
+        before, since, looked, _ = self._seen.get(place.attempt, (-1, now, now, False))
         if mark != before or now - looked > UNSEEN:
             since = now
-        self._seen[place.attempt] = mark, since, now
+        self._seen[place.attempt] = mark, since, now, before not in (-1, mark)
         return now - since >= SILENCE
+
+    def beats(self, place: Place) -> bool:
+        """True if it was touched between the last two looks of `is_silent`: somebody lives there."""
+        return place.attempt in self._seen and self._seen[place.attempt][3]

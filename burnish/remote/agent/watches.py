@@ -139,11 +139,11 @@ class Watches:
         """Take note that this link asked for the attempt's start."""
         self._by_attempt.setdefault(place.attempt, Watch(place)).started_here = True
 
-    def answer(self, place: Place) -> None:
-        """Send the attempt's status now, and again whenever it changes."""
+    def answer(self, place: Place, beats: bool = False) -> None:
+        """Send the attempt's status now, and again whenever it changes. `beats`: its pulse was just seen to beat."""
         watch = self._by_attempt.setdefault(place.attempt, Watch(place))
         watch.told = None
-        self._look(watch)
+        self._look(watch, beats)
 
     def look(self, attempts: Iterable[str]) -> None:
         """Look at those of `attempts` that are watched."""
@@ -162,7 +162,7 @@ class Watches:
             self._forget_pidfd(watch)
             self._left(attempt)
 
-    def _look(self, watch: Watch) -> None:
+    def _look(self, watch: Watch, beats: bool = False) -> None:
         """Send the status if it is news. See to it that a cancel is carried out, whoever asked for it."""
         place = watch.place
         standing = watch.said or settle(place, self._home.incarnation)
@@ -179,7 +179,8 @@ class Watches:
         news = standing.status, standing.supervised
         if news != watch.told:
             watch.told = news
-            self._outbox.send("status", **described(place, standing))
+            more = {"beats": True} if beats and standing.status == RUNNING else {}
+            self._outbox.send("status", **described(place, standing), **more)
         self._rewatch(watch, standing)
         cancel = None if standing.supervised else read_record(place.file("cancel.json"))
         if cancel is not None:
@@ -228,7 +229,7 @@ def described(place: Place, standing: Standing) -> Record:
     if standing.final is not None:
         fields["final"] = standing.final
         fields["sizes"] = verdict.get("sizes") or _sizes(place, standing.start)
-    if standing.status == QUEUED:
+    if standing.status in (QUEUED, VOID):
         fields["batch"] = (read_record(place.file("spec.json")) or {}).get("batch")
     if standing.status == RUNNING:
         fields["supervised"] = standing.supervised

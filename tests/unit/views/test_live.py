@@ -91,6 +91,16 @@ def test_a_job_that_was_only_given_to_a_host_is_not_said_to_run() -> None:
     assert "Job 1 may have started meanwhile: no host has said." in words
 
 
+def test_a_job_in_slurms_queue_is_said_to_be_there() -> None:
+    state = opened(("--lr",), [("1",), ("2",)])
+    for job in range(2):
+        state.open[claim(state, job)].entry["engine"] = "slurm"
+    state.apply(events.AttemptQueued(next(iter(state.open)), "waiting for Priority"))
+    (words,) = last_words(state, stopped_by=signal.SIGINT)
+    assert "Job 0 waits in Slurm's queue. burnish run takes it back; burnish cancel --all takes it out." in words
+    assert "Job 1 may have started meanwhile: no host has said." in words
+
+
 def test_rows_that_were_skipped_are_counted_at_the_end() -> None:
     state = opened(("--lr",), [("1",)])
     finish(state, start(state, 0))
