@@ -24,6 +24,11 @@ def memory(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+def given(folder: Path) -> int:
+    """How many attempts agents were given."""
+    return sum(len(os.listdir(table)) for table in folder.glob("home/.burnish/*/attempts/*"))
+
+
 def test_reconnects_and_jobs_leave_nothing_behind(tmp_path: Path) -> None:
     sweep = Sweep.of(tmp_path, JOBS, "0")
     try:
@@ -32,7 +37,11 @@ def test_reconnects_and_jobs_leave_nothing_behind(tmp_path: Path) -> None:
         wait_for(lambda: len(sweep.starts()) > 20, lambda: sweep.said(run))
         first, grown_from = usage(run.pid), memory(run.pid)
         for _ in range(RECONNECTS):
-            agent = wait_for(lambda: children(run.pid))[0]
+            agent, before = wait_for(lambda: children(run.pid))[0], given(tmp_path)
+            # One that is killed before it has said a word is tried again ever more patiently.
+            wait_for(
+                lambda before=before: given(tmp_path) > before or before > LAST, lambda: sweep.said(run), deadline=90
+            )
             os.kill(agent, signal.SIGKILL)
             wait_for(lambda agent=agent: [pid for pid in children(run.pid) if pid != agent], lambda: sweep.said(run))
         wait_for(lambda: sweep.status()[LAST]["state"] == "RUNNING", lambda: sweep.said(run), deadline=60 + JOBS / 4)
