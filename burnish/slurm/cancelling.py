@@ -6,6 +6,7 @@ The numbers that are known may be other jobs' by now: a controller that lost its
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from burnish.core.reports import CommandRan
 from burnish.slurm import text
@@ -25,9 +26,8 @@ class Cancelling:
         self._ask = ask
         self._to_wake: set[Key] = set()
         self._to_end: set[Key] = set()
-        self._followers: dict[
-            Key, tuple[Callable[[], None], float]
-        ] = {}  # what comes after an end, and when that was asked for
+        # What comes after an end, and when that was asked for.
+        self._followers: dict[Key, tuple[Callable[[], None], float]] = {}
         self._running = 0  # commands that have not ended
         self._next = 0.0
 
@@ -68,11 +68,11 @@ class Cancelling:
             wanted.clear()
             if jobs := [one.job for one in found if end_of(one.state) is None]:
                 self._running += 1
-                self._ask(text.scancel(jobs, signal), lambda _, tasks=tasks: self._cancelled(tasks))  # type: ignore[misc]
+                self._ask(text.scancel(jobs, signal), partial(self._cancelled, tasks))
             else:
                 self._follow(tasks)
 
-    def _cancelled(self, tasks: list[Key]) -> None:
+    def _cancelled(self, tasks: list[Key], ran: CommandRan) -> None:
         """Whether it worked is seen in Slurm's list, and in the folders."""
         self._running -= 1
         self._follow(tasks)
