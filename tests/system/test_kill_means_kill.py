@@ -30,6 +30,7 @@ PROGRAMS = {
     "stopped": "note; ready; kill -STOP $$",
     "zombie parent": "note; (note; sleep 0.01) & ready; exec sleep 1000",
     "pool": "exec $PYTHON $PIDS.pool",
+    "first thread gone": "note; exec $PYTHON $PIDS.headless",
     "daemon without its environment": "(setsid env -i PIDS=$PIDS /bin/bash -c '$daemon' &); note; ready; sleep 1000",
     "daemon without the lock": "(setsid /bin/bash -c 'exec 100>&-; $daemon' &); note; ready; sleep 1000",
 }
@@ -59,6 +60,18 @@ if __name__ == "__main__":
             time.sleep(0.01)
         open(os.environ["PIDS"] + ".ready", "w").close()
         time.sleep(1000)
+"""
+# It ignores TERM. A process whose first thread has ended looks like a zombie, and shows what it has at its other threads only.
+HEADLESS = """
+import ctypes, os, signal, threading, time
+def work():
+    while b") Z " not in open("/proc/self/stat", "rb").read():
+        time.sleep(0.01)
+    open(os.environ["PIDS"] + ".ready", "w").close()
+    time.sleep(1000)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+threading.Thread(target=work).start()
+ctypes.CDLL(None).pthread_exit(None)
 """
 
 
@@ -109,6 +122,7 @@ class Victim:
         self.pids_folder = host.folder / "pids"
         self.pids_folder.mkdir()
         (host.folder / "pids.pool").write_text(POOL)
+        (host.folder / "pids.headless").write_text(HEADLESS)
         env = {"PIDS": str(self.pids_folder), "PYTHON": sys.executable}
         script = BEGIN + HEAD + program.replace("$daemon", DAEMON)
         self.link = host.connect()

@@ -9,7 +9,7 @@ from .files import read_bytes, read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Sequence
+    from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 PR_SET_CHILD_SUBREAPER = 36
 SYS_PIDFD_SEND_SIGNAL = 424  # the same number on every architecture
@@ -31,13 +31,16 @@ class Process:
 
 
 def read_process(pid: int) -> Optional[Process]:
-    """The process `pid`; None if it is gone or only waits to be collected."""
+    """The process `pid`; None if it is gone or only waits to be collected.
+
+    One whose first thread has ended looks like that, too, but for the number of its threads: it runs, and holds what it holds.
+    """
     try:
         text = read_bytes("/proc/%d/stat" % pid)
     except OSError:
         return None
     fields = text[text.rfind(b")") + 2 :].split()
-    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+    if len(fields) < 20 or (fields[0] in (b"Z", b"X") and int(fields[17]) <= 1):
         return None
     return Process(pid, int(fields[1]), int(fields[19]))
 
@@ -117,9 +120,43 @@ def with_descendants(roots: Sequence[int], processes: Dict[int, Process]) -> Lis
 
 def has_open(pid: int, path: str) -> bool:
     """True if this process has the file open that is at `path`, without links, or was there. False if we may not look."""
-    folder = "/proc/%d/fd" % pid
+    for view in _views(pid):
+        try:
+            descriptors = os.listdir(view + "/fd")
+        except OSError:
+            return False
+        if descriptors:
+            return any(_leads_to("%s/fd/%s" % (view, descriptor), path) for descriptor in descriptors)
+    return False
+
+
+def _leads_to(link: str, path: str) -> bool:
     try:
-        paths = {os.readlink("%s/%s" % (folder, descriptor)) for descriptor in os.listdir(folder)}
+        return os.readlink(link) in (path, path + " (deleted)")
     except OSError:
-        return False
-    return path in paths or path + " (deleted)" in paths
+        return False  # closed since it was listed
+
+
+def environment(pid: int) -> Optional[bytes]:
+    """What the process began with, as NAME=value\\0…; empty in the middle of an execve. None if it is gone or not ours to see."""
+    for view in _views(pid):
+        try:
+            return read_bytes(view + "/environ")
+        except ProcessLookupError:
+            continue
+        except OSError:
+            return None
+    return None
+
+
+def _views(pid: int) -> Iterator[str]:
+    """Where /proc shows what a process has: at itself; once its first thread has ended, only at the others."""
+    process = "/proc/%d" % pid
+    yield process
+    try:
+        threads = os.listdir(process + "/task")
+    except OSError:
+        return
+    for thread in threads:
+        if thread != str(pid):
+            yield "%s/task/%s" % (process, thread)

@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import os
+import time
 
-from .files import read_bytes
-from .processes import all_processes, has_open, with_descendants
+from .processes import all_processes, environment, has_open, with_descendants
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List
+    from typing import List, Optional
 
     from .place import Place
     from .processes import Process
+
+PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)  # s; an execve shows no environment for some 0.1 ms
 
 
 def traces(place: Place) -> List[int]:
     """Pids of the processes that carry an attempt's cookie or have its lock open, other than the caller."""
     lock = os.path.realpath(place.lock)
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in pids if pid != os.getpid() and (_bears(pid, place.cookie) or has_open(pid, lock))]
+    found, unclear = [], []
+    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
+        shown = environment(pid)
+        if pid == os.getpid():
+            continue
+        if _bears(shown, place.cookie) or has_open(pid, lock):
+            found.append(pid)
+        elif shown == b"":
+            unclear.append(pid)
+    return found or _traces_shown_late(unclear, place.cookie)
 
 
-def _bears(pid: int, cookie: bytes) -> bool:
-    try:
-        environment = read_bytes("/proc/%d/environ" % pid).split(b"\0")
-    except OSError:
-        return False  # gone meanwhile, or of another user
-    return any(entry.startswith(b"BURNISH_RESULT=") and entry.endswith(cookie) for entry in environment)
+def _traces_shown_late(pids: List[int], cookie: bytes) -> List[int]:
+    """Those of `pids`, which showed no environment, that carry the cookie once their execve is done."""
+    for pause in PAUSES:
+        if not pids:
+            break
+        time.sleep(pause)
+        shown = {pid: environment(pid) for pid in pids}
+        found = [pid for pid in pids if _bears(shown[pid], cookie)]
+        if found:
+            return found
+        pids = [pid for pid in pids if shown[pid] == b""]
+    return []
+
+
+def _bears(environment: Optional[bytes], cookie: bytes) -> bool:
+    entries = (environment or b"").split(b"\0")
+    return any(entry.startswith(b"BURNISH_RESULT=") and entry.endswith(cookie) for entry in entries)
 
 
 def kin(place: Place) -> List[Process]:
