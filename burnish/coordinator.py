@@ -18,6 +18,7 @@ from typing import Any
 
 from burnish.adoption import Adoption
 from burnish.brakes import Brakes
+from burnish.changes import Changes
 from burnish.claiming import Claiming
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
@@ -43,7 +44,6 @@ from burnish.store.presence import Presence
 from burnish.vacancies import Vacancies
 from burnish.watchdog import Watchdog
 
-TURN = 0.25  # s between two looks at the journal, the table and the clock when nothing is heard
 TROUBLE = 10.0  # s without new starts on a host that could start nothing, or until an order it refused is repeated
 ORDERS = ("start", "void", "cancel")
 FAREWELL = 2.0  # s in which a run that is stopped waits for what it claimed ahead to come back
@@ -78,6 +78,7 @@ class Coordinator:
         self._clock = clock
         self._inbox = Inbox(self._is_urgent)
         self._fleet = Fleet(connect, self._inbox.put)
+        self._changes = Changes(lambda: self._inbox.put(reports.DiskChanged()))
         self._preparation = Preparation(plan.source, self._inbox.put)
         self._proposals: dict[AttemptId, Fact] = {}
         self._inspection = Inspection(me, journal.state, self._fleet, say)
@@ -122,7 +123,7 @@ class Coordinator:
         self._unplaced: list[Unplaced] = []
         self._again: dict[HostName, float] = {}  # hosts that refused an order, and when it is repeated
         self._refusal = ""
-        self._next_look = 0.0
+        self._looked = 0.0  # when it last looked around, monotonic
         self._deadline = time.monotonic() + plan.limit
         self._leave_by = 0.0
         self._watchdog = Watchdog(paths.shown, say)
@@ -153,7 +154,7 @@ class Coordinator:
             self._watchdog.start()
             self._begin()
             while not self._finished():
-                self.turn(0 if self._more else TURN)
+                self.turn(0 if self._more else self._changes.pause)
             if self.outcome.stopped_by is None and (not self._starts_nothing() or self._fleet.gives_up):
                 self.outcome.stuck = self._placing.stuck()
                 self._tell_unplaced()
@@ -166,6 +167,7 @@ class Coordinator:
             self._journal.checkpoint()
         finally:
             self._watchdog.stop()
+            self._changes.close()
             self._preparation.close()
             self._fleet.close()
             self._presence.leave()
@@ -176,10 +178,11 @@ class Coordinator:
         self._watchdog.turned()
         self._more = False  # or a disk that refuses would be asked without a pause
         for report in self._inbox.take(timeout):
+            self._changes.heard()
             self._hear(report)
-        if time.monotonic() >= self._next_look:
+        if time.monotonic() >= self._looked + self._changes.pause:
             self._look_around()
-            self._next_look = time.monotonic() + TURN
+            self._looked = time.monotonic()
         self._call_back()
         if not self._stopping:
             self._placing.place(self._ending(), self._brakes.room, self._brakes.room_on)
@@ -246,15 +249,13 @@ class Coordinator:
         """False if what follows from the report may wait for some milliseconds: no slot is idle meanwhile."""
         if not isinstance(report, reports.AttemptReported):
             return True
-        return report.status != "running" and not (
-            report.status == "ended" and self._vacancies.is_followed(report.name)
-        )
+        followed = report.status == "ended" and self._vacancies.is_followed(report.name)
+        return report.status != "running" and not followed
 
     def _look_around(self) -> None:
-        """What is not reported: other coordinators' commits, the user's edits, deaths, the passing of time."""
-        self._journal.catch_up()
-        for notice in self._projection.look():
-            self._say(notice)
+        """What is not reported, or may not be: other coordinators' commits, the user's edits, deaths, the passing of time."""
+        self._changes.watch([*self._journal.folders, self._paths.db])
+        self._look_at_disk()
         self._placing.look()
         self._tell_unplaced()
         self._presence.beat()
@@ -270,6 +271,11 @@ class Coordinator:
         self._silence.name(self._mine(), self._fleet.estranged(self._journal.state.open.values(), self.me))
         self._journal.checkpoint()
         self._on_news((), self._journal.state)
+
+    def _look_at_disk(self) -> None:
+        self._journal.catch_up()
+        for notice in self._projection.look():
+            self._say(notice)
 
     def _tell_unplaced(self) -> None:
         """Leave word of what has no place in this run, for `explain`."""
@@ -288,6 +294,7 @@ class Coordinator:
                 | reports.AttemptWaits()
                 | reports.AttemptDisowned()
                 | reports.LogPulled()
+                | reports.LogGrown()
                 | reports.RequestRefused()
             ):
                 for action in self._hearing.hear(report):
@@ -310,6 +317,8 @@ class Coordinator:
             case reports.HostTurnedAway(host, why):
                 self._fleet.members[host].refused = why
                 self._say(f"{host} is not used: {without_name(host, why)}")
+            case reports.DiskChanged():
+                self._look_at_disk()
             case reports.StopAsked(signal):
                 self.outcome.stopped_by = signal
                 self._leave_by = time.monotonic() + FAREWELL

@@ -90,6 +90,8 @@ class Fetch:
                 self._status(report)
             case reports.LogPulled():
                 self._pulled(report)
+            case reports.LogGrown():
+                self._logs.grown(report)
             case reports.RequestRefused(request="pull"):
                 self._give_up("the log is not there any more")
             case _:

@@ -27,6 +27,7 @@ HostReport = (
     | reports.AttemptWaits
     | reports.AttemptDisowned
     | reports.LogPulled
+    | reports.LogGrown
     | reports.RequestRefused
 )
 
@@ -68,6 +69,8 @@ class Hearing:
                     self._wait(report)
                 case reports.AttemptDisowned():
                     self._disown(report)
+                case reports.LogGrown():
+                    self._fleet.members[report.host].logs.grown(report)
                 case reports.LogPulled():
                     self._log(report)
                 case reports.RequestRefused():

@@ -28,6 +28,7 @@ RANKS = {
     "runners": 4,
     "fleet": 5,
     "inbox": 5,
+    "changes": 5,
     "preparation": 5,
     "projection": 5,
     "survey": 5,
@@ -65,14 +66,14 @@ RANKS = {
 RANKS["util"] = RANKS[""] = 2
 ENTRY = {"burnish/__init__.py": ("burnish.util", "burnish.core.command", "burnish")}
 
-# Inside the agent's package, from the bottom: a module imports only what stands before it, and the coordinator only its frames.
+# Inside the agent's package, from the bottom: a module imports only what stands before it, and the coordinator only two of them.
 AGENT_ORDER = (
-    "__init__", "refusals", "compact_json", "frames", "files", "records", "place", "locks", "processes", "common_locks",
-    "slots", "nvidia_smi", "gpu_reading", "traces", "standing", "notices", "forking", "oom", "spec", "result", "job", "needs",
-    "checkout", "held_slots", "pulse", "supervisor", "alone", "undertaker", "home", "outbox", "watches", "crews", "folder_look",
-    "looks", "starts", "stops", "keeping", "commands", "batch", "serving",
+    "__init__", "refusals", "compact_json", "frames", "files", "inotify", "records", "place", "locks", "processes",
+    "common_locks", "slots", "nvidia_smi", "gpu_reading", "traces", "standing", "notices", "forking", "oom", "spec", "result",
+    "job", "needs", "checkout", "held_slots", "pulse", "supervisor", "alone", "undertaker", "home", "outbox", "tails",
+    "watches", "crews", "folder_look", "looks", "starts", "stops", "keeping", "commands", "batch", "serving",
 )  # fmt: skip
-SHARED = "frames"
+SHARED = ("frames", "inotify")
 
 INPUT_OUTPUT = {
     "os", "io", "time", "threading", "subprocess", "socket", "logging", "shutil", "tempfile", "select", "selectors", "signal",
@@ -166,7 +167,7 @@ def agent_arrows_point_down(path: str, tree: ast.Module, _text: str) -> Iterator
     if inside and here not in AGENT_ORDER:
         yield f"{path} has no place in AGENT_ORDER"
         return
-    below = AGENT_ORDER[: AGENT_ORDER.index(here)] if inside else (SHARED,)
+    below = AGENT_ORDER[: AGENT_ORDER.index(here)] if inside else SHARED
     for name in imported(path, tree):
         if f"{name}.".startswith("burnish.remote.agent.") and f"{name}...".split(".")[3] not in below:
             yield f"{path} imports {name}: inside the agent the arrow points up, or from outside it leads to more than {SHARED}"

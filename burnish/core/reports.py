@@ -87,7 +87,10 @@ class AttemptReported:
 
 @dataclass(frozen=True, slots=True)
 class LogPulled:
-    """Bytes of a log from `offset` on; `end` is how many there are now. `stream` is out or err."""
+    """Bytes of a log from `offset` on; `end` is how many there are now. `stream` is out or err.
+
+    `told`: a `LogGrown` will come when there are more.
+    """
 
     host: HostName
     name: str
@@ -95,6 +98,16 @@ class LogPulled:
     offset: int
     end: int
     data: bytes
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogGrown:
+    """There is more of a log that was pulled to its end. `stream` is out or err."""
+
+    host: HostName
+    name: str
+    stream: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +170,11 @@ class CommandRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskChanged:
+    """There may be a new commit, or another table."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopAsked:
     """Ctrl-C, SIGTERM or a closed terminal: start nothing more and leave; jobs live on."""
 
@@ -173,6 +191,8 @@ Report = (
     | AttemptDisowned
     | CommandRan
     | LogPulled
+    | LogGrown
+    | DiskChanged
     | RequestRefused
     | CommandPrepared
     | CommandRefused

@@ -5,8 +5,8 @@ Each byte is written at its own offset, and what to ask for next is the size of 
 pulling again, after a crash or by two coordinators at once, changes nothing. At most one piece per stream is on its way, and at
 most `AT_ONCE` per host, so that a flood on one host delays neither the others nor this host's verdicts, and no memory grows.
 
-A log that has not grown is asked for less and less often, until it has or its attempt has ended: jobs that say nothing for an
-hour keep neither the hosts nor this machine awake.
+A log that has not grown is let alone until its host tells that it has, or its attempt ends: jobs that say nothing for an hour
+keep neither the hosts nor this machine awake. Where a host cannot tell, it is asked for less and less often.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.core.reports import LogPulled
+from burnish.core.reports import LogGrown, LogPulled
 from burnish.errors import StoreError
 
 PIECE = 256 << 10  # bytes asked for at a time
 AT_ONCE = 4  # pieces on their way per host
 STREAMS = ("out", "err")
-SHORTEST, LONGEST = 0.25, 5.0  # s between two questions about a log that does not grow
+SHORTEST, LONGEST = 0.25, 5.0  # s between two questions about a log that does not grow, whose growth nobody will tell
+TOLD = 300.0  # s, the same where its host will: nothing is lost for good with a word that went missing
 
 
 @dataclass(slots=True)
@@ -46,9 +47,13 @@ class _Stream:
     def whole(self) -> bool:
         return self.goal is not None and self.size >= self.goal
 
-    def rest(self, longest: float) -> None:
+    def wake(self) -> None:
+        """It has grown."""
+        self.pause = self.until = 0.0
+
+    def rest(self, pause: float, longest: float) -> None:
         """It has not grown. Logs that rest longest wake up together."""
-        self.pause = min(longest, max(SHORTEST, 2 * self.pause))
+        self.pause = min(longest, pause)
         self.until = time.monotonic() + self.pause
         if self.pause == longest:
             self.until -= self.until % longest
@@ -118,10 +123,19 @@ class LogPull:
         if kept.goal is not None and kept.goal > report.end:
             kept.goal = report.end  # the log was truncated on its host after the job had ended
         if report.data:
-            kept.pause = kept.until = 0.0
+            kept.wake()
+        elif report.told:
+            kept.rest(TOLD, TOLD)
         else:
-            kept.rest(self._longest)
+            kept.rest(max(SHORTEST, 2 * kept.pause), self._longest)
         return kept.size < report.end
+
+    def grown(self, report: LogGrown) -> None:
+        """There is more of a log than was pulled: ask for it."""
+        kept = self._streams.get((report.name, report.stream))
+        if kept is not None:
+            kept.wake()
+            self.ask()
 
     def give_up(self, name: str) -> None:
         """The host has no such log any more: what is at home is all there will be."""

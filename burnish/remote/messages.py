@@ -43,11 +43,10 @@ def report(host: HostName, header: Mapping[str, Any], body: bytes) -> Report | N
                 header.get("beats") is True,
             )
         case "log":
-            stream = _text(header["stream"])
-            if stream not in ("out", "err"):
-                raise ValueError(f"no log is called {stream!r:.80}")
-            where = _attempt(header["attempt"]), stream, _size(header["offset"]), _size(header["end"])
-            return reports.LogPulled(host, *where, body)
+            where = *_log(header), _size(header["offset"]), _size(header["end"])
+            return reports.LogPulled(host, *where, body, header.get("told") is True)
+        case "grown":
+            return reports.LogGrown(host, *_log(header))
         case "refused":
             name = _attempt(header["attempt"]) if header.get("attempt") else ""
             return reports.RequestRefused(host, name, *(_text(header[word])[:LONGEST] for word in ("request", "why")))
@@ -68,6 +67,13 @@ def _attempt(value: object) -> str:
     name = _text(value)
     AttemptId.parse(name.partition("-")[0])  # raises ValueError
     return name
+
+
+def _log(header: Mapping[str, Any]) -> tuple[str, str]:
+    stream = _text(header["stream"])
+    if stream not in ("out", "err"):
+        raise ValueError(f"no log is called {stream!r:.80}")
+    return _attempt(header["attempt"]), stream
 
 
 def _text(value: object) -> str:

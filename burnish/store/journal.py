@@ -107,6 +107,11 @@ class Journal:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
+    @property
+    def folders(self) -> list[Path]:
+        """Where the next commits appear: in the newest folder, or in one that is made beside it."""
+        return [self.root / "log", self.root / _folder_name(self.number)]
+
     def take_news(self) -> list[Fact]:
         """Facts applied since the last call, in order, others' and one's own."""
         news, self._news = self._news, []

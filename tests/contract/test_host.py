@@ -224,6 +224,44 @@ def test_log_is_pulled_from_any_offset_while_it_grows(link: AgentClient, tmp_pat
     assert link.ask("pull", "log", offset=6, **pull)["body"] == b"ghi"
 
 
+def test_growth_of_a_log_that_was_pulled_to_its_end_is_told_once(link: AgentClient, tmp_path: Path) -> None:
+    attempt = link.start(*sh(f"printf abc; read line < {tmp_path}/go; echo $line >&2; read line < {tmp_path}/go; echo"))
+    os.mkfifo(tmp_path / "go")
+    link.wait_status(attempt, "running")
+    pull = {"attempt": attempt, "size": 100}
+    wait_for(lambda: link.ask("pull", "log", stream="out", offset=0, **pull)["end"] == 3)
+    assert link.ask("pull", "log", stream="out", offset=0, **pull)["told"] is False, "there is more to ask for"
+    assert link.ask("pull", "log", stream="out", offset=3, **pull)["told"] is True
+    assert link.ask("pull", "log", stream="err", offset=0, **pull)["told"] is True
+    (tmp_path / "go").write_text("one\n")
+    grown = link.wait(lambda frame: frame["type"] == "grown")
+    assert (grown["attempt"], grown["stream"]) == (attempt, "err")
+    log = link.ask("pull", "log", stream="err", offset=0, **pull)
+    assert (log["body"], log["told"]) == (b"one\n", False)
+    (tmp_path / "go").write_text("two\n")
+    grown = link.wait(lambda frame: frame["type"] == "grown")
+    assert (grown["attempt"], grown["stream"]) == (attempt, "out")
+    link.wait_status(attempt, "ended")
+    assert not any(frame["type"] == "grown" for frame in link.backlog)
+
+
+def test_supervisor_does_not_watch_logs(link: AgentClient, host: OneHost) -> None:
+    first = link.start("sleep", "1000")
+    link.wait_status(first, "running")
+    assert link.ask("pull", "log", attempt=first, stream="out", offset=0, size=1)["told"] is True
+    second = link.start("sleep", "1000")
+    supervisor = supervisor_pid(link.wait_status(second, "running"))
+    assert "anon_inode:inotify" in _open_files(link.pid)
+    assert "anon_inode:inotify" not in _open_files(supervisor)
+    for attempt in (first, second):
+        link.cancel(attempt, 0)
+
+
+def _open_files(pid: int) -> list[str]:
+    folder = Path(f"/proc/{pid}/fd")
+    return [os.readlink(folder / descriptor) for descriptor in os.listdir(folder)]
+
+
 def test_logs_may_lie_where_the_spec_says_and_stay_there(link: AgentClient, tmp_path: Path) -> None:
     out, err = tmp_path / "job.log", tmp_path / "job.err"
     out.write_text("before\n")

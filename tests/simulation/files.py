@@ -6,9 +6,12 @@ import errno
 from collections import deque
 from typing import Any
 
-from simulation.filesystem import refuse
+from burnish.remote.agent.inotify import EVENT, IN_MODIFY
+from simulation.filesystem import Inode, refuse
 from simulation.machine import Machine, OpenFile, Process
 from simulation.world import Source
+
+IN_IGNORED = 0x8000  # a watch is gone
 
 
 class Null(OpenFile):
@@ -62,6 +65,41 @@ class Pidfd(OpenFile):
 
     def readable(self) -> bool:
         return self.process.dead
+
+
+class Changes(OpenFile):
+    """inotify: readable when a watched file was written to by this machine. Each watch tells once (IN_MODIFY | IN_ONESHOT)."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self._watches = 0
+        self._numbers: dict[Inode, int] = {}
+        self._told = bytearray()
+        self._arrived = Source()
+        self.sources = [self._arrived]
+
+    def watch(self, inode: Inode) -> int:
+        """The number of the watch, the same while it is there."""
+        self._watches += inode not in self._numbers
+        if inode not in self._numbers:
+            self._watches += 1
+            self._numbers[inode] = self._watches
+            inode.watched.append(self)
+        return self._numbers[inode]
+
+    def tell(self, inode: Inode) -> None:
+        """It was written to."""
+        for mask in (IN_MODIFY, IN_IGNORED):
+            self._told += EVENT.pack(self._numbers[inode], mask, 0, 0)
+        del self._numbers[inode]
+        self._arrived.notify()
+
+    def readable(self) -> bool:
+        return bool(self._told)
+
+    def read(self, size: int) -> bytes:
+        piece, self._told = bytes(self._told), bytearray()
+        return piece
 
 
 class Pipe(OpenFile):

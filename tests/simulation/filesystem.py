@@ -36,7 +36,7 @@ class Inode:
 
     __slots__ = (
         "ctime", "data", "dirty_by", "entries", "gid", "is_new", "kept_data", "kept_entries", "kind", "links", "lock_freed",
-        "locks", "mode", "mtime", "number", "reserved", "target", "uid",
+        "locks", "mode", "mtime", "number", "reserved", "target", "uid", "watched",
     )  # fmt: skip
 
     def __init__(self, number: int, kind: str, mode: int, now: float) -> None:
@@ -56,6 +56,7 @@ class Inode:
         self.reserved = 0  # bytes that a full disk cannot refuse
         self.locks: dict[Any, dict[Any, bool]] = {}  # domain -> open file -> alone
         self.lock_freed = Source()
+        self.watched: list[Any] = []  # by whom, as inotify does
 
 
 Change = list[tuple[Inode, str, "Inode | None"]]  # names that change together
@@ -131,6 +132,13 @@ class FileSystem:
             inode.data.extend(bytes(place - len(inode.data)))
         inode.data[place:end] = data
         inode.mtime = inode.ctime = self.stamp()
+        self._tell(inode, client)
+
+    def _tell(self, inode: Inode, client: Any) -> None:
+        """Those who watch it hear of what their own machine did."""
+        for changes in [changes for changes in inode.watched if changes.machine is client]:
+            inode.watched.remove(changes)
+            changes.tell(inode)
 
     def truncate(self, inode: Inode, size: int, client: Any) -> None:
         if size < len(inode.data):
@@ -138,6 +146,7 @@ class FileSystem:
         else:
             inode.data.extend(bytes(size - len(inode.data)))
         inode.mtime = inode.ctime = self.stamp()
+        self._tell(inode, client)
 
     def reserve(self, inode: Inode, size: int) -> None:
         if self.full:

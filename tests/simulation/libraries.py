@@ -16,13 +16,14 @@ from pathlib import PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
-from simulation.files import Packets, PacketSocket
+from simulation.files import Changes, Packets, PacketSocket
 from simulation.filesystem import refuse
 from simulation.machine import Process
 from simulation.os_layer import Os
 from simulation.world import Source, World
 
 NR_PIDFD_SEND_SIGNAL, NR_PIDFD_OPEN = 424, 434
+NO_INOTIFY = 0.2  # how probable it is that the kernel has none left for this user
 
 
 class Time:
@@ -204,6 +205,19 @@ class Libc:
         self._os.world.effect("pidfd_send_signal", arguments[1])
         self._os.file(arguments[0]).process.deliver(arguments[1])  # type: ignore[attr-defined]
         return 0
+
+    def inotify_init1(self, flags: int) -> int:
+        me: Process = self._os.world.effect("inotify_init1", flags)
+        return me.install(Changes(me.machine)) if me.machine.random.random() >= NO_INOTIFY else -1
+
+    def inotify_add_watch(self, descriptor: int, path: bytes, mask: Any) -> int:
+        me: Process = self._os.world.effect("inotify_add_watch", path)
+        try:
+            _, inode = self._os.find(me, path.decode())
+        except OSError:
+            return -1
+        number: int = self._os.file(descriptor).watch(inode)  # type: ignore[attr-defined]
+        return number
 
 
 class NoGc:

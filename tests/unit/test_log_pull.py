@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from burnish.core.jobs import HostName
-from burnish.core.reports import LogPulled
+from burnish.core.reports import LogGrown, LogPulled
 from burnish.errors import StoreError
 from burnish.remote import logs
 from burnish.remote.logs import AT_ONCE, LogPull
@@ -69,6 +69,28 @@ def test_log_that_does_not_grow_is_asked_for_ever_less_often(tmp_path: Path, mon
     before = len(asked)
     pull.ended("2", {"out": 2, "err": 2})
     assert len(asked) == before + 2, "its verdict waits for it"
+
+
+def test_log_whose_growth_is_told_is_let_alone_until_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 20 * logs.TOLD
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now)
+    asked: list[str] = []
+    pull = LogPull(lambda frame: asked.append(frame["stream"]))
+    pull.watch("2", {"out": tmp_path / "out", "err": tmp_path / "err"})
+    pull.ask()
+    assert asked == ["out", "err"]
+    for stream in ("out", "err"):
+        pull.take(LogPulled(HostName("gpu1"), "2", stream, 0, 0, b"", told=True))
+    now += logs.TOLD / 2
+    pull.ask()
+    assert len(asked) == 2
+    pull.grown(LogGrown(HostName("gpu1"), "2", "err"))
+    assert asked[2:] == ["err"], "at once"
+    pull.take(LogPulled(HostName("gpu1"), "2", "err", 0, 1, b"x"))
+    pull.grown(LogGrown(HostName("gpu1"), "3", "err"))
+    now += logs.TOLD
+    pull.ask()
+    assert sorted(asked[3:]) == ["err", "out"], "the word may be lost, and the log shall not be"
 
 
 def test_logs_of_which_one_cannot_be_opened_are_not_watched_until_it_can(tmp_path: Path) -> None:

@@ -12,20 +12,24 @@ from .standing import ABSENT, ENDED, QUEUED, RUNNING, STARTING, UNSTARTED, VOID,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Tuple
+
     from .frames import Header
     from .home import Home
     from .outbox import Outbox
     from .place import Place
+    from .tails import Tails
     from .watches import Watches
 
 
 class Keeping:
     """Lists, sends and removes what attempts left in their folders."""
 
-    def __init__(self, home: Home, outbox: Outbox, watches: Watches) -> None:
+    def __init__(self, home: Home, outbox: Outbox, watches: Watches, tails: Tails) -> None:
         self._home = home
         self._outbox = outbox
         self._watches = watches
+        self._tails = tails
 
     def status(self, request: Header) -> None:
         """Send the status of one attempt, now and whenever it changes."""
@@ -39,7 +43,7 @@ class Keeping:
         self._outbox.send("listed")
 
     def pull(self, request: Header) -> None:
-        """Send a piece of a log. Raises Refusal, OSError."""
+        """Send a piece of a log. With none left, promise word of its growth if that can be had. Raises Refusal, OSError."""
         place, stream = self._watches.place(request), request["stream"]
         offset, size = int(request["offset"]), min(int(request["size"]), BODY_LIMIT)
         if stream not in ("out", "err") or offset < 0 or size < 0:
@@ -50,14 +54,18 @@ class Keeping:
             path = log_path(place, read_start(place), stream)
             descriptor = os.open(as_bytes(path), os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
-            body, end = b"", 0
+            body, end, told = b"", 0, False
         else:
             try:
-                body, end = os.pread(descriptor, size, offset), os.fstat(descriptor).st_size
+                body, end = _piece(descriptor, size, offset)
+                # Of a batch system's jobs another machine writes the logs.
+                told = not (body or self._home.batch) and self._tails.follow(place.attempt, stream, path)
+                if told:  # what was added before that goes untold
+                    body, end = _piece(descriptor, size, offset)
             finally:
                 os.close(descriptor)
         header = {"type": "log", "attempt": place.attempt, "stream": stream, "offset": offset}
-        self._outbox.send_body(dict(header, size=len(body), end=end), body)
+        self._outbox.send_body(dict(header, size=len(body), end=end, told=told and not body), body)
 
     def ack(self, request: Header) -> None:
         """Put an attempt away that has ended and is stored elsewhere: a tombstone stays. Raises Refusal, OSError."""
@@ -93,6 +101,11 @@ class Keeping:
         os.rmdir(place.folder)
         place.unlock()
         return True
+
+
+def _piece(descriptor: int, size: int, offset: int) -> Tuple[bytes, int]:
+    """The bytes of a log from `offset` on, and where it ends."""
+    return os.pread(descriptor, size, offset), os.fstat(descriptor).st_size
 
 
 def _mark_as_acked(place: Place) -> None:

@@ -32,6 +32,7 @@ from .refusals import Refusal, clause, printable
 from .standing import BATCH
 from .starts import Starts
 from .stops import Stops
+from .tails import Tails
 from .watches import Watches
 
 TYPE_CHECKING = False
@@ -71,8 +72,9 @@ class Agent:
         self._starts = Starts(self._home, self._watches, self._crews, self._looks)
         self._commands = Commands(self._outbox, self._poll, self._fork)
         batch = Batch(self._home, self._watches)
+        self._tails = Tails(self._outbox, self._poll)
         stops = Stops(self._home, self._watches, self._starts)
-        keeping = Keeping(self._home, self._outbox, self._watches)
+        keeping = Keeping(self._home, self._outbox, self._watches, self._tails)
         self._served: Dict[str, Callable[[Header], None]] = {
             "hello": self._greet,
             "ping": self._pong,
@@ -125,6 +127,7 @@ class Agent:
             for request in self._starts.after_gpus():
                 self._serve_request(request)
         self._looks.answer(ready)
+        self._tails.tell(ready)
         self._commands.take(ready)
         if REQUESTS in ready and not self._requests:
             data = os.read(REQUESTS, READ_SIZE)
@@ -198,12 +201,13 @@ class Agent:
     def _fork(self, work: Callable[[], None]) -> None:
         """Do `work` in a process of its own that has none of the link's descriptors, so that it cannot hold the link open."""
         pidfds, sockets = self._watches.pidfds(), self._crews.sockets()
+        tails = [] if self._tails.descriptor is None else [self._tails.descriptor]
 
         def child() -> None:
             leave_session(self._null)
             os.close(self._notices)
-            for pidfd in pidfds:
-                os.close(pidfd)
+            for descriptor in pidfds + tails:
+                os.close(descriptor)
             for socket in sockets:
                 socket.close()
             os.umask(self._umask)

@@ -1,0 +1,91 @@
+"""How often the loop looks at the journal, the table and the clock: seldom while nothing happens, at once when it changes.
+
+The kernel tells of what this machine does, and of no more. So looks go on; where other machines write to the disk, or it is not
+known what disk it is, as often as ever.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from burnish.remote.agent import inotify
+
+OWN_DISKS = frozenset(
+    {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs", "reiserfs", "tmpfs", "xfs", "zfs"}
+)
+CHANGES = inotify.IN_MODIFY | inotify.IN_ATTRIB | inotify.IN_CREATE | inotify.IN_ONESHOT
+TURN = 0.25  # s between two looks
+REST = 1.0  # s, the same once nothing was heard for `QUIET` s, where all that changes is told
+QUIET = 2.0
+MOUNTS = "/proc/self/mountinfo"
+
+
+class Changes:
+    """Calls `tell`, in a thread of its own, once after each `watch` if a file, or the names in a folder, changed since.
+
+    It is told of what the loop has `heard`, since nothing comes alone.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+        self._told = False  # all that changes is
+        self._heard = time.monotonic()
+        self._descriptor: int | None = None
+        self._stop: int | None = None
+
+    @property
+    def pause(self) -> float:
+        """For how long nothing need be looked at, in s."""
+        return REST if self._told and time.monotonic() - self._heard >= QUIET else TURN
+
+    def heard(self) -> None:
+        """There is news, and more may follow."""
+        self._heard = time.monotonic()
+
+    def watch(self, paths: Sequence[Path]) -> None:
+        """Tell of the next change at any of these paths. Call it before looking: what changes later is told."""
+        if self._descriptor is None:
+            if self._stop is not None or not all(map(_is_own, paths)):
+                return
+            self._start()
+        self._told = self._descriptor is not None and all(
+            inotify.watch(self._descriptor, str(path), CHANGES) is not None for path in paths
+        )
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._stop is not None:
+            os.close(self._stop)
+
+    def _start(self) -> None:
+        self._descriptor = inotify.open_inotify()
+        if self._descriptor is not None:
+            stopped, self._stop = os.pipe()
+            threading.Thread(target=self._listen, args=(self._descriptor, stopped), name="changes", daemon=True).start()
+
+    def _listen(self, descriptor: int, stopped: int) -> None:
+        poll = select.poll()
+        for waited in (descriptor, stopped):
+            poll.register(waited, select.POLLIN)
+        while stopped not in [ready for ready, _ in poll.poll()]:
+            if list(inotify.read_changes(descriptor)):
+                self._tell()
+        os.close(descriptor)
+        os.close(stopped)
+
+
+def _is_own(path: Path) -> bool:
+    """True if only this machine writes to the disk of `path`."""
+    try:
+        lines = [line.split() for line in Path(MOUNTS).read_text(errors="surrogateescape").splitlines()]
+        device = os.stat(path).st_dev
+    except OSError:
+        return False
+    name = f"{os.major(device)}:{os.minor(device)}"
+    kinds = {line[line.index("-") + 1] for line in lines if line[2] == name}
+    return bool(kinds) and kinds <= OWN_DISKS

@@ -1,0 +1,41 @@
+"""Logs that were read to their end: the coordinator is told when one grows, and need not ask before."""
+
+from __future__ import annotations
+
+import select
+
+from .inotify import IN_MODIFY, IN_ONESHOT, open_inotify, read_changes, watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Sequence, Set, Tuple
+
+    from .outbox import Outbox
+
+
+class Tails:
+    """The logs that are silent. Each is told of once, and then forgotten until it was read to its end again."""
+
+    def __init__(self, outbox: Outbox, poll: select.poll) -> None:
+        self._outbox = outbox
+        self._logs: Dict[int, Set[Tuple[str, str]]] = {}
+        self.descriptor = open_inotify()
+        if self.descriptor is not None:
+            poll.register(self.descriptor, select.POLLIN)
+
+    def follow(self, attempt: str, stream: str, path: str) -> bool:
+        """From now on, tell when this log, at `path`, grows. False if nobody will: it is to be asked for."""
+        number = watch(self.descriptor, path, IN_MODIFY | IN_ONESHOT) if self.descriptor is not None else None
+        if number is None:
+            return False
+        self._logs.setdefault(number, set()).add((attempt, stream))
+        return True
+
+    def tell(self, ready: Sequence[int]) -> None:
+        """Send what the kernel has to say, if its descriptor is among those that are `ready`."""
+        if self.descriptor is None or self.descriptor not in ready:
+            return
+        for number, mask in read_changes(self.descriptor):
+            for attempt, stream in sorted(self._logs.pop(number, ())):
+                if mask & IN_MODIFY:  # else it was removed
+                    self._outbox.send("grown", attempt=attempt, stream=stream)
