@@ -25,6 +25,7 @@ PIECE = 256 << 10  # bytes asked for at a time
 AT_ONCE = 4  # pieces on their way per host
 STREAMS = ("out", "err")
 SHORTEST, LONGEST = 0.25, 5.0  # s between two questions about a log that does not grow, whose growth nobody will tell
+SPACE = 0.1  # s for each log of a host: of many, each is asked for even less often, so that no login node is kept busy by them
 TOLD = 300.0  # s, the same where its host will: nothing is lost for good with a word that went missing
 
 
@@ -127,7 +128,7 @@ class LogPull:
         elif report.told:
             kept.rest(TOLD, TOLD)
         else:
-            kept.rest(max(SHORTEST, 2 * kept.pause), self._longest)
+            kept.rest(max(SHORTEST, 2 * kept.pause), max(self._longest, SPACE * len(self._streams)))
         return kept.size < report.end
 
     def grown(self, report: LogGrown) -> None:

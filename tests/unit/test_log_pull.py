@@ -71,6 +71,27 @@ def test_log_that_does_not_grow_is_asked_for_ever_less_often(tmp_path: Path, mon
     assert len(asked) == before + 2, "its verdict waits for it"
 
 
+def test_many_silent_logs_are_asked_for_no_more_often_than_a_host_can_bear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now)
+    asked: list[dict[str, Any]] = []
+    pull = LogPull(asked.append)
+    for number in range(50):
+        pull.watch(str(number), {stream: tmp_path / f"{number}.{stream}" for stream in ("out", "err")})
+    pulled = 0
+    while now < 2000:
+        pull.ask()
+        while asked:
+            frame = asked.pop()
+            pull.take(LogPulled(HostName("login"), frame["attempt"], frame["stream"], 0, 0, b""))
+            pulled += now >= 1500
+            pull.ask()
+        now += 1
+    assert 0.9 / logs.SPACE <= pulled / 500 <= 1.1 / logs.SPACE
+
+
 def test_log_whose_growth_is_told_is_let_alone_until_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 20 * logs.TOLD
     monkeypatch.setattr(logs.time, "monotonic", lambda: now)
