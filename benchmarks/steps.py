@@ -1,12 +1,13 @@
 """Where the processor time of one short job goes, as a table that adds up, beside minimal programs that do one step and no more.
 
-1. A run of many jobs of `true`, and one of few, each held open by a last job that waits: what coordinator, agent and supervisors have
-   used by then, in Python and in the kernel, and what their jobs have. A job's share is the difference between the two runs.
-2. The same two runs under strace: how many calls of each kind a job adds, in each process.
-3. Each kind of call in a loop of its own: what it costs the kernel when nothing else is done.
+1. A run of many jobs of `true`, and one of few, each held open by a last job that waits: what coordinator, agent and supervisors
+   have used by then, in Python and in the kernel, and their jobs. A job's share is the difference between the two runs.
+2. Two such runs under strace: how many calls of each kind a job adds.
+3. Each kind of call in a loop of its own: what it costs the kernel where nothing else is done.
 
-Kernel time is then calls x their cost; what is left of it, and the rest of Python, is what no minimal program accounts for. What
-xargs needs for the same jobs is measured in the same minutes.
+What the calls cost, alone, is physical. The rest of the kernel's time, and Python's, no minimal program accounts for. What xargs
+needs for the same jobs is measured in the same minutes. Files are dear on ext4 for minutes after many were deleted: measure
+before.
 
 Needs strace. Usage: `python benchmarks/steps.py [--jobs N] [--json FILE]`. Writes its table of docs/performance.md.
 """
@@ -34,6 +35,7 @@ from pathlib import Path
 import measure
 import page
 from idle import below, name_of
+from local import with_xargs
 
 FEW, WORKERS = 40, 8
 LIMIT = 600.0  # s
@@ -244,12 +246,9 @@ def spawned(folder: Path) -> tuple[float, float]:
 
 def xargs(folder: Path, jobs: int) -> float:
     """Processor seconds of a job under xargs, whose shell captures what benchmarks/local.py has it capture."""
-    from local import numbers, with_xargs
-
     folder.mkdir()
     before = sum(os.times()[2:4])
     with_xargs(folder, jobs)
-    del numbers
     return (sum(os.times()[2:4]) - before) / jobs
 
 
