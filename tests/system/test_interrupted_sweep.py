@@ -133,13 +133,15 @@ def test_a_cancel_that_is_interrupted_is_carried_out_all_the_same(tmp_path: Path
 
 
 def test_a_job_that_ended_by_itself_is_not_said_to_be_stopped(tmp_path: Path) -> None:
-    sweep = Sweep.of(tmp_path, 1, "3")
+    sweep = Sweep.of(tmp_path, 1)
+    os.mkfifo(tmp_path / "go")
     try:
-        run = sweep.start()
-        wait_for(lambda: started(sweep) == 1 and sweep.status()[0]["state"] == "RUNNING", sweep.status)
+        run = sweep.start_command("run", "--command", f"sh -c 'read line < {tmp_path}/go'")
+        wait_for(lambda: sweep.status()[0]["state"] == "RUNNING", sweep.status)
         run.kill()
         run.wait()
-        wait_for(lambda: sweep.ledger(0)[-1:] == ["1 end"] and paths(tmp_path, "final.json"))
+        (tmp_path / "go").write_text("\n")
+        wait_for(lambda: paths(tmp_path, "final.json"))
         said = sweep.burnish("cancel", "--all").stderr
         assert "stopped" not in said and "Job 0 had ended before that: COMPLETE (exit 0)." in said
     finally:
