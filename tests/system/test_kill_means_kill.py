@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from burnish.remote.agent.processes import has_open
+from burnish.remote.agent.processes import has_open, libc
+from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import alive, kill
 from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
@@ -197,6 +200,68 @@ def test_cancel_works_when_the_supervisor_is_dead(
     assert time.monotonic() - asked < GRACE + SLACK
     assert ended["final"]["lost"]["cancelled"] == "alice"
     victim.check_dead_and_alone(bystanders)
+
+
+OTHER_UID = 65534
+SYS_PIDFD_GETFD = 438  # the same number on every architecture
+
+
+@pytest.fixture
+def other_user() -> Iterator[OneHost]:
+    """A host of an account that is not root: it may look at less of /proc. pytest's own folders are closed to it."""
+    folder = Path(tempfile.mkdtemp(prefix="burnish-test-"))
+    folder.chmod(0o755)
+    (folder / "home").mkdir()
+    python = folder / "python3"
+    python.write_text(
+        f"#!/bin/sh\nexport BURNISH_LOCK_DIR={folder}/home/locks\n"
+        f'exec setpriv --reuid {OTHER_UID} --regid {OTHER_UID} --clear-groups /usr/bin/python3 "$@"\n'
+    )
+    python.chmod(0o755)
+    os.chown(folder / "home", OTHER_UID, OTHER_UID)
+    with OneHost(folder / "home", LocalTransport(str(python))) as host:
+        yield host
+    shutil.rmtree(folder)
+
+
+def test_process_whose_first_thread_has_ended_is_found_by_who_is_not_root(other_user: OneHost) -> None:
+    (other_user.folder / "headless").write_text(HEADLESS)
+    link = other_user.connect()
+    pids = str(other_user.folder / "pids")
+    attempt = link.start("/usr/bin/python3", str(other_user.folder / "headless"), env={"PIDS": pids})
+    running = link.wait_status(attempt, "running")
+    wait_for(Path(f"{pids}.ready").exists)
+    kill(supervisor_pid(running))
+    ended = other_user.connect().cancel(attempt, GRACE)
+    assert ended["final"]["lost"]["cancelled"] == "alice"
+    assert not alive(job_pid(running))
+
+
+def test_job_has_not_ended_while_somebody_who_cannot_be_seen_holds_its_lock(other_user: OneHost) -> None:
+    """Such as a part of it that became another user."""
+    link = other_user.connect()
+    attempt = link.start("sleep", "1000")
+    running = link.wait_status(attempt, "running")
+    lock = max(map(int, os.listdir(f"/proc/{job_pid(running)}/fd")))  # above what any program opens
+    held = descriptor_of(job_pid(running), lock)
+    assert "/locks/" in os.readlink(f"/proc/self/fd/{held}")
+    kill(supervisor_pid(running))
+    link = other_user.connect()
+    link.send("cancel", attempt=attempt, grace=GRACE, by="alice")
+    wait_for(lambda: not alive(job_pid(running)))
+    assert other_user.connect().status(attempt)["status"] == "running"
+    released = time.time()
+    os.close(held)
+    assert link.wait_status(attempt, "ended")["final"]["lost"]["ended"] >= released
+
+
+def descriptor_of(pid: int, number: int) -> int:
+    """A descriptor of this process for what is open in another: pidfd_getfd(2)."""
+    process = os.pidfd_open(pid)
+    descriptor: int = libc.syscall(SYS_PIDFD_GETFD, process, number, 0)
+    os.close(process)
+    assert descriptor >= 0
+    return descriptor
 
 
 def test_cancel_is_carried_out_although_supervisor_and_agent_die_over_it(host: OneHost) -> None:

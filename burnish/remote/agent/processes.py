@@ -9,7 +9,9 @@ from .files import read_bytes, read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, List, Optional, Sequence
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
+
+    T = TypeVar("T")
 
 PR_SET_CHILD_SUBREAPER = 36
 SYS_PIDFD_SEND_SIGNAL = 424  # the same number on every architecture
@@ -120,14 +122,8 @@ def with_descendants(roots: Sequence[int], processes: Dict[int, Process]) -> Lis
 
 def has_open(pid: int, path: str) -> bool:
     """True if this process has the file open that is at `path`, without links, or was there. False if we may not look."""
-    for view in _views(pid):
-        try:
-            descriptors = os.listdir(view + "/fd")
-        except OSError:
-            return False
-        if descriptors:
-            return any(_leads_to("%s/fd/%s" % (view, descriptor), path) for descriptor in descriptors)
-    return False
+    links = _shown(pid, lambda view: ["%s/fd/%s" % (view, number) for number in os.listdir(view + "/fd")])
+    return any(_leads_to(link, path) for link in links or ())
 
 
 def _leads_to(link: str, path: str) -> bool:
@@ -139,18 +135,29 @@ def _leads_to(link: str, path: str) -> bool:
 
 def environment(pid: int) -> Optional[bytes]:
     """What the process began with, as NAME=value\\0…; empty in the middle of an execve. None if it is gone or not ours to see."""
-    for view in _views(pid):
+    return _shown(pid, lambda view: read_bytes(view + "/environ"))
+
+
+def _shown(pid: int, read: Callable[[str], T]) -> Optional[T]:
+    """What `read` makes of the first of a process's folders in /proc that shows something; None if none can be read.
+
+    It shows what it has at itself; once its first thread has ended, only at the others, and who is not root may not even look.
+    """
+    shown = None
+    for number, view in enumerate(_views(pid)):
         try:
-            return read_bytes(view + "/environ")
-        except ProcessLookupError:
-            continue
+            shown = read(view)
+        except PermissionError:
+            if number:
+                break  # it is another user's
         except OSError:
-            return None
-    return None
+            continue  # it has just ended
+        if shown:
+            break
+    return shown
 
 
 def _views(pid: int) -> Iterator[str]:
-    """Where /proc shows what a process has: at itself; once its first thread has ended, only at the others."""
     process = "/proc/%d" % pid
     yield process
     try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .place import Place
     from .processes import Process
 
-PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)  # s; an execve shows no environment for some 0.1 ms
+PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)  # s; an execve shows no environment for some 0.1 ms, and `env -i` for ever
 
 
 def traces(place: Place) -> List[int]:
@@ -22,9 +22,9 @@ def traces(place: Place) -> List[int]:
     lock = os.path.realpath(place.lock)
     found, unclear = [], []
     for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
-        shown = environment(pid)
         if pid == os.getpid():
             continue
+        shown = environment(pid)
         if _bears(shown, place.cookie) or has_open(pid, lock):
             found.append(pid)
         elif shown == b"":

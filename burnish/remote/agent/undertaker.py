@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
+from .locks import HELD, lock_state
 from .notices import CHANGED, tell_in_pipe
 from .processes import GRACE, send_signal
 from .records import read_record
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .place import Place
     from .records import Record
 
+SHORTEST, LONGEST = 0.05, 1.0  # s between two looks
+
 
 def undertake(place: Place, cancel: Record, notices: int) -> None:
     """End an attempt whose supervisor is dead: TERM, grace, KILL for all that can be found of it; then record it as lost."""
@@ -24,14 +27,16 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
     for process in family:
         send_signal(process, signal.SIGTERM)
         send_signal(process, signal.SIGCONT)
-    while family:
-        time.sleep(0.05)
+    pause = SHORTEST
+    while family or lock_state(place.lock) == HELD:  # it may be held by who changed its user
+        time.sleep(pause)
         asked = read_record(place.file("cancel.json")) or cancel
         if asked != cancel:
             cancel = asked
             deadline = min(deadline, time.monotonic() + float(cancel.get("grace", GRACE)))
         family = kin(place)
         if time.monotonic() >= deadline:
+            pause = min(LONGEST, pause * 2)  # one that the kernel cannot end just now keeps us waiting
             for process in family:
                 send_signal(process, signal.SIGKILL)
     lose(place, "killed with its supervisor")
