@@ -18,11 +18,11 @@ from burnish.remote.agent import inotify
 OWN_DISKS = frozenset(
     {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs", "reiserfs", "tmpfs", "xfs", "zfs"}
 )
-CHANGES = inotify.IN_MODIFY | inotify.IN_ATTRIB | inotify.IN_CREATE | inotify.IN_ONESHOT
+CHANGES = inotify.IN_MODIFY | inotify.IN_ATTRIB | inotify.IN_MOVE_SELF | inotify.IN_CREATE | inotify.IN_ONESHOT
 TURN = 0.25  # s between two looks
 REST = 1.0  # s, the same once nothing was heard for `QUIET` s, where all that changes is told
-QUIET = 2.0
-MOUNTS = "/proc/self/mountinfo"
+QUIET = 3.0  # longer than it takes to see that a save is whole
+MOUNTS, DESCRIPTORS = "/proc/self/mountinfo", "/proc/self/fdinfo"
 
 
 class Changes:
@@ -35,6 +35,7 @@ class Changes:
         self._tell = tell
         self._told = False  # all that changes is
         self._heard = time.monotonic()
+        self._asked = False  # what disk it is
         self._descriptor: int | None = None
         self._stop: int | None = None
 
@@ -49,10 +50,10 @@ class Changes:
 
     def watch(self, paths: Sequence[Path]) -> None:
         """Tell of the next change at any of these paths. Call it before looking: what changes later is told."""
-        if self._descriptor is None:
-            if self._stop is not None or not all(map(_is_own, paths)):
-                return
-            self._start()
+        if not self._asked:
+            self._asked = True
+            if all(map(_is_own, paths)):
+                self._start()
         self._told = self._descriptor is not None and all(
             inotify.watch(self._descriptor, str(path), CHANGES) is not None for path in paths
         )
@@ -61,6 +62,7 @@ class Changes:
         """End the thread."""
         if self._stop is not None:
             os.close(self._stop)
+            self._stop = None
 
     def _start(self) -> None:
         self._descriptor = inotify.open_inotify()
@@ -82,10 +84,13 @@ class Changes:
 def _is_own(path: Path) -> bool:
     """True if only this machine writes to the disk of `path`."""
     try:
-        lines = [line.split() for line in Path(MOUNTS).read_text(errors="surrogateescape").splitlines()]
-        device = os.stat(path).st_dev
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            facts = dict(line.split(b":", 1) for line in Path(f"{DESCRIPTORS}/{descriptor}").read_bytes().splitlines())
+        finally:
+            os.close(descriptor)
+        lines = [line.split(b" ") for line in Path(MOUNTS).read_bytes().split(b"\n")]
     except OSError:
         return False
-    name = f"{os.major(device)}:{os.minor(device)}"
-    kinds = {line[line.index("-") + 1] for line in lines if line[2] == name}
-    return bool(kinds) and kinds <= OWN_DISKS
+    kinds = [line[line.index(b"-") + 1] for line in lines if line[0] == facts[b"mnt_id"].strip()]
+    return [kind.decode("ascii", "replace") in OWN_DISKS for kind in kinds] == [True]

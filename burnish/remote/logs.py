@@ -25,7 +25,7 @@ PIECE = 256 << 10  # bytes asked for at a time
 AT_ONCE = 4  # pieces on their way per host
 STREAMS = ("out", "err")
 SHORTEST, LONGEST = 0.25, 5.0  # s between two questions about a log that does not grow, whose growth nobody will tell
-SPACE = 0.1  # s for each log of a host: of many, each is asked for even less often, so that no login node is kept busy by them
+SPACE, BURST = 0.1, 16  # s between two such questions to a host, of any of its logs, and how many may be made up for
 TOLD = 300.0  # s, the same where its host will: nothing is lost for good with a word that went missing
 
 
@@ -67,6 +67,7 @@ class LogPull:
         self._send = send
         self._longest = longest
         self._streams: dict[tuple[str, str], _Stream] = {}
+        self._questions, self._paced = float(BURST), time.monotonic()  # about silent logs, and when there were as many
 
     def watch(self, name: str, paths: dict[str, Path]) -> None:
         """Bring the logs of this attempt to `paths` (by stream) from now on. Raises StoreError if they cannot be written."""
@@ -100,6 +101,8 @@ class LogPull:
         """Ask for the next pieces; those of ended attempts first, since a verdict waits for them."""
         free = AT_ONCE - sum(kept.asked for kept in self._streams.values())
         now = time.monotonic()
+        self._questions = min(float(BURST), self._questions + (now - self._paced) / SPACE)
+        self._paced = now
         waiting = [
             (key, kept)
             for key, kept in self._streams.items()
@@ -107,6 +110,10 @@ class LogPull:
         ]
         waiting.sort(key=lambda item: item[1].goal is None)
         for (name, stream), kept in waiting[: max(0, free)]:
+            if kept.goal is None and kept.pause:
+                if self._questions < 1:
+                    break
+                self._questions -= 1
             kept.asked = True
             self._streams[name, stream] = self._streams.pop((name, stream))  # to the end: all get their turn
             self._send({"type": "pull", "attempt": name, "stream": stream, "offset": kept.size, "size": PIECE})
@@ -128,13 +135,13 @@ class LogPull:
         elif report.told:
             kept.rest(TOLD, TOLD)
         else:
-            kept.rest(max(SHORTEST, 2 * kept.pause), max(self._longest, SPACE * len(self._streams)))
+            kept.rest(max(SHORTEST, 2 * kept.pause), self._longest)
         return kept.size < report.end
 
     def grown(self, report: LogGrown) -> None:
         """There is more of a log than was pulled: ask for it."""
         kept = self._streams.get((report.name, report.stream))
-        if kept is not None:
+        if kept is not None and kept.until:  # else it is asked for in any case
             kept.wake()
             self.ask()
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,54 @@ def shown(table: Gated, *arguments: str) -> dict[str, Any]:
     """`burnish hosts --json` by host."""
     page = json.loads(table.burnish("hosts", *arguments, "--json").stdout)
     return {host["name"]: host for host in page["hosts"]}
+
+
+# Speaks once more after a silence, and runs on.
+SPEAKS_AGAIN = """\
+import os, sys, time
+def wait_for(gate):
+    while not os.path.exists("gates/" + gate):
+        time.sleep(0.02)
+job = os.environ["BURNISH_JOB_ID"]
+with open("ran/" + job, "a") as ran:
+    print(file=ran)
+print("job", job, flush=True)
+wait_for("again")
+print("again", flush=True)
+wait_for(job)
+"""
+
+
+def watched(host: RemoteHost) -> int:
+    """How many logs the kernel watches there for agents."""
+    count = 0
+    for pid in host.processes():
+        for file in Path(f"/proc/{pid}/fdinfo").iterdir():
+            with suppress(OSError):
+                count += file.read_text().count("inotify wd:")
+    return count
+
+
+@pytest.mark.parametrize("who", ["a run", "a look"])
+def test_line_after_a_silence_is_at_home_at_once(bench: Bench, table: Gated, who: str) -> None:
+    """Nobody asks for it within minutes: the host tells of it."""
+    (table.folder / "job.py").write_text(SPEAKS_AGAIN)
+    if who == "a run":
+        table.run("--num_jobs", "1")
+        table.wait_running(1)
+    else:
+        table.orphan(1)
+        table.start("view", "0", "--follow", into="follow.txt")
+
+    def at_home() -> str:
+        return "".join(log.read_text() for log in (table.folder / "burnish_log" / "burnish").glob("*_job_0.log"))
+
+    wait_for(lambda: at_home() == "job 0\n" and watched(bench.hosts["gpu1"]) == 2, at_home)
+    (table.folder / "gates" / "again").touch()
+    wait_for(lambda: at_home() == "job 0\nagain\n", at_home)
+    if who == "a look":
+        wait_for(lambda: table.said("follow.txt") == "job 0\nagain\n", lambda: table.said("follow.txt"))
+    table.open(0)
 
 
 # -- what is shown -------------------------------------------------------------------------------------------------

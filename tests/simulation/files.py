@@ -80,7 +80,6 @@ class Changes(OpenFile):
 
     def watch(self, inode: Inode) -> int:
         """The number of the watch, the same while it is there."""
-        self._watches += inode not in self._numbers
         if inode not in self._numbers:
             self._watches += 1
             self._numbers[inode] = self._watches

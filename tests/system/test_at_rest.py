@@ -37,18 +37,18 @@ def test_run_that_rests_is_woken_by_a_change(tmp_path: Path, change: Callable[[S
     sweep = Sweep.of(tmp_path, 1, work="1000", fates=("ok",))
     (tmp_path / "sleeper.py").write_text(SLEEPER)
     program, sweep.program = sweep.program, ("sleeper.py",)
-    run = sweep.start("--num_workers", "1")
-    sweep.program = program
-    wait_for(lambda: "RUNNING" in (tmp_path / "burnish.db").read_text())
-    counts: list[int] = []
-
-    def rests() -> bool:
-        counts.append(woken(run.pid))
-        return len(counts) > LOOKS and len(set(counts[-LOOKS:])) == 1
-
-    wait_for(rests, lambda: counts)
-    change(sweep)
     try:
+        run = sweep.start("--num_workers", "1")
+        sweep.program = program
+        wait_for(lambda: "RUNNING" in (tmp_path / "burnish.db").read_text())
+        counts: list[int] = []
+
+        def rests() -> bool:
+            counts.append(woken(run.pid))
+            return len(counts) > LOOKS and len(set(counts[-LOOKS:])) == 1
+
+        wait_for(rests, lambda: counts)
+        change(sweep)
         wait_for(lambda: run.poll() is not None, lambda: sweep.burnish("status", check=False).stdout)
     finally:
         sweep.stop()

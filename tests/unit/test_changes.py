@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -72,11 +73,17 @@ def replace(told: Told) -> None:
     write(told)
 
 
+def back_up(told: Told) -> None:
+    """As Emacs saves: what was there gets another name."""
+    os.rename(told.table, told.folder.parent / "burnish.db~")
+    told.table.write_text("edited")
+
+
 def write(told: Told) -> None:
     told.table.write_text("edited")
 
 
-@pytest.mark.parametrize("change", [link, replace, write])
+@pytest.mark.parametrize("change", [link, replace, back_up, write])
 def test_each_way_to_change_something_is_told(told: Told, change: object) -> None:
     change(told)  # type: ignore[operator]
     told.hear()
@@ -135,9 +142,12 @@ def test_table_that_is_gone_is_looked_for_as_often_as_ever(told: Told, monkeypat
 def test_disk_that_others_may_write_to_is_looked_at_as_often_as_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, pause: float, threads: int
 ) -> None:
-    device = os.stat(tmp_path).st_dev
-    line = f"36 35 {os.major(device)}:{os.minor(device)} / /home rw - {kind} server:/home rw\n" if kind else ""
-    (tmp_path / "mounts").write_text(line)
+    descriptor = os.open(tmp_path, os.O_PATH)
+    number = re.search(r"mnt_id:\s*(\d+)", Path(f"/proc/self/fdinfo/{descriptor}").read_text())
+    os.close(descriptor)
+    assert number is not None
+    lines = [f"{number[1]} 35 0:36 / /home/a\u2028b\u0085 rw - {kind} server:/home rw"] if kind else []
+    (tmp_path / "mounts").write_text("\n".join([*lines, "1 2 0:3 / /x rw - ext4 /dev/x rw", ""]))
     monkeypatch.setattr(changes, "MOUNTS", str(tmp_path / "mounts"))
     monkeypatch.setattr(changes, "QUIET", 0.0)
     told = Told(tmp_path)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 IN_MODIFY = 0x2
 IN_ATTRIB = 0x4  # also: another file took its name
 IN_CREATE = 0x100  # in a folder
+IN_MOVE_SELF = 0x800
+IN_Q_OVERFLOW = 0x4000  # more has changed than was read in time
 IN_ONESHOT = 0x80000000
 EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 
-from .inotify import IN_MODIFY, IN_ONESHOT, open_inotify, read_changes, watch
+from .inotify import IN_MODIFY, IN_ONESHOT, IN_Q_OVERFLOW, open_inotify, read_changes, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Tails:
         if self.descriptor is None or self.descriptor not in ready:
             return
         for number, mask in read_changes(self.descriptor):
-            for attempt, stream in sorted(self._logs.pop(number, ())):
-                if mask & IN_MODIFY:  # else it was removed
-                    self._outbox.send("grown", attempt=attempt, stream=stream)
+            # Whatever is told: of a watch that was set while the last one was on its way out, the kernel may tell its end only.
+            numbers = list(self._logs) if mask & IN_Q_OVERFLOW else [number]
+            for attempt, stream in sorted(log for each in numbers for log in self._logs.pop(each, ())):
+                self._outbox.send("grown", attempt=attempt, stream=stream)
