@@ -22,6 +22,7 @@ from simulation import libraries
 from simulation.os_layer import Os
 from simulation.world import World
 
+RESTS = 0.7  # how probable it is that a path of a run is taken for one that is told of, so that the run may rest
 REMOTE = ("remote.link", "remote.logs", "remote.transport")  # not what knows SSH
 
 os = Os()
@@ -52,6 +53,7 @@ def install() -> None:
         "exchange": os.exchange,
         "libc": libraries.Libc(os),
         "fork": libraries.fork(os),
+        "_is_own": lambda path: os.me.machine.random.random() < RESTS,
     }
     for name in (*_modules("burnish"), *_modules("burnish.store"), *_modules("burnish.remote.agent"), *REMOTE):
         module = importlib.import_module(f"burnish.{name}")

@@ -156,7 +156,7 @@ class Poll:
     def unregister(self, descriptor: int) -> None:
         del self._descriptors[descriptor]
 
-    def poll(self, milliseconds: float | None) -> list[tuple[int, int]]:
+    def poll(self, milliseconds: float | None = None) -> list[tuple[int, int]]:
         world = self._os.world
         world.effect("poll", reads=True)
         end = None if milliseconds is None else world.now + milliseconds / 1000
