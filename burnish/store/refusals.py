@@ -114,15 +114,17 @@ def read_only(shown: str, path: str) -> StoreError | None:
     if os.access(path, os.W_OK):
         return None
     try:
-        mounted_so = os.statvfs(path).f_flag & os.ST_RDONLY
+        mounted_so, owner = os.statvfs(path).f_flag & os.ST_RDONLY, os.stat(path).st_uid
     except OSError:
-        mounted_so = 0
+        mounted_so, owner = 0, os.geteuid()
     if mounted_so:
         return StoreError(
             f"{shown}: {_WHY[errno.EROFS]}, and burnish keeps the states of jobs in it. Nothing was changed.",
             hint=f"findmnt --target {shown} names the mount",
         )
-    return StoreError(
-        f"{shown}: you may not write it, and burnish keeps the states of jobs in it. Nothing was changed.",
-        hint=f"chmod u+rw {shown}",
-    )
+    kept = "you may not write it, and burnish keeps the states of jobs in it. Nothing was changed."
+    if owner != os.geteuid():
+        return StoreError(
+            f"{shown} belongs to {_name(owner)}: {kept}", hint="burnish status shows what the table itself says"
+        )
+    return StoreError(f"{shown}: {kept}", hint=f"chmod u+rw {shown}")
