@@ -113,6 +113,7 @@ def run(context: Context, **asked: Any) -> int:
         context.out.say("You are root: so are the jobs on this machine, and what they write belongs to root.")
     log = None if child is None else _let_go(child, opened)
     opened.presence.about["says"] = "" if log is None else str(log)
+    opened.presence.chosen = plan.selection
     outcome = _conduct(context, opened, plan, asked, begun=child.begin if child else None)
     return session.exit_code(opened, outcome)
 
