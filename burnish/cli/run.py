@@ -84,6 +84,7 @@ def run(context: Context, **asked: Any) -> int:
     from burnish import session
     from burnish.core.table import ID_COLUMN, STATE_COLUMN
     from burnish.plan import Plan
+    from burnish.store import refusals
 
     child = _detached(context) if asked["detach"] and not asked["dry_run"] else None
     if isinstance(child, int):
@@ -92,6 +93,7 @@ def run(context: Context, **asked: Any) -> int:
     where = _where(asked["hosts"], asked["limit"], asked["num_workers"], context.out.say)
     opened = session.Session.open(context.paths, context.out.say)
     opened.projection.refuse_read_only()  # or it would run all jobs, show none of it, and end with that
+    refusals.refuse_their_logs(str(context.paths.log_dir))
     plan = Plan(
         **where,
         source=source,
