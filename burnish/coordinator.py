@@ -300,8 +300,9 @@ class Coordinator:
                 self._refuse(job, why, detail)
             case reports.HostConnected(host):
                 self._silence.answers(host)
+                alike = self._fleet.meet(host)
                 if self._plan.roster is not None:
-                    self._plan.roster.refuse_second_names(self._fleet, self._say)
+                    self._plan.roster.refuse_second_names(self._fleet, alike, self._say)
                 self._resume(host)
             case reports.HostSeen(host):
                 self._inspection.see(report)
@@ -375,8 +376,9 @@ class Coordinator:
         leader = self._vacancies.leaders(self._ending())
         for ready in self._preparation.ready(lambda job_id: state.jobs[job_id].cells):
             job, host = state.jobs[ready.job], ready.slots[0].host
-            usable = self._fleet.welcome(host) is not None and self._fleet.takes_jobs(host, state.drained)
-            usable = usable and set(ready.slots) <= set(self._fleet.members[host].slots)
+            member = self._fleet.members[host]
+            usable = member.greeted and self._fleet.takes_jobs(host, state.drained)
+            usable = usable and set(ready.slots) <= set(member.slots)
             if usable and phase(job) is Phase.WAITING and not job.removed and not self._stopping and not state.halted:
                 facts.append(self._claiming.claim(job, ready, leader(ready.slots)))
         return facts
