@@ -331,8 +331,8 @@ class Coordinator:
     def _order(self, host: HostName) -> None:
         """Give every order that the state calls for. Those that the host has carried out change nothing."""
         self._again.pop(host, None)
-        for attempt in self._mine():
-            if attempt.host == host and self._fleet.holds(attempt):
+        for attempt in self._journal.state.open.on(host):
+            if self._is_mine(attempt) and self._fleet.holds(attempt):
                 for action in actions.resume(attempt, holds_spec=attempt.name in self._claiming.specs):
                     self._send(action)
 
@@ -428,8 +428,10 @@ class Coordinator:
     # -- whose attempts --------------------------------------------------------------------------------------------
 
     def _mine(self) -> list[Attempt]:
-        attempts = self._journal.state.open.values()
-        return [attempt for attempt in attempts if attempt.by == self.me or attempt.id in self._plan.attend]
+        return [attempt for attempt in self._journal.state.open.values() if self._is_mine(attempt)]
+
+    def _is_mine(self, attempt: Attempt) -> bool:
+        return attempt.by == self.me or attempt.id in self._plan.attend
 
     def _adopt(self) -> None:
         """Look after the attempts of coordinators that are gone."""

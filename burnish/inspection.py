@@ -55,7 +55,7 @@ class Inspection:
         if member.offer.plain or not member.starts:
             return
         self._asked[host] = time.monotonic()
-        member.offer.ask(index for attempt in self._on(host) for index in attempt.slots)
+        member.offer.ask(index for attempt in self._state.open.on(host) for index in attempt.slots)
         needs = self.lacking.needs(host)
         member.link.send({"type": "look", "needs": needs} if needs else {"type": "look"})
 
@@ -104,7 +104,7 @@ class Inspection:
         if found and self._fleet.members[found[0].host].trial:
             return [] if tried else found[:1]
         if found and found[0].host in self._doubted:
-            return [] if self._on(found[0].host) else found[:1]
+            return [] if self._state.open.on(found[0].host) else found[:1]
         return found
 
     def _why_not(self, slot: Slot) -> str:
@@ -135,7 +135,7 @@ class Inspection:
             if whole := self._why_not_host(member):
                 yield f"  {host}: {printable(whole, 300)}"
                 continue
-            used = {index for attempt in self._on(host) for index in attempt.slots}
+            used = {index for attempt in self._state.open.on(host) for index in attempt.slots}
             for slot in member.slots:
                 idle = (
                     "it is in use"
@@ -291,9 +291,6 @@ class Inspection:
             self._say(f"{name} is drained: {why}. burnish undrain {name} gives it back.")
         self._drains.clear()
         self._excused.clear()
-
-    def _on(self, host: HostName) -> list[Attempt]:
-        return [attempt for attempt in self._state.open.values() if attempt.host == host]
 
     def _say_once(self, sentence: str) -> None:
         if sentence not in self._said:
