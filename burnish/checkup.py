@@ -220,13 +220,18 @@ def look_over(
 ) -> tuple[list[tuple[str, tuple[Finding, ...]]], Session | None]:
     """What is found of each file, by its name, and the table if it can be used. Raises InputError for the sweep."""
     found: list[tuple[str, tuple[Finding, ...]]] = []
-    session = None
+    session, said = None, list[str]()
     try:
-        session = table_if_any(paths, say)
+        session = table_if_any(paths, said.append)
     except BurnishError as error:
         found.append((paths.shown, (Finding(str(error), Grade.UNUSABLE, error.hint or ""),)))
+    faults = [] if session is None else session.projection.faults
+    lines = [line for fault in faults for line in fault.splitlines()]
+    for sentence in said:
+        if sentence not in lines or len(lines) > 1:  # else it is what is found
+            say(sentence)
     if session is not None:
-        found.append((paths.shown, tuple(_of_table(session))))
+        found.append((paths.shown, tuple(_of_table(session, lines))))
     if sweep is not None:
         grid, _ = creation.read("yaml", sweep, MAX_JOBS)
         found.append((sweep, (Finding(counted(len(grid.rows), "job")),)))
@@ -235,7 +240,7 @@ def look_over(
     return found, session
 
 
-def _of_table(session: Session) -> Iterator[Finding]:
+def _of_table(session: Session, faults: Sequence[str]) -> Iterator[Finding]:
     jobs = sum(1 for _ in session.state.listed())
     yield Finding(counted(jobs, "job"))
     for ids, why in islice(requirements.never_met(session.state), SHOWN_MISTAKES):
@@ -249,12 +254,12 @@ def _of_table(session: Session) -> Iterator[Finding]:
         if session.paths.db.stat().st_uid == os.geteuid():  # or it is somebody else's, and was read alone
             yield Finding(str(error), Grade.UNUSABLE, error.hint or "")
     if not session.projection.readable:
-        yield Finding(
-            "it cannot be read, as said above", Grade.UNUSABLE, "mend the file; nothing new starts until then"
-        )
-    elif skipped := session.projection.skipped_rows:
-        yield Finding(
-            f"{counted(skipped, 'row')} cannot be read, as said above",
-            Grade.ODD if jobs else Grade.UNUSABLE,
-            "mend what cannot be read; the others run" if jobs else "mend what cannot be read",
-        )
+        grade, remedy = Grade.UNUSABLE, "mend the file; nothing new starts until then"
+    elif jobs:
+        grade, remedy = Grade.ODD, "mend what cannot be read; the others run"
+    else:
+        grade, remedy = Grade.UNUSABLE, "mend what cannot be read"
+    if faults:
+        yield Finding(faults[0], grade, remedy)
+    if more := faults[1:]:
+        yield Finding(f"{len(more)} more like this, named by burnish status", grade)

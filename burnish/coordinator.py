@@ -307,8 +307,9 @@ class Coordinator:
                 self._refuse(job, why, detail)
             case reports.HostConnected(host):
                 self._silence.answers(host)
+                alike = self._fleet.meet(host)
                 if self._plan.roster is not None:
-                    self._plan.roster.refuse_second_names(self._fleet, self._say)
+                    self._plan.roster.refuse_second_names(self._fleet, alike, self._say)
                 self._resume(host)
             case reports.HostSeen(host):
                 self._inspection.see(report)
@@ -339,8 +340,8 @@ class Coordinator:
     def _order(self, host: HostName) -> None:
         """Give every order that the state calls for. Those that the host has carried out change nothing."""
         self._again.pop(host, None)
-        for attempt in self._mine():
-            if attempt.host == host and self._fleet.holds(attempt):
+        for attempt in self._journal.state.open.on(host):
+            if self._is_mine(attempt) and self._fleet.holds(attempt):
                 for action in actions.resume(attempt, holds_spec=attempt.name in self._claiming.specs):
                     self._send(action)
 
@@ -384,8 +385,9 @@ class Coordinator:
         leader = self._vacancies.leaders(self._ending())
         for ready in self._preparation.ready(lambda job_id: state.jobs[job_id].cells):
             job, host = state.jobs[ready.job], ready.slots[0].host
-            usable = self._fleet.welcome(host) is not None and self._fleet.takes_jobs(host, state.drained)
-            usable = usable and set(ready.slots) <= set(self._fleet.members[host].slots)
+            member = self._fleet.members[host]
+            usable = member.greeted and self._fleet.takes_jobs(host, state.drained)
+            usable = usable and set(ready.slots) <= set(member.slots)
             if usable and phase(job) is Phase.WAITING and not job.removed and not self._stopping and not state.halted:
                 facts.append(self._claiming.claim(job, ready, leader(ready.slots)))
         return facts
@@ -435,8 +437,10 @@ class Coordinator:
     # -- whose attempts --------------------------------------------------------------------------------------------
 
     def _mine(self) -> list[Attempt]:
-        attempts = self._journal.state.open.values()
-        return [attempt for attempt in attempts if attempt.by == self.me or attempt.id in self._plan.attend]
+        return [attempt for attempt in self._journal.state.open.values() if self._is_mine(attempt)]
+
+    def _is_mine(self, attempt: Attempt) -> bool:
+        return attempt.by == self.me or attempt.id in self._plan.attend
 
     def _adopt(self) -> None:
         """Look after the attempts of coordinators that are gone."""

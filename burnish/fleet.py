@@ -6,6 +6,7 @@ carries orders and knows what each host has.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class Member:
 
     `refused`: why it cannot be used in this run; `stopped`: why it gets no more jobs of it; `lacks`: why it gets none until
     it has what jobs need, `trial`: true if one may find out, and `given_up`: true if that is not waited for. `same_as`: the host
-    whose second name this is.
+    whose second name this is. `met`: what it said of itself when its answer was heard.
     """
 
     host: Host
@@ -47,6 +48,12 @@ class Member:
     paused_until: float = 0.0
     starts: bool = True
     same_as: HostName | None = None
+    met: Welcome | None = None
+
+    @property
+    def greeted(self) -> bool:
+        """True if it answers, and whoever answers was heard: before that, it might be another member under a second name."""
+        return self.met is not None and self.met is self.link.welcome
 
     @property
     def unused(self) -> str:
@@ -72,6 +79,7 @@ class Fleet:
 
     def __init__(self, connect: Connect, report: Callable[[Report], None]) -> None:
         self.members: dict[HostName, Member] = {}
+        self._names: defaultdict[str, set[HostName]] = defaultdict(set)  # state id -> who said to have it
         self._connect = connect
         self._report = report
 
@@ -89,6 +97,16 @@ class Fleet:
         else:
             member.host, member.starts, member.same_as = host, True, None
             member.offer.describe(host)
+
+    def meet(self, host: HostName) -> list[HostName]:
+        """A host answers. Before it gets jobs it is compared with these: the members that said to be the same, in order."""
+        member = self.members[host]
+        member.met = member.link.welcome
+        if member.met is None:
+            return []
+        names = self._names[member.met.state_id]
+        names.add(host)
+        return [host] if len(names) == 1 else [name for name in self.members if name in names]
 
     def close(self) -> None:
         """End all links; what runs on the hosts runs on."""
@@ -122,7 +140,7 @@ class Fleet:
     def ready(self, now: float, drained: Mapping[HostName, str]) -> Iterable[Member]:
         """Members on which something may be started now."""
         for member in self.members.values():
-            if self.takes_jobs(member.host.name, drained) and member.link.up and now >= member.paused_until:
+            if self.takes_jobs(member.host.name, drained) and member.greeted and now >= member.paused_until:
                 yield member
 
     def takes_jobs(self, host: HostName, drained: Mapping[HostName, str]) -> bool:

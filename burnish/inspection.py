@@ -7,7 +7,6 @@ about a job. The rules are in `core.offer`, `core.gpus`, `core.suspicion` and `c
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from burnish.core import events, reports
@@ -18,13 +17,12 @@ from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot, Word
 from burnish.core.lacking import Lacking, Need
 from burnish.core.state import State
-from burnish.core.suspicion import DOUBT, NOT_RUN, Ending, killed_by, suspicion, unfit_host
+from burnish.core.suspicion import DOUBT, NOT_RUN, Ending, Endings
 from burnish.core.verdict import verdict_of
 from burnish.errors import counted, printable
 from burnish.fleet import Fleet, Member
 
 LOOK = 15.0  # s between two looks at a host
-REMEMBERED = 1000  # endings
 SILENCE = 60.0  # s between two sentences on why jobs wait
 SETUP_ENDS = 60.0  # s after which a job that runs is taken to have `setup` lines behind it
 _OF_PLACES = (events.AttemptClaimed, events.AttemptStarted, events.AttemptVoided, events.AttemptExited)
@@ -40,7 +38,7 @@ class Inspection:
         self._say = say
         self._drains: dict[str, str] = {}  # host, or GPU of one -> why
         self._excused: dict[str, tuple[JobId, ...]] = {}  # likewise -> the jobs it killed
-        self._endings: deque[Ending] = deque(maxlen=REMEMBERED)
+        self._endings = Endings()
         self._doubted: set[HostName] = set()
         self._asked: dict[HostName, float] = {}
         self._said: set[str] = set()
@@ -57,7 +55,7 @@ class Inspection:
         if member.offer.plain or not member.starts:
             return
         self._asked[host] = time.monotonic()
-        member.offer.ask(index for attempt in self._on(host) for index in attempt.slots)
+        member.offer.ask(index for attempt in self._state.open.on(host) for index in attempt.slots)
         needs = self.lacking.needs(host)
         member.link.send({"type": "look", "needs": needs} if needs else {"type": "look"})
 
@@ -106,7 +104,7 @@ class Inspection:
         if found and self._fleet.members[found[0].host].trial:
             return [] if tried else found[:1]
         if found and found[0].host in self._doubted:
-            return [] if self._on(found[0].host) else found[:1]
+            return [] if self._state.open.on(found[0].host) else found[:1]
         return found
 
     def _why_not(self, slot: Slot) -> str:
@@ -137,7 +135,7 @@ class Inspection:
             if whole := self._why_not_host(member):
                 yield f"  {host}: {printable(whole, 300)}"
                 continue
-            used = {index for attempt in self._on(host) for index in attempt.slots}
+            used = {index for attempt in self._state.open.on(host) for index in attempt.slots}
             for slot in member.slots:
                 idle = (
                     "it is in use"
@@ -182,7 +180,7 @@ class Inspection:
             if member.link.up:
                 self.ask(attempt.host)
         elif (ending := _ending(fact, attempt)) is not None:
-            self._endings.append(ending)
+            self._endings.add(ending)
             self._suspect(ending, member)
 
     def _learn_of_command(self, fact: Fact, attempt: Attempt, member: Member) -> None:
@@ -231,7 +229,7 @@ class Inspection:
         member.given_up = bool(member.lacks) and self.lacking.given_up(member.host.name, time.monotonic())
 
     def _suspect(self, ending: Ending, member: Member) -> None:
-        if member.stopped is None and ending.not_run and unfit_host(self._endings, ending.host):
+        if member.stopped is None and ending.not_run and self._endings.unfit(ending.host):
             member.stopped = "the first jobs on it could not be run"
             self._say(
                 f"{ending.host} gets no more jobs of this run: the first ones on it could not be run. "
@@ -241,7 +239,7 @@ class Inspection:
             self._doubt(self._fleet.members[host])
         if ending.host in self._drains:
             return
-        if ending.gpu and (killed := killed_by(self._endings, ending.host, ending.slot)):
+        if ending.gpu and (killed := self._endings.killed_by(ending.host, ending.slot)):
             slot = next((slot for slot in member.slots if slot.index == ending.slot), None)
             for name in member.offer.drain_names(slot)[:1] if slot else ():
                 self._drains[name] = f"three jobs in a row died on it within a minute, the last was {ending.job}"
@@ -250,8 +248,8 @@ class Inspection:
     def _doubt(self, member: Member) -> None:
         """Drain a host on which everything fails; let one that may be such get a job now and then, while others may tell."""
         name = member.host.name
-        found = suspicion(self._endings, name)
-        others = any(
+        found = self._endings.suspicion(name)
+        others = found is not None and any(
             other.link.up and self._fleet.takes_jobs(other.host.name, self._state.drained)
             for other in self._fleet.members.values()
             if other is not member
@@ -293,9 +291,6 @@ class Inspection:
             self._say(f"{name} is drained: {why}. burnish undrain {name} gives it back.")
         self._drains.clear()
         self._excused.clear()
-
-    def _on(self, host: HostName) -> list[Attempt]:
-        return [attempt for attempt in self._state.open.values() if attempt.host == host]
 
     def _say_once(self, sentence: str) -> None:
         if sentence not in self._said:

@@ -75,6 +75,13 @@ class Projection:
         return self._trouble is None
 
     @property
+    def faults(self) -> list[str]:
+        """What of the table cannot be read, as sentences: all of it, or a row each."""
+        if self._trouble is not None:
+            return [self._trouble]
+        return [] if self._table is None else self._problems(self._table)
+
+    @property
     def skipped(self) -> Mapping[JobId, Problem]:
         """Jobs whose row cannot be read, and why: not started until it is mended."""
         table, state = self._table, self._journal.state

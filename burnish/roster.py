@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from burnish.core import inventory
@@ -51,11 +51,11 @@ class Roster:
         self.hosts = hosts
         return True
 
-    def refuse_second_names(self, fleet: Fleet, say: Say) -> None:
-        """Start nothing under the second name of a host that has two. What was started under it is still collected."""
+    def refuse_second_names(self, fleet: Fleet, names: Iterable[HostName], say: Say) -> None:
+        """Start nothing under the second name of a host that has two of these. What was started under it is still collected."""
         first: dict[str, HostName] = {}
-        for name, member in fleet.members.items():
-            welcome = fleet.welcome(name)
+        for name in names:
+            member, welcome = fleet.members[name], fleet.welcome(name)
             if not member.starts or welcome is None:
                 continue
             known = first.setdefault(welcome.state_id, name)
@@ -92,7 +92,7 @@ class Roster:
             say(f"{self._path}: {name} is gone and takes no new jobs; what runs there is collected.")
             fleet.members[name].starts = False
             fleet.members[name].same_as = None
-        self.refuse_second_names(fleet, say)
+        self.refuse_second_names(fleet, fleet.members, say)
 
 
 def read(path: str, limit: str | None) -> tuple[Host, ...]:

@@ -106,6 +106,7 @@ class Session:
                 hint="burnish create --yaml grid.yaml makes one",
             )
         found = self.projection.read_alone()
+        self.projection.refuse_read_only()  # before anything is made for it
         self.paths.make()
         adopted = merge.adopt(found)
         opened = events.TableOpened(secrets.token_hex(8), found.columns, time.time())

@@ -17,9 +17,11 @@ from burnish.core.sighting import Sighting, read
 from burnish.errors import BurnishError, HostUnreachable
 from burnish.remote.conversation import Conversation
 from burnish.remote.reach import transport
+from burnish.slurm import text
 
 LIMIT = 20.0  # s for all hosts together
 NOBODY = "look"  # the table id of whoever asks on behalf of no table
+SLURM_LIMIT = 10.0  # s for Slurm to answer on a login node
 LATE = "it did not answer within {limit:.0f} s"
 
 
@@ -98,4 +100,19 @@ def look_at(host: Host) -> Answer:
             seen, trouble = conversation.ask({"type": "look", "workdir": host.workdir}, "seen"), ""
         except HostUnreachable as error:
             seen, trouble = {}, str(error)
-    return Answer(host, read(welcome, seen), welcome["state_id"], skew, trouble=trouble, notes=tuple(notes))
+        hint = ""
+        if host.engine == "slurm" and not trouble:
+            trouble, hint = _of_slurm(conversation)
+    return Answer(host, read(welcome, seen), welcome["state_id"], skew, trouble=trouble, hint=hint, notes=tuple(notes))
+
+
+def _of_slurm(conversation: Conversation) -> tuple[str, str]:
+    """Why a login node's Slurm would start nothing, and what to do about it; nothing if it answers."""
+    try:
+        question = {"type": "run", "argv": text.show_config(), "id": "slurm", "limit": SLURM_LIMIT}
+        ran = conversation.ask(question, "ran")
+    except HostUnreachable as error:
+        return str(error), ""
+    why = text.no_answer(ran["code"], ran["err"])
+    there = "the entry must name a login node" if ran["code"] == text.NO_COMMAND else "`scontrol ping` there says more"
+    return why, there if why else ""

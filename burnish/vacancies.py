@@ -88,10 +88,10 @@ class Vacancies:
 
     def leaders(self, ending: Collection[AttemptId]) -> Callable[[Sequence[Slot]], str]:
         """What tells the name of the attempt that a claim for slots has to come after; "" if they are free."""
-        occupied = self._occupied(ending)
 
         def leader(slots: Sequence[Slot]) -> str:
-            found = self._ahead.leader(slots[0], occupied[slots[0].host]) if len(slots) == 1 else None
+            there = [a for a in self._state.open.on(slots[0].host) if self._occupies(a, ending)]
+            found = self._ahead.leader(slots[0], there) if len(slots) == 1 else None
             return "" if found is None else found.name
 
         return leader
@@ -137,9 +137,12 @@ class Vacancies:
         """The attempts that take slots, by host. Plain workers are this run's own."""
         found: defaultdict[HostName, list[Attempt]] = defaultdict(list)
         for attempt in self._state.open.values():
-            if attempt.id not in ending and (not self._plain or self._is_mine(attempt)):
+            if self._occupies(attempt, ending):
                 found[attempt.host].append(attempt)
         return found
+
+    def _occupies(self, attempt: Attempt, ending: Collection[AttemptId]) -> bool:
+        return attempt.id not in ending and (not self._plain or self._is_mine(attempt))
 
     def _is_mine(self, attempt: Attempt) -> bool:
         return attempt.by == self._me or attempt.id in self._attend

@@ -84,6 +84,7 @@ def run(context: Context, **asked: Any) -> int:
     from burnish import session
     from burnish.core.table import ID_COLUMN, STATE_COLUMN
     from burnish.plan import Plan
+    from burnish.store import refusals
 
     child = _detached(context) if asked["detach"] and not asked["dry_run"] else None
     if isinstance(child, int):
@@ -91,6 +92,8 @@ def run(context: Context, **asked: Any) -> int:
     source = _source(**{key: asked[key] for key in ("func", "python_file", "template", "python")})
     where = _where(asked["hosts"], asked["limit"], asked["num_workers"], context.out.say)
     opened = session.Session.open(context.paths, context.out.say)
+    opened.projection.refuse_read_only()  # or it would run all jobs, show none of it, and end with that
+    refusals.refuse_their_logs(str(context.paths.log_dir))
     plan = Plan(
         **where,
         source=source,
@@ -112,6 +115,7 @@ def run(context: Context, **asked: Any) -> int:
         context.out.say("You are root: so are the jobs on this machine, and what they write belongs to root.")
     log = None if child is None else _let_go(child, opened)
     opened.presence.about["says"] = "" if log is None else str(log)
+    opened.presence.chosen = plan.selection
     outcome = _conduct(context, opened, plan, asked, begun=child.begin if child else None)
     return session.exit_code(opened, outcome)
 

@@ -28,7 +28,7 @@ class Surroundings:
     """What is known beside the state: jobs whose row cannot be read, and why; whether the table can; which runs are going.
 
     `more` tells the command that shows more of a failed job. `start`: those of the `runs` that start jobs, None for all of them.
-    `unplaced`: what runs that go and those that went last have no place for.
+    `unplaced`: what runs that go and those that went last have no place for. `narrowed`: runs that go and take up some jobs only.
     """
 
     skipped: Mapping[JobId, Problem] = field(default_factory=dict)
@@ -37,6 +37,7 @@ class Surroundings:
     more: Callable[[Job], str] = lambda job: more_of(job)
     start: Collection[CoordinatorId] | None = None
     unplaced: Mapping[CoordinatorId, Sequence[Unplaced]] = field(default_factory=dict)
+    narrowed: Mapping[CoordinatorId, Selection] = field(default_factory=dict)
 
     @property
     def starters(self) -> list[CoordinatorId]:
@@ -44,19 +45,29 @@ class Surroundings:
         return [run for run in self.runs if self.start is None or run in self.start]
 
     def refusals(self, state: State, job: Job) -> dict[CoordinatorId, str]:
-        """Why it has no place in which run: clauses."""
+        """Why which run does not start it: clauses."""
+        narrowed = [run for run in self.narrowed if not self._admitted(state, job, run)]
+        return {**self._placeless(state, job), **{run: f"it was narrowed to {self.narrowed[run]}" for run in narrowed}}
+
+    def startable(self, state: State, job: Job, starters: Sequence[CoordinatorId] | None = None) -> bool:
+        """False if none of the `starters` (None: all that are going) has a place for it or, where none is, the last had none."""
+        if not self.unplaced and not self.narrowed:
+            return True
+        placeless, starters = self._placeless(state, job), self.starters if starters is None else starters
+        if not starters:
+            return not placeless
+        return any(run not in placeless and self._admitted(state, job, run) for run in starters)
+
+    def _placeless(self, state: State, job: Job) -> dict[CoordinatorId, str]:
+        """Why it has no place in which run."""
         said = {
             run: next((one.why for one in found if one.concerns(job, state)), "")
             for run, found in self.unplaced.items()
         }
         return {run: why for run, why in said.items() if why}
 
-    def startable(self, state: State, job: Job) -> bool:
-        """False if no run that is going has a place for it or, where none is, the last one had none."""
-        if not self.unplaced:
-            return True
-        refusals, starters = self.refusals(state, job), self.starters
-        return any(run not in refusals for run in starters) if starters else not refusals
+    def _admitted(self, state: State, job: Job, run: CoordinatorId) -> bool:
+        return run not in self.narrowed or self.narrowed[run].admits(job, state)
 
 
 def explain(state: State, job: Job, around: Surroundings) -> Iterator[str]:
@@ -119,7 +130,7 @@ def _in_runs(around: Surroundings, refusals: Mapping[CoordinatorId, str]) -> Ite
     """What it has to hope for from the runs that are going, or from the next."""
     starters = around.starters
     if taking := [run for run in starters if run not in refusals]:
-        yield f"{_runs(taking)} going; the job comes in its turn, unless the run was narrowed to others."
+        yield f"{_runs(taking)} going; the job comes in its turn, unless --num_jobs ends the run before."
     for run in starters:
         if run in refusals:
             yield f"{_runs([run])} going and cannot start it: {printable(refusals[run], 500)}."
@@ -163,10 +174,11 @@ def _turn(state: State, job: Job, around: Surroundings) -> Iterator[str]:
 
 
 def _ahead(state: State, job: Job, around: Surroundings) -> list[JobId]:
-    everyone = Selection()
+    everyone, refusals = Selection(), around.refusals(state, job)
+    its_own = [run for run in around.starters if run not in refusals]
 
     def may_start(other: Job, now: State) -> bool:
-        return other.id not in around.skipped and everyone.admits(other, now) and around.startable(now, other)
+        return other.id not in around.skipped and everyone.admits(other, now) and around.startable(now, other, its_own)
 
     queue = WaitingQueue(may_start)
     queue.update(state.jobs, state)

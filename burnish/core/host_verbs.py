@@ -42,7 +42,7 @@ def drain(state: State, host: str, reason: str, by: str, listed: Collection[Host
             f"{_unknown(state, host, listed)} Nothing was changed.",
             hint=None if listed else f"burnish drain {host} --hosts hosts/lab.yaml drains a host before its first job",
         )
-    running = _open_on(state, name) or _open_on_gpu(state, host)
+    running = state.open.on(name) or _open_on_gpu(state, host)
     wish = HostWish([events.HostDrained(host, reason, by)])
     wish.said.append(f"{host} takes no new jobs of this table. burnish undrain {host} lets it again.")
     if running:
@@ -62,7 +62,7 @@ def undrain(state: State, host: str, by: str) -> HostWish:
 
 def consequences(state: State, host: str) -> str:
     """What `forget` breaks, in plain words. Raises UsageError if there is nothing to forget."""
-    attempts = _open_on(state, HostName(host))
+    attempts = state.open.on(HostName(host))
     if not attempts:
         where = ", ".join(dict.fromkeys(attempt.host for attempt in state.open.values()))
         elsewhere = f"; those that are, are on {where}" if where else ""
@@ -81,7 +81,7 @@ def consequences(state: State, host: str) -> str:
 
 def forget(state: State, host: str, by: str) -> HostWish:
     """Give up the open attempts of `host`, whichever machine went by that name."""
-    attempts = _open_on(state, HostName(host))
+    attempts = state.open.on(HostName(host))
     identities = dict.fromkeys(attempt.state_id for attempt in attempts)
     facts: list[Fact] = [events.HostForgotten(host, state_id, by) for state_id in identities]
     again = typed_ids([attempt.id.job for attempt in attempts])
@@ -96,14 +96,10 @@ def _unknown(state: State, host: str, listed: Collection[HostName] = ()) -> str:
     return f"No job of this table has been on {printable(host)} so far{neither}.{near or there}"
 
 
-def _open_on(state: State, host: HostName) -> list[Attempt]:
-    return [attempt for attempt in state.open.values() if attempt.host == host]
-
-
 def _open_on_gpu(state: State, name: str) -> list[Attempt]:
     """Attempts on what a drain calls `gpu01:3`."""
     host, _, gpu = name.rpartition(":")
-    return [attempt for attempt in _open_on(state, HostName(host)) if gpu in attempt.gpus]
+    return [attempt for attempt in state.open.on(HostName(host)) if gpu in attempt.gpus]
 
 
 def _jobs(attempts: list[Attempt]) -> str:

@@ -7,6 +7,7 @@ what is true in it, so that "finished but no verdict" cannot be written. All val
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, NewType, Protocol
@@ -221,3 +222,30 @@ class Job:
         its_end = self.word is Word.ERROR and last.host == host and last.verdict and last.verdict.reason == self.reason
         if its_end and last.retries and not self.removed:
             self.word, self.reason = Word.NOT_RUNNING, f"again: {self.reason}"
+
+
+class OpenAttempts(dict[AttemptId, Attempt]):
+    """Attempts by id, and by host: of a fleet's thousands, a host has a few. They are put in and taken out one at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by_host: defaultdict[HostName, dict[AttemptId, Attempt]] = defaultdict(dict)
+
+    def __setitem__(self, id: AttemptId, attempt: Attempt) -> None:
+        super().__setitem__(id, attempt)
+        self._by_host[attempt.host][id] = attempt
+
+    def __delitem__(self, id: AttemptId) -> None:
+        del self._by_host[self[id].host][id]
+        super().__delitem__(id)
+
+    def on(self, host: HostName) -> list[Attempt]:
+        """Those on one host, in the order in which they were put in."""
+        return list(self._by_host[host].values()) if host in self._by_host else []
+
+    @property
+    def whole(self) -> bool:
+        """True if each is found by its host."""
+        return all(self._by_host[attempt.host].get(id) is attempt for id, attempt in self.items()) and len(self) == sum(
+            map(len, self._by_host.values())
+        )

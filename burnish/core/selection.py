@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from burnish.core.ids import parse_ids, to_type, typed_ids
 from burnish.core.jobs import Job, JobId
 from burnish.core.state import State
 
@@ -23,6 +25,20 @@ class Selection:
         if not self.where:
             return True
         return all(_cell(job, column, state.columns) == value for column, value in self.where.items())
+
+    def __str__(self) -> str:
+        """As it was typed; empty for all jobs."""
+        where = [f"--where {column}={value}" for column, value in self.where.items()]
+        return " ".join([*([] if self.ids is None else [f"--job_id {to_type(sorted(self.ids))}"]), *where])
+
+    def to_json(self) -> dict[str, Any]:
+        """For who reads it in another process."""
+        return {"ids": "all" if self.ids is None else typed_ids(sorted(self.ids)), "where": dict(self.where)}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Selection:
+        """Inverse of `to_json`. Raises KeyError, TypeError, ValueError or UsageError for anything else."""
+        return cls(parse_ids(entry["ids"]), {str(column): str(value) for column, value in entry["where"].items()})
 
 
 def _cell(job: Job, column: str, columns: tuple[str, ...]) -> str:

@@ -22,7 +22,7 @@ from burnish.core import events
 from burnish.core.events import Fact, job_of
 from burnish.core.failures import OOM, kind_of
 from burnish.core.ids import name_run
-from burnish.core.jobs import CANCELLED, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Verdict, Word
+from burnish.core.jobs import CANCELLED, Attempt, CoordinatorId, HostName, Job, JobId, OpenAttempts, Verdict, Word
 from burnish.core.verdict import after_failure, verdict_of
 from burnish.errors import InternalError
 
@@ -99,7 +99,7 @@ class State:
         self.opened_at = 0.0
         self.columns: tuple[str, ...] = ()
         self.jobs: dict[JobId, Job] = {}
-        self.open: dict[AttemptId, Attempt] = {}
+        self.open = OpenAttempts()
         self.drained: dict[HostName, str] = {}
         self.lacking: dict[HostName, str] = {}
         self.halted = ""
@@ -131,7 +131,7 @@ class State:
                 raise InternalError(broken)
             if (attempt := job.open_attempt) is not None:
                 opened[attempt.id] = attempt
-        if opened != self.open:
+        if opened != self.open or not self.open.whole:
             raise InternalError("the index of open attempts is wrong")
 
     def _broken(self, job: Job) -> Iterator[str]:
@@ -356,7 +356,7 @@ class State:
         job.reason = "cancelling"
 
     def _host_forgotten(self, fact: events.HostForgotten) -> None:
-        for attempt in [a for a in self.open.values() if a.host == fact.host and a.state_id == fact.state_id]:
+        for attempt in [a for a in self.open.on(HostName(fact.host)) if a.state_id == fact.state_id]:
             job = self._job(attempt.id.job)
             reason = f"LOST: {fact.host} was forgotten by {name_run(CoordinatorId(fact.by))}"
             attempt.verdict = Verdict(Word.ERROR, reason, attempt.started_at)

@@ -153,13 +153,12 @@ class SlurmLink:
         self._ask(text.show_config(), self._configured)
 
     def _configured(self, ran: reports.CommandRan) -> None:
-        if ran.code == 127:
-            why = f"{self.host}: `engine: slurm`, but {ran.err}, so there is no Slurm there. This host is left out."
-            self._report(reports.HostTurnedAway(self.host, why))
-        elif ran.code != 0:
+        why = text.no_answer(ran.code, ran.err)
+        if ran.code == text.NO_COMMAND:
+            self._report(reports.HostTurnedAway(self.host, f"{self.host}: {why}. This host is left out."))
+        elif why:
             self._retry = self._clock() + RETRY
-            why = f"{self.host}: Slurm does not answer ({text.first_line(ran.err)}). It is tried again."
-            self._report(reports.HostDropped(self.host, why))
+            self._report(reports.HostDropped(self.host, f"{self.host}: {why}. It is tried again."))
         elif self._connected is not None:
             self._ready = self._accounting = True
             self._interval, self._next_list = QUICKEST, 0.0

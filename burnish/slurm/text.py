@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from burnish.core.ids import typed_ids
 
 SEPARATOR = "|"
+NO_COMMAND = 127  # exit code of a command that is not there
 MAX_ARRAY_SIZE = 1001  # Slurm's own default
 VERDICTS = (
     "Batch job submission failed: ",
@@ -45,6 +46,13 @@ class Listed:
 def show_config() -> list[str]:
     """The argv that shows what the cluster is set to; it fails where there is no Slurm, or none that answers."""
     return ["scontrol", "show", "config"]
+
+
+def no_answer(code: int, err: str) -> str:
+    """Why `show_config` failed, a clause; "" if it did not."""
+    if code == NO_COMMAND:
+        return f"`engine: slurm`, but {err}, so there is no Slurm there"
+    return "" if code == 0 else f"Slurm does not answer ({first_line(err)})"
 
 
 def read_max_array_size(out: str) -> int:

@@ -1,4 +1,4 @@
-"""Which coordinators live: a file each in `coordinators/`, held by flock and touched now and then.
+"""Which coordinators live, and which jobs each takes up: a file each in `coordinators/`, held by flock and touched now and then.
 
 A coordinator whose flock is free on this machine is gone: the kernel frees it at any death. Of one on another machine only
 silence can be told, since an NFS lock may lie: its file's time did not move for `SILENT` seconds of our own clock. Adopting the
@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from burnish.core.jobs import CoordinatorId
-from burnish.errors import StoreError
+from burnish.core.selection import Selection
+from burnish.errors import StoreError, UsageError
 from burnish.store import refusals
 
 BEAT = 10.0  # s between two signs of life
@@ -34,6 +35,7 @@ class Presence:
         self.about: dict[
             str, str
         ] = {}  # what others are told of it: where a run `says` what it has to say, "" for a terminal
+        self.chosen = Selection()  # the jobs that it takes up, which others are told as well
         self._clock = clock
         self._held: int | None = None
         self._last_beat = 0.0
@@ -50,7 +52,7 @@ class Presence:
         try:
             descriptor = os.open(nameless, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             content = {"machine": _machine(), "pid": os.getpid(), "host": socket.gethostname(), **self.about}
-            os.write(descriptor, json.dumps(content).encode())
+            os.write(descriptor, f"{json.dumps(content)}\n{json.dumps(self.chosen.to_json())}\n".encode())
             _lock(descriptor)
             os.rename(nameless, self.folder / self.me)
         except OSError as error:
@@ -121,9 +123,19 @@ class Presence:
         """Others that start jobs, and the file in which each says what it has to say: "" for a terminal."""
         return {other: says for other in self.others() if (says := self._says(other)) is not None}
 
+    def narrowed(self) -> dict[CoordinatorId, Selection]:
+        """Others that do not take up all jobs, and which they do."""
+        found = {}
+        for other in self.others():
+            try:
+                found[other] = Selection.from_json(json.loads((self.folder / other).read_bytes().split(b"\n")[1]))
+            except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, UsageError):
+                continue  # gone just now
+        return {run: chosen for run, chosen in found.items() if str(chosen)}
+
     def _says(self, other: CoordinatorId) -> str | None:
         try:
-            says = json.loads((self.folder / other).read_bytes())["says"]
+            says = json.loads((self.folder / other).read_bytes().partition(b"\n")[0])["says"]
         except (OSError, ValueError, KeyError, TypeError):
             return None  # gone just now, or one that only waits
         return says if isinstance(says, str) else None
@@ -131,7 +143,7 @@ class Presence:
     @staticmethod
     def _here(descriptor: int) -> bool:
         try:
-            return bool(json.loads(os.pread(descriptor, 4096, 0))["machine"] == _machine())
+            return bool(json.loads(os.pread(descriptor, 4096, 0).partition(b"\n")[0])["machine"] == _machine())
         except (ValueError, KeyError, TypeError):
             return True  # damaged: its lock still tells
 

@@ -100,6 +100,30 @@ def made_by_another(shown: str, root: str, path: str) -> tuple[str, str] | None:
     )
 
 
+def refuse_their_logs(folder: str) -> None:
+    """Raise StoreError if another user (that of sudo, mostly) keeps this one from logs in `folder`, which may be missing."""
+    around, me = os.path.dirname(folder), os.geteuid()
+    there = folder if os.path.exists(folder) else around
+    try:
+        owner = os.stat(there).st_uid
+        if owner == me or os.access(there, os.W_OK | os.X_OK):
+            return
+        top = folder if os.stat(around).st_uid == me else around
+        made_here = os.stat(os.path.dirname(top)).st_uid == me
+    except OSError:
+        return  # it is made, or whoever tries says why not
+    if not made_here:
+        raise StoreError(
+            f"{there} belongs to {_name(owner)}, and you may not write logs there. Nothing was started.",
+            hint="name another folder with --log_dir",
+        )
+    raise StoreError(
+        f"{there} belongs to {_name(owner)}, who ran burnish here (with sudo?), and you ({_name(me)}) may not write logs there. "
+        "Nothing was started.",
+        hint=f"sudo chown -R {_name(me)}: {top} gives it to you; then run burnish without sudo",
+    )
+
+
 def _name(user: int) -> str:
     import pwd
 
@@ -114,15 +138,17 @@ def read_only(shown: str, path: str) -> StoreError | None:
     if os.access(path, os.W_OK):
         return None
     try:
-        mounted_so = os.statvfs(path).f_flag & os.ST_RDONLY
+        mounted_so, owner = os.statvfs(path).f_flag & os.ST_RDONLY, os.stat(path).st_uid
     except OSError:
-        mounted_so = 0
+        mounted_so, owner = 0, os.geteuid()
     if mounted_so:
         return StoreError(
             f"{shown}: {_WHY[errno.EROFS]}, and burnish keeps the states of jobs in it. Nothing was changed.",
             hint=f"findmnt --target {shown} names the mount",
         )
-    return StoreError(
-        f"{shown}: you may not write it, and burnish keeps the states of jobs in it. Nothing was changed.",
-        hint=f"chmod u+rw {shown}",
-    )
+    kept = "you may not write it, and burnish keeps the states of jobs in it. Nothing was changed."
+    if owner != os.geteuid():
+        return StoreError(
+            f"{shown} belongs to {_name(owner)}: {kept}", hint="burnish status shows what the table itself says"
+        )
+    return StoreError(f"{shown}: {kept}", hint=f"chmod u+rw {shown}")

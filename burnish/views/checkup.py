@@ -24,7 +24,7 @@ class CheckView:
         for name, findings in self.subjects:
             grade = worst(findings)
             first = sorted(findings, key=lambda finding: -finding.grade.value)
-            told = "; ".join(printable(finding.text, 1000) for finding in first)
+            told = "; ".join(printable(finding.text, 1000) for finding in first).replace(".; ", "; ")
             yield f"{printable(name):<{longest}}  {WORDS[grade]:<{_WIDEST}}  {told}"
             for finding in first:
                 if finding.remedy:

@@ -23,23 +23,23 @@ MIB = 1 << 10  # MiB in a GiB
 STALE = 60.0  # s: older readings of GPUs are named as such
 
 _GPUS = (
-    Column("HOST", least=8, keep_empty=True),
+    Column("HOST", least=11, keep_empty=True),
     Column("GPU", right=True),
-    Column("MODEL", least=8, optional=True),
-    Column("MEMORY", right=True),
-    Column("UTIL", right=True),
-    Column("USED BY", least=8),
-    Column("JOB"),
-    Column("WORKERS", right=True),
-    Column("LOAD", right=True, optional=True),
-    Column("NOTE", least=10),
+    Column("MODEL", least=8, optional=4),
+    Column("MEMORY", right=True, least=13, optional=3),
+    Column("UTIL", right=True, optional=1),
+    Column("USED BY", least=8, tight=6),
+    Column("JOB", tight=6),
+    Column("WORKERS", right=True, optional=2),
+    Column("LOAD", right=True, optional=4),
+    Column("NOTE", least=10, tight=6),
 )
 _HOSTS = (
     Column("HOST", least=8, keep_empty=True),
     Column("IS", keep_empty=True),
     Column("SLOTS", right=True, keep_empty=True),
-    Column("LOAD", right=True, optional=True),
-    Column("GPUS", least=8, optional=True),
+    Column("LOAD", right=True, optional=1),
+    Column("GPUS", least=8, optional=1),
     Column("NOTE", least=10),
 )
 

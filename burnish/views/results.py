@@ -88,7 +88,7 @@ class ResultsView:
         columns = [
             Column("JOB_ID", right=True, keep_empty=True),
             Column("STATE"),
-            *(Column(name, least=6, optional=True) for name in self._argument_names()),
+            *(Column(name, least=6, optional=1) for name in self._argument_names()),
             *(Column(title, right=True, least=6) for title in self._metric_titles()),
         ]
         cells = [

@@ -39,8 +39,8 @@ _FIXED = (
     Column("STATE", least=len(Word.NOT_RUNNING), tight=len(Word.COMPLETE), keep_empty=True),
     Column("REASON", tight=6),
     Column("HOST", least=8, tight=6),
-    Column("GPU", least=4, optional=True),
-    Column("ATTEMPT", right=True, optional=True),
+    Column("GPU", least=4, optional=1),
+    Column("ATTEMPT", right=True, optional=1),
     Column("TIME", right=True),
 )
 
@@ -198,7 +198,7 @@ def _by_state(counts: Mapping[Word, int]) -> str:
 
 def _table(snapshot: Snapshot) -> Table:
     ordered = (*snapshot.arguments, *snapshot.controls)
-    columns = [*_FIXED, *(Column(snapshot.columns[index], least=6, optional=True) for index in ordered)]
+    columns = [*_FIXED, *(Column(snapshot.columns[index], least=6, optional=1) for index in ordered)]
     cells = [
         [
             str(row.id),

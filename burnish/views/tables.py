@@ -1,7 +1,7 @@
 """Text tables at a given width: what fits is shown, what does not is named.
 
 A `Table` is columns and rows of text. `lines` lays it out: columns that are empty throughout are left out, wide ones give way
-until the table fits, and the rightmost ones that may be dropped are, which is then said below. Without a width
+until the table fits, and of those that may be dropped as many as it takes are, which is then said below. Without a width
 (a pipe, a file) nothing is cut. Text is escaped here, once, so that no cell can move anyone's cursor. Colour, where it is wanted,
 only repeats what a word says.
 """
@@ -24,7 +24,8 @@ Paint = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`right`: numbers. `least`: narrowest it may become, in characters. `optional`: may be dropped when there is no room.
+    """`right`: numbers. `least`: narrowest it may become, in characters. `optional`: where there is no room, larger ones are
+    dropped first, of equals the last; 0: never.
 
     `tight`: narrowest where rows would wrap although all that may be dropped is; None: no narrower than `least`.
     """
@@ -33,7 +34,7 @@ class Column:
     right: bool = False
     least: int = 8
     tight: int | None = None
-    optional: bool = False
+    optional: int = 0
     keep_empty: bool = False
 
 
@@ -108,7 +109,7 @@ def _not_shown(titles: Sequence[str], width: int | None) -> Sequence[str]:
 def _fit(
     columns: Sequence[Column], widths: list[int], filled: list[int], width: int | None
 ) -> tuple[list[int], list[int]]:
-    """Indices to show and indices dropped; narrows `widths` in place. The widest gives way first, the last is dropped first.
+    """Indices to show and indices dropped; narrows `widths` in place. The widest gives way first.
 
     What may be dropped is, before any column is made tight.
     """
@@ -124,9 +125,9 @@ def _fit(
         return sum(map(size, shown)) + len(GAP) * (len(shown) - 1)
 
     while total(least) > width and any(columns[index].optional for index in shown):
-        last = max(index for index in shown if columns[index].optional)
-        shown.remove(last)
-        dropped.insert(0, last)
+        first = max(shown, key=lambda index: (columns[index].optional, index))
+        shown.remove(first)
+        dropped.append(first)
 
     def tight(index: int) -> int:
         narrowest = columns[index].tight
@@ -138,7 +139,7 @@ def _fit(
             if widths[widest] <= narrowest(widest):
                 break  # if it is tight: what must be shown is wider than the terminal. It wraps, and is whole
             widths[widest] -= 1
-    return shown, dropped
+    return shown, sorted(dropped)
 
 
 def _shown(cell: str) -> str:

@@ -139,6 +139,29 @@ def test_job_without_a_place_is_not_called_the_next_to_start(tmp_path: Path) -> 
     assert not list((tmp_path / ".burnish" / "burnish.db" / "unplaced").iterdir())
 
 
+def test_job_that_the_run_passes_over_is_told_so_and_counts_for_no_other(tmp_path: Path) -> None:
+    table = Table(tmp_path, "fails,work", "0,0", "0,99", "0,99", "0,99", "0,7")
+    command = [sys.executable, "-m", "burnish", "run", "--command", "sh job.sh {fails} {work}", "--where", "work=99"]
+    command += ["--job_id", "0-2,4"]
+    run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: table.order == [1], "a job to run")
+        for job in (0, 3, 4):
+            said = table.burnish("explain", str(job)).stdout.splitlines()
+            assert said[1].endswith("is going and cannot start it: it was narrowed to --job_id 0-2,4 --where work=99.")
+            assert len(said) == 2, "it has no place in the run's queue"
+        said = table.burnish("explain", "2").stdout.splitlines()
+        assert "the job comes in its turn" in said[1] and said[2] == "It is the next to start.", (
+            "job 0 is not before it"
+        )
+        assert table.burnish("status").stdout.splitlines()[1].startswith(f"Run: pid {run.pid} on ")
+    finally:
+        run.kill()
+        run.wait()
+    assert "3 waiting jobs start before it." in table.burnish("explain", "4").stdout, "the next run may take all"
+    table.burnish("cancel", "--all")
+
+
 def test_host_that_turned_the_run_away_is_named_with_its_reason(tmp_path: Path) -> None:
     """A cluster on whose login node there is no Slurm: the run's own PATH is that of its hosts here."""
     table = Table(tmp_path, "HOSTS,fails,work", "hpc,0,0", "desk,0,0")

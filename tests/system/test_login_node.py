@@ -14,9 +14,14 @@ from typing import Any
 
 import pytest
 
+from burnish import whereabouts
+from burnish.core.hosts import Host
+from burnish.core.jobs import HostName
+from burnish.core.state import State
 from burnish.errors import HostUnreachable
 from burnish.remote.conversation import Conversation
 from burnish.remote.transport import LocalTransport
+from burnish.views.hosts import FleetView
 from tests.support.sweeps import children, wait_until_gone
 from tests.support.waiting import wait_for
 
@@ -148,3 +153,25 @@ def test_no_variable_narrows_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_command_that_hangs_is_ended(node: Conversation) -> None:
     said = run(node, "sleep", "100", limit=0.2)
     assert said["code"] == -1 and "has not answered within" in said["err"]
+
+
+def test_cluster_whose_slurm_does_not_answer_has_nothing_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    values = {"connection": "local", "engine": "slurm", "slots": 100, "gpus": ()}
+    host = Host(HostName("hpc"), state_dir=str(tmp_path), **values)  # type: ignore[arg-type]
+
+    def shown() -> list[str]:
+        return list(FleetView(0.0, whereabouts.standings([host], State())).text())
+
+    _, _, _, row, hint = shown()
+    why = "`engine: slurm`, but there is no scontrol on this host's PATH, so there is no Slurm there"
+    assert row.split()[:3] == ["hpc", "0", "free"] and row.endswith(why)
+    assert hint == "hint for hpc: the entry must name a login node"
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text("#!/bin/sh\necho slurm_load_ctl_conf error: Unable to contact slurm controller >&2\nexit 1\n")
+    scontrol.chmod(0o755)
+    _, _, _, row, hint = shown()
+    assert row.split()[:3] == ["hpc", "0", "free"] and "Slurm does not answer (" in row and "contact" in row
+    scontrol.write_text("#!/bin/sh\necho MaxArraySize = 1001\n")
+    *_, row = shown()
+    assert row.split()[:3] == ["hpc", "100", "free"] and "Slurm" not in row

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import wait_for
+from support import gpus, wait_for
 from support.editors import Terminal
 
 PICTURES = Path(__file__).parent.parent / "data" / "terminal"
@@ -93,3 +93,18 @@ def test_status_that_is_watched(going: Path, columns: int) -> None:
 @pytest.mark.parametrize("columns", [40, 200])
 def test_hosts_that_are_watched(going: Path, columns: int) -> None:
     drawn(going, columns, ["hosts", "lab.yaml", "--watch"], "hosts", "1 host")
+
+
+@pytest.mark.parametrize("columns", [40, 200])
+def test_gpus_that_are_watched(folder: Path, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = gpus.Card(number=1, bus=0x10, used=24_300, util=97, processes=[(os.getpid(), 24_200)])
+    gpus.write(folder / "gpus", [busy, gpus.Card(number=2, bus=0x20)])
+    (folder / "bin").mkdir()
+    (folder / "bin" / "nvidia-smi").write_text(
+        f'#!/bin/sh\nFAKE_GPUS={folder}/gpus exec {gpus.FAKES}/nvidia-smi "$@"\n'
+    )
+    (folder / "bin" / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+    (folder / "lab.yaml").write_text("hosts: {workstation: {connection: local, slots: 2}}\n")
+    subprocess.run([*BURNISH, "drain", "workstation", "--hosts", "lab.yaml", "--reason", "fan"], cwd=folder, check=True)
+    drawn(folder, columns, ["hosts", "lab.yaml", "--watch"], "gpus", "1 host")

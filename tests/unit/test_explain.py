@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from support import facts, tables
+from support.deadline import within
 
 from burnish.core import events
 from burnish.core.explain import Surroundings, explain, unended
 from burnish.core.jobs import CoordinatorId, JobId
+from burnish.core.selection import Selection
 from burnish.core.state import Phase, State
 from burnish.core.table import consequence
 from burnish.errors import Problem
@@ -39,6 +41,26 @@ def test_place_in_the_queue_counts_priority_and_skipped_rows() -> None:
     said = told(state, 0, skipping)
     why = "Its row, burnish.db:2, cannot be read, so it is passed over until that is mended: 3 fields."
     assert why in said.splitlines(), "what was said when the table was read may be out of sight"
+
+
+def test_job_of_one_run_does_not_wait_for_those_of_another() -> None:
+    state = tables.opened(("--lr",), [("1",), ("1",), ("2",), ("2",)])
+    one, two = CoordinatorId("one"), CoordinatorId("two")
+    chosen = {one: Selection(frozenset({JobId(0), JobId(1)})), two: Selection(where={"--lr": "2"})}
+    around = Surroundings(runs=[one, two], narrowed=chosen)
+    said = told(state, 2, around)
+    assert "A burnish run (one) is going and cannot start it: it was narrowed to --job_id 0-1." in said
+    assert "A burnish run (two) is going; the job comes in its turn" in said and "It is the next to start." in said
+    assert "1 waiting job starts before it." in told(state, 3, around)
+
+
+def test_run_of_thousands_of_ids_is_asked_of_each_job_and_named_once() -> None:
+    state = tables.opened(("--lr",), [("1",)] * 20_000)
+    run = CoordinatorId("run")
+    around = Surroundings(runs=[run], narrowed={run: Selection(frozenset(map(JobId, range(0, 20_000, 2))))})
+    with within(10):
+        assert "9999 waiting jobs start before it." in told(state, 19_998, around).replace(",", "")
+        assert "it was narrowed to --job_id IDS." in told(state, 1, around)
 
 
 def test_what_slurm_has_not_started_is_its_to_start() -> None:

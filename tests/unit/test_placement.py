@@ -104,6 +104,7 @@ def test_a_selection_is_by_id_by_cells_and_never_of_removed_rows() -> None:
     jobs = [state.jobs[JobId(number)] for number in range(4)]
 
     def admitted(selection: Selection) -> list[int]:
+        assert Selection.from_json(selection.to_json()) == selection
         return [job.id for job in jobs if selection.admits(job, state)]
 
     assert admitted(Selection()) == [0, 1, 2]

@@ -62,7 +62,18 @@ class Run:
     def look(self) -> bool:
         return self.roster.look(self.fleet, self.said.append)
 
+    def meet(self, host: str) -> None:
+        """What a coordinator does when it hears that a host answers."""
+        alike = self.fleet.meet(HostName(host))
+        self.roster.refuse_second_names(self.fleet, alike, self.said.append)
+
     def ready(self) -> list[str]:
+        """The hosts that take jobs, once all have been heard."""
+        for name in self.fleet.members:
+            self.meet(name)
+        return self.ready_now()
+
+    def ready_now(self) -> list[str]:
         return [member.host.name for member in self.fleet.ready(0.0, {})]
 
 
@@ -144,12 +155,23 @@ def test_limit_still_holds(path: Path) -> None:
 
 def test_second_name_of_a_host_is_refused_by_name(path: Path) -> None:
     run = Run(path, cpu("gpu1", "alias", "gpu2"), state_ids={"gpu1": "same", "alias": "same"})
-    run.roster.refuse_second_names(run.fleet, run.said.append)
-    run.roster.refuse_second_names(run.fleet, run.said.append)
-    assert run.ready() == ["gpu1", "gpu2"]
+    assert run.ready() == run.ready() == ["gpu1", "gpu2"]
     assert len(run.said) == 1 and run.said[0].startswith("alias is the same host as gpu1")
     assert run.fleet.members[HostName("alias")].unused == "it is the same host as gpu1"
     assert run.fleet.members[HostName("alias")].link.up, "what was started under that name is still collected"
+
+
+def test_host_takes_no_job_before_it_was_compared_with_those_that_were_heard(path: Path) -> None:
+    run = Run(path, cpu("gpu1", "alias", "gpu2"), state_ids={"gpu1": "same", "alias": "same"})
+    assert run.ready_now() == [], "all answer, and of none it was heard"
+    run.meet("alias")
+    assert run.ready_now() == ["alias"], "the first name may never answer"
+    run.meet("gpu1")
+    assert run.ready_now() == ["gpu1"] and run.fleet.members[HostName("alias")].same_as == "gpu1"
+    run.fleet.members[HostName("gpu1")].link.start()
+    assert run.ready_now() == [], "it answers anew: it may be another one"
+    run.meet("gpu1")
+    assert run.ready_now() == ["gpu1"] and len(run.said) == 1
 
 
 def test_what_is_wrong_at_the_beginning_is_an_error(path: Path) -> None:

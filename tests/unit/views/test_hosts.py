@@ -100,7 +100,32 @@ def test_lines_fit_and_are_escaped(width: int) -> None:
     )
     for line in [*page(rude, width=width), *HostsView([rude]).text(width)]:
         assert line.isprintable()
-        assert width < 80 or width_of(line) <= width
+        assert width_of(line) <= width
+
+
+def test_narrow_terminal_leaves_out_what_matters_least_and_says_so() -> None:
+    state = tables.opened(("--lr",), [("1",)])
+    tables.start(state, 0, "gpu-node01", gpus=("0",))
+    here = Host(HostName("gpu-node01"), slots=3)
+    idle = {**CARD, "index": 1, "uuid": "GPU-2", "processes": []}
+    fleet = standing(
+        "gpu-node01",
+        gpus=[CARD, idle],
+        attempts=attempts_on(state, here, "sid"),
+        entry={"slots": 3},
+        drained="fan is broken",
+    )
+    dropped = {
+        width: " ".join(page(fleet, width=width)).partition("want of room: ")[2] for width in (100, 80, 70, 60, 40)
+    }
+    assert dropped == {
+        100: "",
+        80: "LOAD",
+        70: "MODEL, LOAD",
+        60: "MODEL, MEMORY, LOAD",
+        40: "MODEL,   MEMORY, UTIL, WORKERS, LOAD",
+    }
+    assert page(fleet, width=40)[3].split()[:2] == ["gpu-node01", "0"], "the host's name is whole"
 
 
 def test_inventory_shows_what_is_settled_and_no_more() -> None:

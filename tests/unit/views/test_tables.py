@@ -20,7 +20,7 @@ def test_column_that_is_empty_throughout_is_left_out() -> None:
 
 
 def test_columns_that_do_not_fit_are_named() -> None:
-    columns = [Column("ID"), *(Column(f"--argument{n}", least=6, optional=True) for n in range(9))]
+    columns = [Column("ID"), *(Column(f"--argument{n}", least=6, optional=1) for n in range(9))]
     shown = list(lines(Table(columns, [["0", *["value"] * 9]]), width=60))
     assert all(width_of(line) <= 60 for line in shown)
     assert shown[0].split() == ["ID", "--argument0", "--argument1", "--argument2", "--argument3"]
@@ -28,14 +28,14 @@ def test_columns_that_do_not_fit_are_named() -> None:
 
 
 def test_names_of_columns_that_do_not_fit_take_two_lines_at_most_and_the_rest_are_counted() -> None:
-    columns = [Column("ID" * 15), *(Column(f"--argument{n}", least=6, optional=True) for n in range(30))]
+    columns = [Column("ID" * 15), *(Column(f"--argument{n}", least=6, optional=1) for n in range(30))]
     shown = list(lines(Table(columns, [["0", *["value"] * 30]]), width=40))
     assert shown[2:] == ["Not shown for want of room: --argument1,", "  --argument2, --argument3 and 26 more"]
 
 
 def test_column_is_made_tight_only_where_rows_would_wrap() -> None:
     table = Table(
-        [Column("A", least=8, tight=4), Column("B", least=30), Column("C", optional=True)], [("a" * 10, "b" * 30, "c")]
+        [Column("A", least=8, tight=4), Column("B", least=30), Column("C", optional=1)], [("a" * 10, "b" * 30, "c")]
     )
     assert [line.split()[0] for line in lines(table, width=40)] == ["A", "a" * 7 + "…", "Not"]
     assert [line.split()[0] for line in lines(table, width=37)] == ["A", "a" * 4 + "…", "Not"]
@@ -68,7 +68,7 @@ def test_wide_characters_take_two_columns() -> None:
     width=st.integers(40, 120),
 )
 def test_any_text_fits_any_width_on_one_line_per_row(rows: list[tuple[str, str, str]], width: int) -> None:
-    columns = [Column("A"), Column("B"), Column("C", optional=True)]
+    columns = [Column("A"), Column("B"), Column("C", optional=1)]
     shown = list(lines(Table(columns, rows), width))
     assert len(shown) in (len(rows) + 1, len(rows) + 2)
     assert all(width_of(line) <= width and line.isprintable() for line in shown)
