@@ -26,7 +26,6 @@ from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot, Word
 from burnish.core.reports import Report
 from burnish.core.state import Phase, State, phase
-from burnish.core.unplaced import Unplaced
 from burnish.errors import StoreError, TableClosed
 from burnish.fleet import Connect, Fleet
 from burnish.hearing import Hearing
@@ -120,7 +119,6 @@ class Coordinator:
         self._brakes = Brakes(me, journal.state, plan, self.outcome)
         self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
         self._silence = Silence(say)
-        self._unplaced: list[Unplaced] = []
         self._again: dict[HostName, float] = {}  # hosts that refused an order, and when it is repeated
         self._refusal = ""
         self._looked = 0.0  # when it last looked around, monotonic
@@ -280,10 +278,7 @@ class Coordinator:
     def _tell_unplaced(self) -> None:
         """Leave word of what has no place in this run, for `explain`."""
         if self._plan.source is not None and (self._fleet.gives_up or not self._fleet.hopeless):
-            found = self._placing.unplaced()
-            if found != self._unplaced:
-                unplaced.leave(self._paths.unplaced, self.me, found)
-            self._unplaced = found
+            self._placing.leave_word(self.me)
 
     # -- hearing ---------------------------------------------------------------------------------------------------
 

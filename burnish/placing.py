@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 
 from burnish.core.hosts import Host
 from burnish.core.ids import name_jobs
-from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
+from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot
 from burnish.core.lacking import Lacking
 from burnish.core.placement import NOT_USED, Kind, Site, WaitingQueue, assign, fits_nowhere, names, why_nowhere
 from burnish.core.requirements import misnamed, never_met, priority, requirements, why_blocked, why_never_met
@@ -22,6 +22,7 @@ from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation
 from burnish.projection import Projection
 from burnish.runners.sources import Call
+from burnish.store import unplaced
 from burnish.store.paths import Paths
 from burnish.vacancies import Vacancies
 
@@ -58,6 +59,7 @@ class Placing:
         self._queue = WaitingQueue(self._may_start, barred=lacking.barred)
         self._skipped: Set[JobId] = frozenset()
         self._misnamed: dict[JobId, str] = {}
+        self._unplaced: list[Unplaced] = []
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -112,6 +114,13 @@ class Placing:
         nowhere = {job_id: self._why_nowhere(job_id, kind) for job_id, kind in waiting if not self._may_fit(kind)}
         never = why_never_met(self._state) if len(self._queue.blocked) > FEW else None
         return nowhere | {job_id: why_blocked(self._state, job_id, never) for job_id in self._queue.blocked}
+
+    def leave_word(self, me: CoordinatorId) -> None:
+        """Leave word of what has no place in this run, for `explain`, unless it stands there."""
+        found = self.unplaced()
+        if found != self._unplaced:
+            unplaced.leave(self._paths.unplaced, me, found)
+        self._unplaced = found
 
     def unplaced(self) -> list[Unplaced]:
         """What waits and has no place on any host of this run, as far as is known now. Costs what kinds of jobs there are."""
