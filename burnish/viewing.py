@@ -235,7 +235,7 @@ def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Ite
     yield f"attempt   {attempt.id}{f' (of these, {name_ids(unstarted)} never started)' if unstarted else ''}"
     if attempt.argv:
         yield f"command   {printable(as_shown(attempt.argv), 10_000)}"
-        yield f"host      {attempt.host}"
+        yield f"host      {attempt.host}{f' ({printable(attempt.node)})' if attempt.node else ''}"
     if attempt.gpus:
         yield f"gpus      {', '.join(attempt.gpus)}"
     if attempt.pid:

@@ -20,7 +20,7 @@ from burnish.core.jobs import Attempt, AttemptId, End, HostName, Job, JobId, Ver
 from burnish.core.state import State
 from burnish.errors import InternalError
 
-VERSION = 7
+VERSION = 8
 JOBS_PER_LINE = 1000
 LAST = "null"
 
@@ -179,6 +179,7 @@ def _attempt_row(a: Attempt, places: dict[str, int]) -> list[Any]:
         a.claimed_at,
         *lived,
         a.version,
+        a.node,
         a.after,
         a.retries,
         a.on_failure,
@@ -186,7 +187,7 @@ def _attempt_row(a: Attempt, places: dict[str, int]) -> list[Any]:
 
 
 def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
-    number, nonce, place, slots, gpus, argv, log, claimed_at, *lived, version, after, retries, on_failure = row
+    number, nonce, place, slots, gpus, argv, log, claimed_at, *lived, version, node, after, retries, on_failure = row
     pid, started_at, cancelled_by, grace, voided, v = lived
     by, host, state_id, incarnation, entry = places[place]
     verdict = None if v is None else Verdict(_WORDS[v[0]], *v[1:])
@@ -212,5 +213,6 @@ def _attempt(job: JobId, row: list[Any], places: list[list[Any]]) -> Attempt:
         voided,
         verdict,
         version,
+        node,
         after,
     )

@@ -165,12 +165,16 @@ class AttemptDisowned:
 
 @dataclass(frozen=True)
 class AttemptStarted:
-    """The host's word: its gate opened. `pid` on that host; `version` of the code in its folder then, as git knows it, or ""."""
+    """The host's word: its gate opened. `pid` on that host; `version` of the code in its folder then, as git knows it, or "".
+
+    `node`: of a cluster, and the job's number there, or "".
+    """
 
     attempt: AttemptId
     pid: int
     at: float
     version: str = ""
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,8 +201,8 @@ class AttemptExited:
     its supervisor ended it, asked by a person or by the clock; `oom`: the kernel did, for want of memory. `leftovers` counts
     processes it left behind, which were ended. `not_started`: why its program could not be executed. `lacks`: the command was
     not reached behind its `setup` lines, the host's fault as in `AttemptVoided`. `error`: why its result could not be read.
-    `note`: what the end of its stderr says of why it failed. `pid` and `version`: as in `AttemptStarted`, of an attempt that had
-    ended before anybody heard that it had started; otherwise 0 and "".
+    `note`: what the end of its stderr says of why it failed. `pid`, `version` and `node`: as in `AttemptStarted`, of an attempt
+    that had ended before anybody heard that it had started; otherwise 0 and "".
     """
 
     attempt: AttemptId
@@ -219,6 +223,7 @@ class AttemptExited:
     lacks: dict[str, Any] | None = None
     pid: int = 0
     version: str = ""
+    node: str = ""
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ class Attempt:
     voided: str | None = None
     verdict: Verdict | None = None
     version: str = ""  # of the code, as git had it checked out where the job started: "" if that is not known
+    node: str = ""  # of a cluster, and the job's number there: `n3, Slurm job 17`
     after: str = ""  # the name of the attempt that had the slot when this one was claimed for it: core.ahead
 
     @property

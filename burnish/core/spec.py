@@ -14,6 +14,7 @@ from burnish.core.jobs import GRACE, Attempt, AttemptId
 
 LONGEST_WHY = 500  # characters of a sentence from a host
 LONGEST_VERSION = 150  # … of what it says of the code
+LONGEST_NODE = 300  # … and of where it is
 LATEST = 1e12  # s: no time or duration is as large
 LARGEST = 1 << 53  # nor any number that a record counts with
 
@@ -69,7 +70,7 @@ def _brief(text: object) -> str:
 def started(attempt: AttemptId, start: Mapping[str, Any]) -> Fact:
     """The fact that a start.json with `go` proves. Raises KeyError, TypeError or ValueError for anything else."""
     go = _record(start["go"])
-    return events.AttemptStarted(attempt, _whole(go.get("pid", 0)), _seconds(go["started"]), _version(go))
+    return events.AttemptStarted(attempt, _whole(go.get("pid", 0)), _seconds(go["started"]), _version(go), _node(go))
 
 
 def voided(attempt: AttemptId, start: Mapping[str, Any]) -> events.AttemptVoided:
@@ -113,11 +114,20 @@ def ended(attempt: AttemptId, final: Mapping[str, Any], start: Mapping[str, Any]
         lacks=_lacks(record) if record.get("exec_error") else None,
         pid=begun["pid"] if type(begun.get("pid")) is int and 0 < begun["pid"] < LARGEST else 0,
         version=_version(begun),
+        node=_node(begun),
     )
 
 
 def _version(go: Mapping[str, Any]) -> str:
     return str(go.get("version") or "")[:LONGEST_VERSION]
+
+
+def _node(go: Mapping[str, Any]) -> str:
+    """Where on a cluster it began, and as which job of the batch system; "" elsewhere."""
+    if not isinstance(batch := go.get("batch"), dict):
+        return ""
+    number = str(batch.get("job") or "")
+    return f"{go.get('host') or '?'}{f', Slurm job {number}' if number else ''}"[:LONGEST_NODE]
 
 
 def _lacks(record: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -300,7 +300,7 @@ class State:
 
     def _attempt_started(self, fact: events.AttemptStarted) -> None:
         job, attempt = self._attempt(fact)
-        attempt.pid, attempt.started_at, attempt.version = fact.pid, fact.at, fact.version
+        attempt.pid, attempt.started_at, attempt.version, attempt.node = fact.pid, fact.at, fact.version, fact.node
         self.lacking.pop(attempt.host, None)
         job.word, job.reason = Word.RUNNING, "cancelling" if attempt.cancelled_by is not None else ""
 
@@ -320,8 +320,8 @@ class State:
     def _attempt_exited(self, fact: events.AttemptExited) -> None:
         job, attempt = self._attempt(fact)
         word, reason = verdict_of(fact)
-        attempt.started_at = fact.started
-        attempt.pid, attempt.version = attempt.pid or fact.pid or None, attempt.version or fact.version
+        attempt.started_at, attempt.pid = fact.started, attempt.pid or fact.pid or None
+        attempt.version, attempt.node = attempt.version or fact.version, attempt.node or fact.node
         attempt.verdict = Verdict(word, reason, fact.started, fact.ended, fact.duration, fact.max_rss, fact.result)
         if fact.lacks and attempt.cancelled_by is None:
             self.lacking[attempt.host] = fact.not_started

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from burnish import viewing
-from burnish.core import events
-from tests.support import tables
+from burnish.core import checkpoint, events
+from tests.support import facts, tables
 from tests.support.sweeps import Sweep
 
 RUNNER = """\
@@ -165,6 +165,18 @@ def test_meta_tells_the_number_of_a_claim_that_came_back_from_a_retry() -> None:
     (job,) = state.jobs.values()
     said = [list(viewing.describe(job, attempt, ()))[1] for attempt in job.attempts]
     assert said[0] == "attempt   0.1" and said[3] == "attempt   0.4 (of these, 2-3 never started)"
+
+
+@pytest.mark.parametrize("heard", ["of its start", "of its end only"])
+def test_meta_names_the_node_of_a_cluster_and_the_number_there(heard: str) -> None:
+    state = tables.opened(("--lr",), [("0.1",)])
+    attempt = tables.claim(state, 0)
+    if heard == "of its start":
+        state.apply(events.AttemptStarted(attempt, 7, 1.0, node="n3, Slurm job 17"))
+    state.apply(facts.exit_of(attempt, node="n3, Slurm job 17" if heard == "of its end only" else ""))
+    loaded, _ = checkpoint.load(list(checkpoint.dump(state, 1)))
+    (job,) = loaded.jobs.values()
+    assert "host      gpu01 (n3, Slurm job 17)" in viewing.describe(job, job.attempts[0], ())
 
 
 LOG = b"\x1b]0;pwned\x07\x1b[31mred\x1b[0m \x1b[2J\x9bend\n"

@@ -13,7 +13,7 @@ from burnish.core import events
 from burnish.core.command import Command
 from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, JobId
-from burnish.core.spec import LONGEST_VERSION, ended, spec, started, voided
+from burnish.core.spec import LONGEST_NODE, LONGEST_VERSION, ended, spec, started, voided
 
 ATTEMPT = AttemptId(JobId(0), 1)
 EXIT: dict[str, Any] = {"code": 0, "started": 1.0, "ended": 3.5, "duration": 2.5, "max_rss": 20_000}
@@ -101,6 +101,11 @@ def test_what_an_exit_record_adds(record: dict[str, Any], fact: dict[str, Any]) 
         ({"pid": 7}, {"pid": 7}),
         ({"pid": "7", "version": None}, {}),
         ({"pid": -7, "version": "x" * 1000}, {"version": "x" * LONGEST_VERSION}),
+        ({"host": "n3", "batch": {"name": "b", "index": 0, "job": "17"}}, {"node": "n3, Slurm job 17"}),
+        ({"host": "n3", "batch": {"name": "b", "index": 0, "job": ""}}, {"node": "n3"}),
+        ({"host": "gpu1"}, {}),
+        ({"host": "n3", "batch": "17"}, {}),
+        ({"host": "x" * 1000, "batch": {}}, {"node": "x" * LONGEST_NODE}),
         ([], {}),
     ],
 )
