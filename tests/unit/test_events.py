@@ -60,12 +60,12 @@ def test_a_fact_comes_back_as_it_went(kind: type[Any]) -> None:
 
 def test_a_fact_reads_as_it_is_documented() -> None:
     line = events.to_json(events.AttemptStarted(ATTEMPT, 4711, 1.5))
-    assert line == '{"fact":"AttemptStarted","attempt":"12.2","pid":4711,"at":1.5,"version":""}'
+    assert line == '{"fact":"AttemptStarted","attempt":"12.2","pid":4711,"at":1.5,"version":"","node":""}'
 
 
 def test_a_field_that_was_added_later_may_be_missing() -> None:
     old = json.loads(events.to_json(facts.exit_of(ATTEMPT)))
-    for name in ("cancelled", "time_limit", "oom", "leftovers", "result", "error", "pid", "version"):
+    for name in ("cancelled", "time_limit", "oom", "leftovers", "result", "error", "pid", "version", "node"):
         del old[name]
     assert events.from_json(json.dumps(old)) == facts.exit_of(ATTEMPT)
     begun = '{"fact":"AttemptStarted","attempt":"12.2","pid":4711,"at":1.5}'
