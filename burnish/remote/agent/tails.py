@@ -8,23 +8,30 @@ from .inotify import IN_MODIFY, IN_ONESHOT, IN_Q_OVERFLOW, open_inotify, read_ch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Sequence, Set, Tuple
+    from typing import Dict, Optional, Sequence, Set, Tuple
 
     from .outbox import Outbox
 
 
 class Tails:
-    """The logs that are silent. Each is told of once, and then forgotten until it was read to its end again."""
+    """The logs that are silent. Each is told of once, and then forgotten until it was read to its end again.
+
+    `descriptor` is the kernel's, once there is such a log: of these a user has some 128.
+    """
 
     def __init__(self, outbox: Outbox, poll: select.poll) -> None:
+        self.descriptor: Optional[int] = None
         self._outbox = outbox
+        self._poll = poll
+        self._opened = False
         self._logs: Dict[int, Set[Tuple[str, str]]] = {}
-        self.descriptor = open_inotify()
-        if self.descriptor is not None:
-            poll.register(self.descriptor, select.POLLIN)
 
     def follow(self, attempt: str, stream: str, path: str) -> bool:
         """From now on, tell when this log, at `path`, grows. False if nobody will: it is to be asked for."""
+        if not self._opened:
+            self._opened, self.descriptor = True, open_inotify()
+            if self.descriptor is not None:
+                self._poll.register(self.descriptor, select.POLLIN)
         number = watch(self.descriptor, path, IN_MODIFY | IN_ONESHOT) if self.descriptor is not None else None
         if number is None:
             return False
