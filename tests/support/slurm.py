@@ -168,18 +168,26 @@ class Slurm:
         wait_for(lambda: self._idle() == sorted(self.nodes), lambda: (self._idle(), self.logs()), DEADLINE)
 
     def _running(self, node: str) -> list[int]:
-        """Pids of what a node runs: by the environment that its slurmd gave, and the slurmstepds that they descend from."""
+        """Pids of what a node runs: jobs, by the environment that its slurmd gave, and slurmstepds, by where they listen.
+
+        A slurmstepd may outlive its job, and newer ones hide their environment.
+        """
         marks = {f"SLURM_CONF={self.conf}".encode(), f"SLURMD_NODENAME={node}".encode()}
-        found = set()
+        listening = [line.split() for line in Path("/proc/thread-self/net/unix").read_text().splitlines()]
+        spool = f"{self.folder}/spool.{node}/"
+        sockets = {f"socket:[{row[6]}]" for row in listening if row[-1].startswith(spool)}
+        found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                if marks <= set((process / "environ").read_bytes().split(b"\0")):
-                    parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-                    step = Path(f"/proc/{parent}/comm").read_text() == "slurmstepd\n"
-                    found |= {int(process.name), parent} if step else {int(process.name)}
+                if (process / "comm").read_text() == "slurmstepd\n":
+                    ours = bool(sockets & {os.readlink(file) for file in (process / "fd").iterdir()})
+                else:
+                    ours = marks <= set((process / "environ").read_bytes().split(b"\0"))
             except OSError:
                 continue  # gone meanwhile
-        return sorted(found)
+            if ours:
+                found.append(int(process.name))
+        return found
 
     def logs(self) -> str:
         """The ends of the daemons' logs, for a test that fails."""
