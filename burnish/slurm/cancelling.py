@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from burnish.core.reports import CommandRan
 from burnish.slurm import text
@@ -14,13 +15,18 @@ from burnish.slurm.states import end_of
 from burnish.slurm.tasks import Key
 
 PAUSE = 2.0  # s between two looks
+LIMIT = 60.0  # s for a command
 PATIENCE = 10.0  # s in which Slurm may answer, before others go on without
 
-Ask = Callable[[list[str], Callable[[CommandRan], None]], None]
+
+class Ask(Protocol):
+    """Has a command run on the login node, for at most so many s."""
+
+    def __call__(self, argv: list[str], then: Callable[[CommandRan], None], *, limit: float = ...) -> None: ...
 
 
 class Cancelling:
-    """`ask` has a command run on the login node."""
+    """The tasks of one cluster."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -68,7 +74,10 @@ class Cancelling:
             wanted.clear()
             if jobs := [one.job for one in found if end_of(one.state) is None]:
                 self._running += 1
-                self._ask(text.scancel(jobs, signal), partial(self._cancelled, tasks))
+                # The signal is sent at once. Then scancel sends it again for a minute and a half, while others of the array wait.
+                self._ask(
+                    text.scancel(jobs, signal), partial(self._cancelled, tasks), limit=PATIENCE if signal else LIMIT
+                )
             else:
                 self._follow(tasks)
 

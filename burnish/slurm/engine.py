@@ -19,7 +19,7 @@ from burnish.core.hosts import Host
 from burnish.core.reports import Report
 from burnish.remote.link import Link
 from burnish.slurm import states, tasks, text
-from burnish.slurm.cancelling import Cancelling
+from burnish.slurm.cancelling import LIMIT, Cancelling
 from burnish.slurm.states import GONE, End
 from burnish.slurm.submission import Submission
 from burnish.slurm.tasks import PATIENCE, Task
@@ -292,11 +292,13 @@ class SlurmLink:
     def _refused(self, attempt: str, why: str, own: bool) -> None:
         self._conclude(attempt, End(why, refused=own, trouble=not own))
 
-    def _ask(self, argv: list[str], then: Callable[[reports.CommandRan], None], stdin: str = "") -> None:
+    def _ask(
+        self, argv: list[str], then: Callable[[reports.CommandRan], None], stdin: str = "", limit: float = LIMIT
+    ) -> None:
         """Have a command run on the login node; `then` gets its answer, unless the link breaks before."""
         id = secrets.token_hex(8)
         self._asked[id] = then
-        self._link.send({"type": "run", "id": id, "argv": argv, "stdin": stdin})
+        self._link.send({"type": "run", "id": id, "argv": argv, "stdin": stdin, "limit": limit})
 
 
 def _ignore(ran: reports.CommandRan) -> None:

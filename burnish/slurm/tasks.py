@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from burnish.core.reports import AttemptReported, Submitted
-from burnish.slurm.states import GONE, End, end_of, waiting
-from burnish.slurm.text import Listed
+from burnish.slurm.states import GONE, STATES, End, Stage, end_of, waiting
+from burnish.slurm.text import REST, Listed
 
 UNSEEN = 10.0  # s after its submission in which Slurm's list may lack a task
+FRESH = 60.0  # s for which it counts that Slurm's list had a task waiting
 SETTLE = 5.0  # s between Slurm's word that a task is over and the record of that: its own record may be on its way
 PATIENCE = 60.0  # s in which Slurm may say why a job failed, before its supervisor's word is all there is
 
@@ -25,9 +26,10 @@ class Task:
     """One attempt. Times are s on one clock.
 
     `since`: when it was submitted, or heard of first. `job`: how Slurm's commands call it, once that is known. `running`: its
-    folder says go. `end` and `ended`: Slurm's word that it is over, and when that was asked for. `told`: the reason told last.
-    `held`: its verdict, which waits for Slurm's word since `held_since`. `woken`: since when its supervisor knows of a cancel.
-    `concluded`: when the host was asked to record that it is over. `disowned`: it was told that it runs all the same.
+    folder says go. `waited`: when Slurm's list had it waiting last. `end` and `ended`: Slurm's word that it is over, and when
+    that was asked for. `told`: the reason told last. `held`: its verdict, which waits for Slurm's word since `held_since`.
+    `woken`: since when its supervisor knows of a cancel. `concluded`: when the host was asked to record that it is over.
+    `disowned`: it was told that it runs all the same.
     """
 
     attempt: str
@@ -35,6 +37,7 @@ class Task:
     since: float
     job: str = ""
     running: bool = False
+    waited: float | None = None
     end: End | None = None
     ended: float = 0.0
     told: str = ""
@@ -56,11 +59,15 @@ class Task:
 
 def compare(tasks: Iterable[Task], listed: Mapping[Key, Listed], asked: float, accounting: bool) -> Iterator[Task]:
     """Take in a whole list of Slurm's, asked for at `asked`. Yields the tasks of which only `accounting` knows more."""
+    arrays = {name for name, _ in listed}
     for task in tasks:
         found = listed.get(task.key)
         if found is not None:
             task.job = found.job
+            task.waited = asked if STATES.get(found.state) is Stage.WAITS else None
             _end(task, end_of(found.state, found.nodes), asked)
+        elif task.submitted.name in arrays and _was_taken_out(task, listed, asked):
+            _end(task, end_of("CANCELLED"), asked)
         elif asked >= task.since + UNSEEN:
             if accounting and task.running and (task.job or task.submitted.job) and task.end is None:
                 yield task
@@ -82,6 +89,17 @@ def news(task: Task, listed: Mapping[Key, Listed]) -> str:
         return ""
     task.told = why
     return why
+
+
+def _was_taken_out(task: Task, listed: Mapping[Key, Listed], asked: float) -> bool:
+    """True if somebody cancelled it while it waited. It is not listed, while something of its array is.
+
+    Slurm drops such a task from its list at once; of the last one that waited it keeps a line, without its index. A task that
+    came to run stays in the list after its end for longer than between two looks.
+    """
+    if task.running:
+        return False
+    return (task.submitted.name, REST) in listed or (task.waited is not None and asked - task.waited <= FRESH)
 
 
 def _end(task: Task, end: End | None, asked: float) -> None:

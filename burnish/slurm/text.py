@@ -15,6 +15,7 @@ VERDICTS = (
     "Batch job submission failed: ",
     "allocation failure: ",
 )  # how sbatch opens its last line; the latter, of a trial
+REST = -1  # in place of an index, of tasks that Slurm lists without theirs
 SPARE = 60.0  # s of Slurm's time beyond a TIME_LIMIT: the supervisor ends the job first, and says so
 
 
@@ -97,11 +98,16 @@ def squeue(names: Iterable[str]) -> list[str]:
 
 
 def read_squeue(out: str) -> dict[tuple[str, int], Listed]:
-    """(array's name, index) -> task. Other lines, those of jobs that are no arrays among them, are passed over."""
+    """(array's name, index) -> task. Other lines, those of jobs that are no arrays among them, are passed over.
+
+    Of the last task of an array that waits, Slurm forgets the index when somebody cancels it by number: it is listed under REST.
+    """
     listed = {}
     for job, index, state, reason, nodes, name in _rows(out, 6):
         if job.isdigit() and index.isdigit():
             listed[name, int(index)] = Listed(f"{job}_{index}", state, reason, nodes)
+        elif job.isdigit() and (index, state, nodes) == ("N/A", "CANCELLED", ""):
+            listed[name, REST] = Listed(job, state, reason)
     return listed
 
 

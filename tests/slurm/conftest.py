@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.gated import Gated
-from tests.support.slurm import Slurm
+from tests.support.slurm import PROGRAMS, Slurm
 
 INVENTORY = "hosts: {hpc: {engine: slurm, connection: local, slots: 40}}\n"
+
+
+@pytest.fixture(autouse=True)
+def its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who runs sbatch runs that of the cluster."""
+    monkeypatch.setenv("PATH", f"{PROGRAMS}{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="module")

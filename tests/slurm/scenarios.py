@@ -64,8 +64,7 @@ def test_a_node_that_dies_costs_its_jobs_one_attempt(slurm: Slurm, table: Gated)
         table.open(*range(4))
         assert run.wait(180) == 0, table.said()  # a minute of it to make sure that the node is silent
     finally:
-        slurm.start("n1")
-        slurm.run("scontrol", "update", "NodeName=n1", "State=RESUME")
+        slurm.bring_back("n1")
     ran = [len(table.ran(job)) for job in range(4)]
     assert sorted(ran) == [1, 1, 1, 2]
 

@@ -91,7 +91,11 @@ def test_waiting_jobs_say_why_and_cancel_ends_all(slurm: Slurm, table: Gated) ->
     assert {job["reason"] for job in shown.values()} == {"CANCELLED"}
     table_id = next((table.folder / "home" / ".burnish" / "slurm" / "attempts").iterdir()).name
     listed = slurm.run("squeue", "--noheader", "--array", "--states=all", "--format=%K %T %j").splitlines()
-    [state] = [line.split()[1] for line in listed if line.startswith(f"{waiting} ") and f"burnish-{table_id}-" in line]
+    mine = (
+        f"{waiting} ",
+        "N/A ",
+    )  # the latter where Slurm has evaluated the last one that waits only as the rest of its array
+    [state] = [line.split()[1] for line in listed if line.startswith(mine) and f"burnish-{table_id}-" in line]
     assert state == "CANCELLED", listed  # nor did its script ever run
     wait_for(lambda: not slurm.run("squeue", "--noheader"), lambda: slurm.run("squeue"))
 
@@ -107,6 +111,22 @@ def test_what_a_run_left_in_slurms_queue_is_taken_out(slurm: Slurm, table: Gated
     assert slurm.run("squeue", "--noheader")
     table.burnish("cancel", "--all")
     assert not slurm.run("squeue", "--noheader")
+
+
+def test_what_somebody_takes_out_of_slurms_queue_is_not_submitted_again(slurm: Slurm, table: Gated) -> None:
+    """One of an array by its number, which Slurm then lists no longer; then the others, of which it lists one, without index."""
+    (table.folder / "lab.yaml").write_text(INVENTORY.replace("40", "40, sbatch: {begin: now+1hour}"))
+    before = submissions(slurm)
+    run = table.run()
+    wait_for(lambda: all("waiting for" in job["reason"] for job in table.status().values()), table.status)
+    [array] = set(slurm.run("squeue", "--noheader", "--format=%F").split())
+    slurm.run("scancel", f"{array}_1")
+    wait_for(lambda: table.status()[1]["state"] == "ERROR", table.said, 60)
+    assert [table.status()[job]["state"] for job in (0, 2, 3)] == ["NOT_RUNNING"] * 3
+    slurm.run("scancel", *(f"{array}_{index}" for index in (0, 2, 3)))
+    assert run.wait(90) == 1, table.said()
+    assert {job["reason"] for job in table.status().values()} == {"not started: cancelled in Slurm"}, table.status()
+    assert len(submissions(slurm)) == len(before) + 1
 
 
 def test_hosts_of_a_job_say_on_which_node_it_runs(slurm: Slurm, table: Gated) -> None:

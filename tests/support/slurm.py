@@ -1,5 +1,7 @@
 """A Slurm cluster of one's own on this machine: munged, slurmctld and a few slurmd, from Debian's packages.
 
+BURNISH_TEST_SLURM names the folder that another Slurm was installed in (its --prefix): that one is used instead.
+
 All files are in one folder and all ports are free ones, so that several clusters stand side by side. Commands reach it by
 SLURM_CONF. Whatever it starts is known by pid and ends with it, or with the process that made it.
 """
@@ -21,6 +23,10 @@ CPUS = 8  # that each node claims to have
 GPUS = 2
 DEADLINE = 20.0  # s for a daemon to answer on a busy machine
 
+OTHER = os.environ.get("BURNISH_TEST_SLURM", "")
+PROGRAMS = f"{OTHER}/bin:{OTHER}/sbin:" if OTHER else ""  # what comes first on PATH, so that commands are of that Slurm
+
+# bf_interval: where there is no accounting, 24.05 starts jobs by backfill alone.
 CONFIGURATION = """\
 ClusterName=bench
 SlurmctldHost={host}(127.0.0.1)
@@ -33,18 +39,14 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.%n.pid
-MpiDefault=none
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 GresTypes=gpu
 ReturnToService=2
 SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=1000,sched_interval=1
-JobAcctGatherType=jobacct_gather/none
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=1000,sched_interval=1,bf_interval=1
 KillWait=1
 {options}
 """
@@ -55,7 +57,7 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={port}
 AccountingStoragePass={folder}/munge.sock
-AccountingStorageEnforce=associations,limits
+AccountingStorageEnforce=associations,limits,qos
 """
 ACCOUNTANT = """\
 AuthType=auth/munge
@@ -142,6 +144,12 @@ class Slurm:
         for pid in self._running(node):
             os.kill(pid, 9)
 
+    def bring_back(self, node: str) -> None:
+        """Start a node that is down, and wait until it takes jobs: by itself in newer versions, in others when it is told to."""
+        self.start(node)
+        resume = ("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        wait_for(lambda: node in self._idle() or (self._tries(*resume) and node in self._idle()), self.logs, DEADLINE)
+
     def run(self, *argv: str, stdin: str = "") -> str:
         """The output of one of Slurm's commands. Raises CalledProcessError."""
         done = subprocess.run(
@@ -160,18 +168,26 @@ class Slurm:
         wait_for(lambda: self._idle() == sorted(self.nodes), lambda: (self._idle(), self.logs()), DEADLINE)
 
     def _running(self, node: str) -> list[int]:
-        """Pids of what a node runs: by the environment that its slurmd gave, and the slurmstepds that they descend from."""
+        """Pids of what a node runs: jobs, by the environment that its slurmd gave, and slurmstepds, by where they listen.
+
+        A slurmstepd may outlive its job, and newer ones hide their environment.
+        """
         marks = {f"SLURM_CONF={self.conf}".encode(), f"SLURMD_NODENAME={node}".encode()}
-        found = set()
+        listening = [line.split() for line in Path("/proc/thread-self/net/unix").read_text().splitlines()]
+        spool = f"{self.folder}/spool.{node}/"
+        sockets = {f"socket:[{row[6]}]" for row in listening if row[-1].startswith(spool)}
+        found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                if marks <= set((process / "environ").read_bytes().split(b"\0")):
-                    parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-                    step = Path(f"/proc/{parent}/comm").read_text() == "slurmstepd\n"
-                    found |= {int(process.name), parent} if step else {int(process.name)}
+                if (process / "comm").read_text() == "slurmstepd\n":
+                    ours = bool(sockets & {os.readlink(file) for file in (process / "fd").iterdir()})
+                else:
+                    ours = marks <= set((process / "environ").read_bytes().split(b"\0"))
             except OSError:
                 continue  # gone meanwhile
-        return sorted(found)
+            if ours:
+                found.append(int(process.name))
+        return found
 
     def logs(self) -> str:
         """The ends of the daemons' logs, for a test that fails."""
@@ -259,6 +275,6 @@ def _give_an_address() -> None:
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin")
+    found = shutil.which(name, path=f"{PROGRAMS}/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin")
     assert found is not None, f"{name} is missing; scripts/debian_packages installs it"
     return found

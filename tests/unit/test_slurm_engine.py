@@ -195,6 +195,14 @@ def test_many_are_cancelled_by_one_scancel() -> None:
     assert scancel["argv"][1:3] == ["--signal=USR1", "--batch"] and len(scancel["argv"]) == 53
 
 
+def test_who_wakes_a_task_does_not_keep_others_waiting() -> None:
+    """While others of its array wait, scancel goes on for a minute and a half."""
+    node = cancelled(1)
+    node.answer("squeue", "100|0|RUNNING||n0|burnish-t-1\n100|1|PENDING|Priority||burnish-t-1\n")
+    (scancel,) = node.ran("scancel")
+    assert scancel["limit"] == PATIENCE and node.ran("squeue")[-1]["limit"] == 60
+
+
 def test_a_number_that_is_another_job_by_now_is_not_cancelled() -> None:
     """Slurm lost its state, and gave the number of one to somebody else's array, and another number to nobody."""
     node = cancelled(3)

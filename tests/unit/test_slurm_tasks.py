@@ -7,8 +7,8 @@ import pytest
 from burnish.core.reports import Submitted
 from burnish.slurm import tasks
 from burnish.slurm.states import GONE, STATES, Stage, completed, end_of, leaves_open, waiting
-from burnish.slurm.tasks import SETTLE, UNSEEN, Task
-from burnish.slurm.text import Listed
+from burnish.slurm.tasks import FRESH, SETTLE, UNSEEN, Task
+from burnish.slurm.text import REST, Listed
 
 KILLED = {"exit": {"signal": 9, "ended": 5.0}}
 
@@ -50,6 +50,54 @@ def test_what_was_requeued_after_all_is_not_over() -> None:
     compare(about, "NODE_FAIL", 200.0)
     compare(about, "PENDING", 202.0)
     assert about.settled(300.0) is None
+
+
+def beside(state: str, index: int = 1) -> dict[tuple[str, int], Listed]:
+    """A list that lacks the task, and has another of its array."""
+    return {("burnish-t-1", index): Listed("7_1", state)}
+
+
+def test_what_was_taken_out_of_slurms_queue_is_not_submitted_again() -> None:
+    """Slurm drops it from its list, in which it waited; or nothing of the array waits any more, which is listed without index."""
+    about = task()
+    compare(about, "PENDING", 200.0)
+    list(tasks.compare([about], beside("PENDING"), 202.0, False))
+    assert about.end is STATES["CANCELLED"]
+    last = task()
+    list(tasks.compare([last], beside("CANCELLED", REST), 102.0, False))
+    assert last.end is STATES["CANCELLED"]
+
+
+@pytest.mark.parametrize(
+    ("before", "asked"),
+    [
+        ("RUNNING", 202.0),  # it came to run, and was forgotten after its end
+        ("PENDING", 201.0 + FRESH),  # so it may have been since
+        (None, 202.0),  # it was never seen
+    ],
+)
+def test_what_may_have_run_was_not_taken_out_of_the_queue(before: str | None, asked: float) -> None:
+    about = task()
+    if before is not None:
+        compare(about, before, 200.0)
+    list(tasks.compare([about], beside("PENDING"), asked, False))
+    assert about.end is GONE
+
+
+def test_of_what_runs_it_is_not_concluded_that_it_was_taken_out_of_the_queue() -> None:
+    about = task(running=True)
+    about.waited = 200.0
+    for listed in (beside("PENDING"), beside("CANCELLED", REST)):
+        list(tasks.compare([about], listed, 202.0, False))
+        assert about.end is GONE
+
+
+def test_a_list_without_the_array_does_not_say_that_its_tasks_were_cancelled() -> None:
+    """A slurmctld that has lost its state."""
+    about = task()
+    compare(about, "PENDING", 200.0)
+    compare(about, None, 202.0)
+    assert about.end is GONE
 
 
 def test_accounting_is_asked_for_what_ran_and_is_gone() -> None:

@@ -1,19 +1,21 @@
 """Slurm's commands as they are typed and read.
 
-Outputs were printed by Slurm 22.05.8, as Debian 12 has it, on clusters such as `tests/support/slurm.py` starts,
-with and without accounting. Those of other versions are in `tests/data/slurm`.
+Outputs that stand here were printed by Slurm 22.05.8, as Debian 12 has it, on clusters such as `tests/support/slurm.py` starts,
+with and without accounting. What that and other versions said to each of these commands is in `tests/data/slurm`.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from burnish.slurm import states, text
-from burnish.slurm.text import Demand, Listed
+from burnish.slurm.text import REST, Demand, Listed
 
 SQUEUE = """\
 1|1|CANCELLED|None|n0|burnish-x
@@ -72,6 +74,12 @@ def test_a_job_asks_for_more_than_the_inventory(options: dict[str, str], demand:
 @pytest.mark.parametrize(("out", "job"), [("17\n", "17"), ("17;cluster\n", "17"), ("", ""), ("error\n", "")])
 def test_the_number_of_what_was_submitted(out: str, job: str) -> None:
     assert text.read_sbatch(out) == job
+
+
+def test_the_last_that_waited_is_listed_without_its_index() -> None:
+    """If somebody cancels it by number. What is no array, or came to run, is not taken for it."""
+    lines = "7|N/A|CANCELLED|BeginTime||burnish-y\n8|N/A|CANCELLED|None|n0|z\n9|N/A|FAILED|BadConstraints||z\n"
+    assert text.read_squeue(lines) == {("burnish-y", REST): Listed("7", "CANCELLED", "BeginTime")}
 
 
 def test_how_large_an_array_may_be() -> None:
@@ -214,3 +222,151 @@ def test_states_of_other_versions_are_in_the_table() -> None:
     found = {word(job["job_state"]) for job in recorded("queue")}
     found |= {word(job["state"]["current"]) for job in recorded("accounts")}
     assert found == {"RUNNING", "PENDING", "COMPLETED", "FAILED", "TIMEOUT"} and found <= states.STATES.keys()
+
+
+# -- what each version said to burnish's own commands ------------------------------------------------------------------------
+
+
+def versions() -> dict[str, dict[str, Any]]:
+    """What they said, by version."""
+    files = sorted(RECORDED.glob("said-*.json"))
+    assert len(files) > 2
+    return {file.stem.removeprefix("said-"): json.loads(file.read_text(encoding="utf-8"))["said"] for file in files}
+
+
+@pytest.fixture(params=versions())
+def said(request: pytest.FixtureRequest) -> Any:
+    """All of one version: what it is about -> command, code, out, err."""
+    return versions()[request.param]
+
+
+def test_commands_are_those_that_were_recorded(said: Any) -> None:
+    """Otherwise the recordings are to be made anew (`tests/slurm/record.py`)."""
+    names = {name for name, _ in text.read_squeue(said["squeue"]["out"])}
+    typed = {
+        "config": text.show_config(),
+        "submitted: fates": text.sbatch("burnish-t-fates", "burnish, table t: jobs 0", range(6), {}, Demand()),
+        "squeue": text.squeue(names),
+        "sacct: unknown": text.sacct(["99999"]),
+        "scancel: woken": text.scancel([f"{submitted(said, 'fates')}_4"], "USR1"),
+        "away: scancel": text.scancel(["1_2"]),
+    }
+    assert {about: said[about]["command"] for about in typed} == {
+        about: shlex.join(argv) for about, argv in typed.items()
+    }
+
+
+def submitted(said: Any, name: str) -> str:
+    """The number of that array."""
+    return text.read_sbatch(said[f"submitted: {name}"]["out"])
+
+
+def test_numbers_of_what_each_version_took(said: Any) -> None:
+    taken = [about for about in said if about.startswith("submitted: ")]
+    assert len(taken) > 9
+    for about in taken:
+        assert said[about]["code"] == 0 and re.fullmatch(r"\d+", text.read_sbatch(said[about]["out"])), about
+    assert ";bench" in said["submitted: named"]["out"]
+    assert said["tried: taken"]["code"] == 0
+
+
+def test_how_large_an_array_may_be_in_each_version(said: Any) -> None:
+    assert text.read_max_array_size(said["config"]["out"]) == 500
+    refused = said["refused: an index beyond MaxArraySize"]
+    assert text.first_line(refused["err"]) == "Invalid job array specification"
+    assert not text.is_limit(refused["err"]) and not text.may_have_passed(refused["code"], refused["err"])
+
+
+WAITS, GOES_ON, TAKEN_OUT = "waits", "goes on", "cancelled in Slurm"
+
+
+def test_lists_of_each_version_say_what_became_of_tasks(said: Any) -> None:
+    listed = text.read_squeue(said["squeue"]["out"])
+    fates = {}
+    for (name, index), one in listed.items():
+        assert one.job.partition("_")[0] == submitted(said, name.removeprefix("burnish-t-"))
+        end = states.end_of(one.state, one.nodes)
+        fates[name.removeprefix("burnish-t-"), index] = (
+            end.why if end is not None else states.waiting(one.state, one.reason) or GOES_ON
+        )
+    assert fates == {
+        ("fates", 0): states.STATES["COMPLETED"].why,
+        ("fates", 1): states.STATES["FAILED"].why,
+        ("fates", 2): "Slurm could not launch it on n0",  # if it never began; else it was cancelled
+        ("fates", 3): "it was out of time in Slurm",
+        ("fates", 4): GOES_ON,
+        ("fates", 5): GOES_ON,  # suspended
+        ("node", 2): "its node failed",
+        ("preempted", 2): "preempted in Slurm",
+        ("unlaunched", 2): "Slurm could not launch it on n1",
+        ("later", 0): "waiting for BeginTime",  # somebody took out the other one, which is not listed
+        ("taken-out", 0): TAKEN_OUT,
+        ("taken-out", 1): TAKEN_OUT,
+        ("one-by-one", REST): TAKEN_OUT,
+        ("held", 2): "waiting for JobHeldUser",
+        ("long", 2): "waiting for PartitionTimeLimit",
+        ("full", 2): "waiting for Resources",
+        ("full", 3): "waiting for Resources",
+    }
+    assert said["squeue: unknown"]["code"] == 0 and text.read_squeue(said["squeue: unknown"]["out"]) == {}
+
+
+def test_accounts_of_each_version_say_what_became_of_tasks(said: Any) -> None:
+    accounts = text.read_sacct(said["sacct"]["out"])
+    fates = submitted(said, "fates")
+    assert [accounts[f"{fates}_{index}"] for index in range(6)] == [
+        "COMPLETED",
+        "FAILED",
+        "CANCELLED",
+        "TIMEOUT",
+        "RUNNING",
+        "SUSPENDED",
+    ]
+    ended = {"node": "NODE_FAIL", "preempted": "PREEMPTED", "unlaunched": "CANCELLED"}
+    assert {name: accounts[f"{submitted(said, name)}_2"] for name in ended} == ended
+    assert text.read_sacct(said["sacct: unknown"]["out"]) == {}
+    for about in ("sacct: no accounting", "sacct: slurmdbd away"):
+        assert said[about]["code"] > 0
+
+
+POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits): "
+NOT_AVAILABLE = "Requested node configuration is not available"
+VERDICTS = {
+    "no such partition": "Invalid partition name specified (invalid partition specified: nope)",
+    "a partition that is shut": "Required partition not available (inactive or drain)",
+    "no such feature": "Invalid feature specification",
+    "no such node": "Invalid node name specified",
+    "no such option": "unrecognized option '--partitoin=main'",
+    "no such kind of gres": "Invalid generic resource (gres) specification",
+    "more GPUs than a node has": NOT_AVAILABLE,
+    "more memory than a node has": f"{NOT_AVAILABLE} (Memory specification can not be satisfied)",
+    "no such account": "Invalid account or account/partition combination specified",
+    "no such QOS": "Invalid qos specification",
+    "no time": "Invalid --time specification",
+    "AssocMaxSubmitJobLimit": f"{POLICY}AssocMaxSubmitJobLimit",
+    "AssocGrpSubmitJobsLimit": f"{POLICY}AssocGrpSubmitJobsLimit",
+    "QOSMaxSubmitJobPerUserLimit": f"{POLICY}QOSMaxSubmitJobPerUserLimit",
+    "QOSMaxWallDurationPerJobLimit": f"{POLICY}QOSMaxWallDurationPerJobLimit",
+    "away": "Unable to contact slurm controller (connect failure)",
+}
+
+
+@pytest.mark.parametrize(("about", "verdict"), VERDICTS.items(), ids=list(VERDICTS))
+def test_what_each_version_does_not_take(said: Any, about: str, verdict: str) -> None:
+    refused, tried = said[f"refused: {about}"], said[f"tried: {about}"]
+    assert refused["code"] > 0 and tried["code"] > 0
+    assert refused["out"] == tried["out"] == ""
+    assert text.first_line(refused["err"]) == verdict
+    assert text.first_line(tried["err"]) in (verdict, verdict.partition(" (Memory")[0])
+    limit, away = "SubmitJob" in about, about == "away"
+    assert text.is_limit(refused["err"]) is text.is_limit(tried["err"]) is limit
+    assert text.may_have_passed(refused["code"], refused["err"]) is away
+    assert text.may_pass(tried["code"], tried["err"]) is (limit or away or NOT_AVAILABLE in verdict)
+    assert text.names_what_is_not_there(refused["err"]) is (about in ("no such feature", "no such node"))
+
+
+def test_each_version_says_that_no_controller_answers(said: Any) -> None:
+    """Nothing is concluded: these failed."""
+    for about in ("away: config", "away: squeue", "away: scancel"):
+        assert said[about]["code"] > 0 and "Unable to contact slurm controller" in said[about]["err"], about
+    assert text.read_squeue(said["away: squeue"]["out"]) == {}
