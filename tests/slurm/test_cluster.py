@@ -73,6 +73,8 @@ def test_a_script_that_is_run_twice_runs_its_job_once(slurm: Slurm, table: Gated
     table.open(*range(4))
     assert run.wait(60) == 0, table.said()
     assert [len(table.ran(job)) for job in range(4)] == [1] * 4
+    meta = table.burnish("view", "0", "--meta").stdout
+    assert re.search(r"^host      hpc \(n\d, Slurm job \d+\)$", meta, re.MULTILINE), meta
 
 
 def test_waiting_jobs_say_why_and_cancel_ends_all(slurm: Slurm, table: Gated) -> None:

@@ -102,6 +102,7 @@ def test_what_an_exit_record_adds(record: dict[str, Any], fact: dict[str, Any]) 
         ({"pid": "7", "version": None}, {}),
         ({"pid": -7, "version": "x" * 1000}, {"version": "x" * LONGEST_VERSION}),
         ({"host": "n3", "batch": {"name": "b", "index": 0, "job": "17"}}, {"node": "n3, Slurm job 17"}),
+        ({"host": "n3.example", "batch": {"job": "17", "node": "n3"}}, {"node": "n3, Slurm job 17"}),
         ({"host": "n3", "batch": {"name": "b", "index": 0, "job": ""}}, {"node": "n3"}),
         ({"host": "gpu1"}, {}),
         ({"host": "n3", "batch": "17"}, {}),

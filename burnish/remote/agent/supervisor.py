@@ -165,7 +165,8 @@ class Supervisor:
         if self._version:
             go["version"] = self._version
         if self._spec.get("batch"):
-            go["batch"] = dict(self._spec["batch"], job=os.environ.get("SLURM_JOB_ID", ""))
+            told = {"job": os.environ.get("SLURM_JOB_ID", ""), "node": os.environ.get("SLURMD_NODENAME", "")}
+            go["batch"] = dict(self._spec["batch"], **told)
         if self._spec.get("devices"):
             go["gpus"] = self._spec["devices"]
         go.update((stream, self._spec[stream]) for stream in ("out", "err") if self._spec.get(stream))
