@@ -126,8 +126,8 @@ def _node(go: Mapping[str, Any]) -> str:
     """Where on a cluster it began, and as which job of the batch system; "" elsewhere."""
     if not isinstance(batch := go.get("batch"), dict):
         return ""
-    number, node = str(batch.get("job") or ""), batch.get("node") or go.get("host") or "?"
-    return f"{node}{f', Slurm job {number}' if number else ''}"[:LONGEST_NODE]
+    number, node = batch.get("job"), batch.get("node") or go.get("host")
+    return ", ".join([str(node)] * bool(node) + [f"Slurm job {number}"] * bool(number))[:LONGEST_NODE]
 
 
 def _lacks(record: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -50,6 +50,7 @@ class SlurmLink:
         self._link = connect(self._hear)
         self._connected: reports.HostConnected | None = None
         self._ready = self._accounting = False
+        self._kept = 0.0  # s for which Slurm lists what has ended
         self._retry: float | None = None
         self._asked: dict[str, Callable[[reports.CommandRan], None]] = {}
         self._mine: set[str] = set()  # attempts that this coordinator looks after
@@ -161,6 +162,7 @@ class SlurmLink:
             self._report(reports.HostDropped(self.host, f"{self.host}: {why}. It is tried again."))
         elif self._connected is not None:
             self._ready = self._accounting = True
+            self._kept = text.read_min_job_age(ran.out)
             self._interval, self._next_list = QUICKEST, 0.0
             self._submission.restart(self._connected.welcome.source, text.read_max_array_size(ran.out))
             self._report(self._connected)
@@ -173,7 +175,7 @@ class SlurmLink:
             task.submitted = report.batch
         self._submission.prepared(report)
         if task is not None and report.status == "running":
-            task.running = True
+            task.began()
             if report.beats and task.end is not None and not task.disowned:
                 task.disowned = True
                 how = "forgotten by Slurm" if task.end is GONE else "over in Slurm"
@@ -193,6 +195,7 @@ class SlurmLink:
         """True if the verdict is held until Slurm has said why the job failed."""
         if task.attempt not in self._mine or not states.leaves_open(report.final or {}):
             return False
+        task.began()
         if task.held is None:
             task.held_since = self._clock()
             self._look_soon()
@@ -225,7 +228,7 @@ class SlurmLink:
             return  # nothing is concluded from that
         listed = text.read_squeue(ran.out)
         own = self._own()
-        unlisted = list(tasks.compare(own, listed, asked, self._accounting))
+        unlisted = list(tasks.compare(own, listed, asked, self._accounting, self._kept))
         for task in own:
             if why := tasks.news(task, listed):
                 self._report(reports.AttemptWaits(self.host, task.attempt, why))

@@ -41,6 +41,7 @@ class End:
 _UNSAID = "its script ended in Slurm without a verdict"
 _OUT_OF_TIME = End("it was out of time in Slurm", {"signal": 9, "time_limit": True}, trouble=True)
 _NODE = End("its node failed")
+CANCELLED = End("cancelled in Slurm", {"signal": 9, "cancelled": "scancel"}, refused=True)
 
 _NOT_LAUNCHED = "Slurm could not launch it"
 
@@ -67,7 +68,7 @@ STATES: Mapping[str, End | Stage] = {
     "TIMEOUT": _OUT_OF_TIME,
     "DEADLINE": _OUT_OF_TIME,
     "OUT_OF_MEMORY": End("it was out of memory in Slurm", {"signal": 9, "oom": True}, trouble=True),
-    "CANCELLED": End("cancelled in Slurm", {"signal": 9, "cancelled": "scancel"}, refused=True),
+    "CANCELLED": CANCELLED,
     "NODE_FAIL": _NODE,
     "BOOT_FAIL": _NODE,
     "LAUNCH_FAILED": _NODE,

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from burnish.core.ids import typed_ids
 
 SEPARATOR = "|"
 NO_COMMAND = 127  # exit code of a command that is not there
-MAX_ARRAY_SIZE = 1001  # Slurm's own default
+MAX_ARRAY_SIZE, MIN_JOB_AGE = 1001, 300  # Slurm's own defaults; the latter in s
 VERDICTS = (
     "Batch job submission failed: ",
     "allocation failure: ",
 )  # how sbatch opens its last line; the latter, of a trial
-REST = -1  # in place of an index, of tasks that Slurm lists without theirs
 SPARE = 60.0  # s of Slurm's time beyond a TIME_LIMIT: the supervisor ends the job first, and says so
 
 
@@ -58,11 +58,21 @@ def no_answer(code: int, err: str) -> str:
 
 def read_max_array_size(out: str) -> int:
     """How many tasks an array may have: one more than its largest index."""
+    return max(1, _number(out, "MaxArraySize", MAX_ARRAY_SIZE))
+
+
+def read_min_job_age(out: str) -> float:
+    """For how many s at least Slurm lists what has ended."""
+    return float(_number(out, "MinJobAge", MIN_JOB_AGE)) or inf  # 0: for good
+
+
+def _number(out: str, name: str, default: int) -> int:
+    """What is set to a number, whatever its unit."""
     for line in out.splitlines():
         key, _, value = line.partition("=")
-        if key.strip() == "MaxArraySize" and value.strip().isdigit():
-            return max(1, int(value))
-    return MAX_ARRAY_SIZE
+        if key.strip() == name and (number := value.split()[:1]) and number[0].isdigit():
+            return int(number[0])
+    return default
 
 
 def sbatch(name: str, comment: str, indices: Sequence[int], options: Mapping[str, str], demand: Demand) -> list[str]:
@@ -85,12 +95,16 @@ def read_sbatch(out: str) -> str:
 
 
 def squeue(names: Iterable[str]) -> list[str]:
-    """The argv that lists tasks of arrays of these names: those that wait or run, and those that ended a few minutes ago."""
+    """The argv that lists tasks of arrays of these names: those that wait or run, and those that ended a few minutes ago.
+
+    `--all`: in partitions that are hidden, too, where else not even their owner sees them.
+    """
     fields = SEPARATOR.join(("%F", "%K", "%T", "%r", "%N", "%j"))
     return [
         "squeue",
         "--noheader",
         "--array",
+        "--all",
         "--states=all",
         f"--name={','.join(sorted(set(names)))}",
         f"--format={fields}",
@@ -100,14 +114,15 @@ def squeue(names: Iterable[str]) -> list[str]:
 def read_squeue(out: str) -> dict[tuple[str, int], Listed]:
     """(array's name, index) -> task. Other lines, those of jobs that are no arrays among them, are passed over.
 
-    Of the last task of an array that waits, Slurm forgets the index when somebody cancels it by number: it is listed under REST.
+    Of the last task of an array that waits, Slurm forgets the index when somebody cancels it by number: in its place stands minus
+    the array's number.
     """
     listed = {}
     for job, index, state, reason, nodes, name in _rows(out, 6):
         if job.isdigit() and index.isdigit():
             listed[name, int(index)] = Listed(f"{job}_{index}", state, reason, nodes)
         elif job.isdigit() and (index, state, nodes) == ("N/A", "CANCELLED", ""):
-            listed[name, REST] = Listed(job, state, reason)
+            listed[name, -int(job)] = Listed(job, state, reason)
     return listed
 
 

@@ -134,6 +134,19 @@ def test_a_killed_jobs_verdict_waits_for_slurms_word() -> None:
     assert isinstance(last, reports.AttemptReported) and last.final is not None and last.final["exit"]["time_limit"]
 
 
+def test_job_that_failed_by_itself_is_not_told_as_cancelled_when_the_rest_of_its_array_is() -> None:
+    """Slurm had it waiting when it was looked at last; then it ran and failed, and somebody cancelled the others."""
+    node = ready()
+    node.wait(2)
+    node.answer("squeue", "7|0|PENDING|Resources||burnish-t-1\n7|1|PENDING|Resources||burnish-t-1\n")
+    node.status("ended", final={"exit": {"code": 1, "ended": 5.0}})
+    node.wait(30)
+    node.answer("squeue", "7|N/A|CANCELLED|Resources||burnish-t-1\n")
+    node.wait(60)
+    told = node.told[-1]
+    assert isinstance(told, reports.AttemptReported) and told.final == {"exit": {"code": 1, "ended": 5.0}}
+
+
 def test_a_killed_jobs_verdict_does_not_wait_for_ever() -> None:
     node = ready("running")
     node.status("ended", final={"exit": {"signal": 15, "ended": 5.0}})

@@ -7,9 +7,10 @@ import pytest
 from burnish.core.reports import Submitted
 from burnish.slurm import tasks
 from burnish.slurm.states import GONE, STATES, Stage, completed, end_of, leaves_open, waiting
-from burnish.slurm.tasks import FRESH, SETTLE, UNSEEN, Task
-from burnish.slurm.text import REST, Listed
+from burnish.slurm.tasks import FRESH, SETTLE, TAKEN_OUT, UNSEEN, Task
+from burnish.slurm.text import Listed
 
+KEPT = 300.0  # s for which Slurm lists what has ended
 KILLED = {"exit": {"signal": 9, "ended": 5.0}}
 
 
@@ -19,7 +20,7 @@ def task(*, running: bool = False, job: str = "") -> Task:
 
 def compare(about: Task, state: str | None, asked: float, accounting: bool = False) -> list[Task]:
     listed = {} if state is None else {about.key: Listed("7_0", state, "Priority")}
-    return list(tasks.compare([about], listed, asked, accounting))
+    return list(tasks.compare([about], listed, asked, accounting, KEPT))
 
 
 def test_a_task_that_runs_or_waits_has_not_ended() -> None:
@@ -52,44 +53,76 @@ def test_what_was_requeued_after_all_is_not_over() -> None:
     assert about.settled(300.0) is None
 
 
-def beside(state: str, index: int = 1) -> dict[tuple[str, int], Listed]:
+Listing = dict[tuple[str, int], Listed]
+
+
+def beside(state: str, job: str = "7_1") -> Listing:
     """A list that lacks the task, and has another of its array."""
-    return {("burnish-t-1", index): Listed("7_1", state)}
+    return {("burnish-t-1", 1): Listed(job, state)}
+
+
+def emptied(array: int = 7) -> Listing:
+    """A list that lacks the task, and says that the last of its array that waited was cancelled."""
+    return {("burnish-t-1", -array): Listed(str(array), "CANCELLED")}
 
 
 def test_what_was_taken_out_of_slurms_queue_is_not_submitted_again() -> None:
     """Slurm drops it from its list, in which it waited; or nothing of the array waits any more, which is listed without index."""
     about = task()
     compare(about, "PENDING", 200.0)
-    list(tasks.compare([about], beside("PENDING"), 202.0, False))
-    assert about.end is STATES["CANCELLED"]
-    last = task()
-    list(tasks.compare([last], beside("CANCELLED", REST), 102.0, False))
-    assert last.end is STATES["CANCELLED"]
+    list(tasks.compare([about], beside("PENDING"), 202.0, False, KEPT))
+    assert about.end is TAKEN_OUT and about.end == STATES["CANCELLED"]
+    last = task(job="7_0")
+    list(tasks.compare([last], emptied(), 102.0, False, KEPT))
+    assert last.end is TAKEN_OUT
 
 
 @pytest.mark.parametrize(
-    ("before", "asked"),
+    ("before", "asked", "kept", "listed"),
     [
-        ("RUNNING", 202.0),  # it came to run, and was forgotten after its end
-        ("PENDING", 201.0 + FRESH),  # so it may have been since
-        (None, 202.0),  # it was never seen
+        ("RUNNING", 202.0, KEPT, beside("PENDING")),  # it came to run, and was forgotten after its end
+        ("PENDING", 201.0 + FRESH, KEPT, beside("PENDING")),  # so it may have been since
+        ("PENDING", 211.0, 10.0, beside("PENDING")),  # likewise, where Slurm forgets sooner
+        ("CONFIGURING", 202.0, KEPT, beside("PENDING")),  # it is by itself already, and would be listed
+        (None, 202.0, KEPT, beside("PENDING")),  # it was never seen
+        ("PENDING", 202.0, KEPT, beside("PENDING", "8_1")),  # that is another array of its name
+        ("RUNNING", 202.0, KEPT, emptied(8)),
     ],
 )
-def test_what_may_have_run_was_not_taken_out_of_the_queue(before: str | None, asked: float) -> None:
+def test_what_may_have_run_was_not_taken_out_of_the_queue(
+    before: str | None, asked: float, kept: float, listed: Listing
+) -> None:
     about = task()
     if before is not None:
         compare(about, before, 200.0)
-    list(tasks.compare([about], beside("PENDING"), asked, False))
+    list(tasks.compare([about], listed, asked, False, kept))
     assert about.end is GONE
 
 
-def test_of_what_runs_it_is_not_concluded_that_it_was_taken_out_of_the_queue() -> None:
-    about = task(running=True)
-    about.waited = 200.0
-    for listed in (beside("PENDING"), beside("CANCELLED", REST)):
-        list(tasks.compare([about], listed, 202.0, False))
-        assert about.end is GONE
+def test_a_list_that_is_older_than_the_submission_does_not_say_that_it_was_taken_out() -> None:
+    about = task(job="7_0")
+    list(tasks.compare([about], emptied(), 99.0, False, KEPT))
+    assert about.end is None
+
+
+@pytest.mark.parametrize("listed", [beside("PENDING"), emptied()])
+def test_of_what_runs_it_is_not_concluded_that_it_was_taken_out_of_the_queue(listed: Listing) -> None:
+    about = task(job="7_0")
+    compare(about, "PENDING", 200.0)
+    about.began()
+    list(tasks.compare([about], listed, 202.0, False, KEPT))
+    assert about.end is GONE
+
+
+def test_that_a_task_was_taken_out_is_taken_back_when_its_folder_says_that_it_began() -> None:
+    about = task(job="7_0")
+    list(tasks.compare([about], emptied(), 200.0, False, KEPT))
+    assert about.end is TAKEN_OUT
+    about.began()
+    assert about.end is None
+    compare(about, "CANCELLED", 202.0)
+    about.began()
+    assert about.end is STATES["CANCELLED"], "Slurm's own word stays"
 
 
 def test_a_list_without_the_array_does_not_say_that_its_tasks_were_cancelled() -> None:

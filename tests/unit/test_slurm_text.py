@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from burnish.slurm import states, text
-from burnish.slurm.text import REST, Demand, Listed
+from burnish.slurm.text import Demand, Listed
 
 SQUEUE = """\
 1|1|CANCELLED|None|n0|burnish-x
@@ -79,12 +80,25 @@ def test_the_number_of_what_was_submitted(out: str, job: str) -> None:
 def test_the_last_that_waited_is_listed_without_its_index() -> None:
     """If somebody cancels it by number. What is no array, or came to run, is not taken for it."""
     lines = "7|N/A|CANCELLED|BeginTime||burnish-y\n8|N/A|CANCELLED|None|n0|z\n9|N/A|FAILED|BadConstraints||z\n"
-    assert text.read_squeue(lines) == {("burnish-y", REST): Listed("7", "CANCELLED", "BeginTime")}
+    assert text.read_squeue(lines) == {("burnish-y", -7): Listed("7", "CANCELLED", "BeginTime")}
 
 
 def test_how_large_an_array_may_be() -> None:
     assert text.read_max_array_size(CONFIG) == 1001
     assert text.read_max_array_size("") == text.MAX_ARRAY_SIZE
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("MinJobAge               = 10 sec\n", 10.0),
+        ("MinJobAge = 0 sec\n", inf),
+        ("", 300.0),
+        ("MinJobAge = x\n", 300.0),
+    ],
+)
+def test_how_long_slurm_lists_what_has_ended(line: str, kept: float) -> None:
+    assert text.read_min_job_age(line) == kept
 
 
 def test_what_accounting_says() -> None:
@@ -272,6 +286,7 @@ def test_numbers_of_what_each_version_took(said: Any) -> None:
 
 def test_how_large_an_array_may_be_in_each_version(said: Any) -> None:
     assert text.read_max_array_size(said["config"]["out"]) == 500
+    assert text.read_min_job_age(said["config"]["out"]) == 300.0
     refused = said["refused: an index beyond MaxArraySize"]
     assert text.first_line(refused["err"]) == "Invalid job array specification"
     assert not text.is_limit(refused["err"]) and not text.may_have_passed(refused["code"], refused["err"])
@@ -302,7 +317,7 @@ def test_lists_of_each_version_say_what_became_of_tasks(said: Any) -> None:
         ("later", 0): "waiting for BeginTime",  # somebody took out the other one, which is not listed
         ("taken-out", 0): TAKEN_OUT,
         ("taken-out", 1): TAKEN_OUT,
-        ("one-by-one", REST): TAKEN_OUT,
+        ("one-by-one", -int(submitted(said, "one-by-one"))): TAKEN_OUT,
         ("held", 2): "waiting for JobHeldUser",
         ("long", 2): "waiting for PartitionTimeLimit",
         ("full", 2): "waiting for Resources",
