@@ -29,8 +29,8 @@ class Task:
     `since`: when it was submitted, or heard of first. `job`: how Slurm's commands call it, once that is known. `running`: its
     folder says go, or more. `waited`: when Slurm's list had it waiting last. `end` and `ended`: Slurm's word that it is over,
     and when that was asked for. `told`: the reason told last. `held`: its verdict, which waits for Slurm's word since
-    `held_since`. `woken`: since when its supervisor knows of a cancel. `concluded`: when the host was asked to record that it is over.
-    `disowned`: it was told that it runs all the same.
+    `held_since`. `woken`: since when its supervisor knows of a cancel. `concluded`: when the host was asked to record that it
+    is over. `disowned`: it was told that it runs all the same.
     """
 
     attempt: str
