@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from tests.support.gated import Gated
 from tests.support.slurm import PROGRAMS, Slurm
 
 INVENTORY = "hosts: {hpc: {engine: slurm, connection: local, slots: 40}}\n"
+HIDDEN = "PartitionName=hidden Nodes=ALL Hidden=YES MaxTime=INFINITE State=UP\n"
 
 
 @pytest.fixture(autouse=True)
@@ -20,10 +24,14 @@ def its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    made = Slurm(tmp_path_factory.mktemp("slurm") / "cluster")
+def cluster() -> Iterator[Slurm]:
+    """In a folder that other accounts may enter: pytest's own are closed to them."""
+    folder = Path(tempfile.mkdtemp(prefix="burnish-test-"))
+    folder.chmod(0o755)
+    made = Slurm(folder / "cluster", partitions=HIDDEN)
     yield made
     made.close()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

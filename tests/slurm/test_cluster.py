@@ -6,16 +6,19 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from burnish.slurm import text
 from tests.slurm.conftest import INVENTORY
 from tests.support.gated import Gated
 from tests.support.slurm import Slurm
 from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
 
+OTHER_UID = "65534"
 HPC = ("--hosts", "lab.yaml")
 
 
@@ -100,6 +103,20 @@ def test_waiting_jobs_say_why_and_cancel_ends_all(slurm: Slurm, table: Gated) ->
     [state] = [line.split()[1] for line in listed if line.startswith(mine) and f"burnish-{table_id}-" in line]
     assert state == "CANCELLED", listed  # nor did its script ever run
     wait_for(lambda: not slurm.run("squeue", "--noheader"), lambda: slurm.run("squeue"))
+
+
+def test_what_is_in_a_hidden_partition_is_listed_for_its_owner(slurm: Slurm) -> None:
+    """Who is root, as these tests are, sees it in any case."""
+
+    def as_owner(*argv: str, stdin: str = "") -> str:
+        words = ["setpriv", "--reuid", OTHER_UID, "--regid", OTHER_UID, "--clear-groups", *argv]
+        return subprocess.run(words, cwd="/", input=stdin, capture_output=True, text=True, check=True).stdout
+
+    submit = text.sbatch("burnish-hidden-1", "", [0], {"partition": "hidden", "hold": ""}, text.Demand())
+    number = text.read_sbatch(as_owner(*submit, stdin="#!/bin/sh\n"))
+    listed = text.read_squeue(as_owner(*text.squeue(["burnish-hidden-1"])))
+    assert listed["burnish-hidden-1", 0].job == f"{number}_0"
+    slurm.run("scancel", number)
 
 
 def test_what_a_run_left_in_slurms_queue_is_taken_out(slurm: Slurm, table: Gated) -> None:
