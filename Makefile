@@ -40,7 +40,7 @@ guide: $(VENV)/installed
 	@scripts/debian_packages
 	$(BIN)/pytest tests/guide/walk.py
 
-# Nodes, controllers and coordinators that die in the middle of a sweep on Slurm, and what takes Slurm minutes. Needs root; six minutes.
+# Nodes, controllers and coordinators that die in the middle of a sweep on Slurm, and what takes Slurm minutes. Needs root; eight minutes.
 slurm: $(VENV)/installed
 	@scripts/debian_packages slurm
 	$(BIN)/pytest tests/slurm/test_cluster.py tests/slurm/scenarios.py
