@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 
 from burnish.errors import InputError, Problem, StoreError, UsageError
@@ -96,7 +97,7 @@ def made_by_another(shown: str, root: str, path: str) -> tuple[str, str] | None:
     return (
         f"{path} belongs to {_name(owner)}, who ran burnish here (with sudo?), and {shown} to you ({_name(me)}): its journal "
         "cannot be opened.",
-        f"sudo chown -R {_name(me)}: {home} gives it to you; then run burnish without sudo",
+        _way_back(home),
     )
 
 
@@ -120,17 +121,27 @@ def refuse_their_logs(folder: str) -> None:
     raise StoreError(
         f"{there} belongs to {_name(owner)}, who ran burnish here (with sudo?), and you ({_name(me)}) may not write logs there. "
         "Nothing was started.",
-        hint=f"sudo chown -R {_name(me)}: {top} gives it to you; then run burnish without sudo",
+        hint=_way_back(top),
     )
 
 
+def _way_back(folder: str) -> str:
+    """What gives `folder` to this user: typed by root, so nothing else may be meant by it."""
+    me = os.geteuid()
+    return f"sudo chown -R {_account(me) or me}: {shlex.quote(folder)} gives it to you; then run burnish without sudo"
+
+
 def _name(user: int) -> str:
+    return _account(user) or f"user {user}"
+
+
+def _account(user: int) -> str | None:
     import pwd
 
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError:
-        return f"user {user}"
+        return None
 
 
 def read_only(shown: str, path: str) -> StoreError | None:
@@ -144,11 +155,11 @@ def read_only(shown: str, path: str) -> StoreError | None:
     if mounted_so:
         return StoreError(
             f"{shown}: {_WHY[errno.EROFS]}, and burnish keeps the states of jobs in it. Nothing was changed.",
-            hint=f"findmnt --target {shown} names the mount",
+            hint=f"findmnt --target {shlex.quote(shown)} names the mount",
         )
     kept = "you may not write it, and burnish keeps the states of jobs in it. Nothing was changed."
     if owner != os.geteuid():
         return StoreError(
             f"{shown} belongs to {_name(owner)}: {kept}", hint="burnish status shows what the table itself says"
         )
-    return StoreError(f"{shown}: {kept}", hint=f"chmod u+rw {shown}")
+    return StoreError(f"{shown}: {kept}", hint=f"chmod u+rw {shlex.quote(shown)}")
