@@ -103,16 +103,25 @@ def made_by_another(shown: str, root: str, path: str) -> tuple[str, str] | None:
 
 def refuse_their_logs(folder: str) -> None:
     """Raise StoreError if another user (that of sudo, mostly) keeps this one from logs in `folder`, which may be missing."""
-    around, me = os.path.dirname(folder), os.geteuid()
-    there = folder if os.path.exists(folder) else around
+    folder, me = (
+        os.path.realpath(folder),
+        os.geteuid(),
+    )  # or the link would count as made by whoever owns what it leads to
+    around = os.path.dirname(folder)
+    there = folder
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
     try:
-        owner = os.stat(there).st_uid
+        found = os.stat(there)
+        owner = found.st_uid
         if owner == me or os.access(there, os.W_OK | os.X_OK):
             return
-        top = folder if os.stat(around).st_uid == me else around
-        made_here = os.stat(os.path.dirname(top)).st_uid == me
+        if not stat.S_ISDIR(found.st_mode) or os.statvfs(there).f_flag & os.ST_RDONLY:
+            return  # whoever owns it; a run says what it is, or waits for the disk
+        top = folder if there == folder and os.stat(around).st_uid == me else around
+        made_here = there in (folder, around) and os.stat(os.path.dirname(top)).st_uid == me
     except OSError:
-        return  # it is made, or whoever tries says why not
+        return  # whoever makes it says why not
     if not made_here:
         raise StoreError(
             f"{there} belongs to {_name(owner)}, and you may not write logs there. Nothing was started.",
