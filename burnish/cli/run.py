@@ -92,8 +92,9 @@ def run(context: Context, **asked: Any) -> int:
     source = _source(**{key: asked[key] for key in ("func", "python_file", "template", "python")})
     where = _where(asked["hosts"], asked["limit"], asked["num_workers"], context.out.say)
     opened = session.Session.open(context.paths, context.out.say)
-    opened.projection.refuse_read_only()  # or it would run all jobs, show none of it, and end with that
-    refusals.refuse_their_logs(str(context.paths.log_dir))
+    if not asked["dry_run"]:  # which writes neither
+        opened.projection.refuse_read_only()  # or it would run all jobs, show none of it, and end with that
+        refusals.refuse_their_logs(str(context.paths.log_dir))
     plan = Plan(
         **where,
         source=source,
