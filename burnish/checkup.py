@@ -255,7 +255,7 @@ def _of_table(session: Session, faults: Sequence[str]) -> Iterator[Finding]:
             yield Finding(str(error), Grade.UNUSABLE, error.hint or "")
     if not session.projection.readable:
         grade, remedy = Grade.UNUSABLE, "mend the file; nothing new starts until then"
-    elif jobs:
+    elif session.projection.any_row:
         grade, remedy = Grade.ODD, "mend what cannot be read; the others run"
     else:
         grade, remedy = Grade.UNUSABLE, "mend what cannot be read"
