@@ -59,6 +59,8 @@ def no_file(shown: str, mode: int) -> InputError | None:
 
 def theirs(shown: str, root: str, owner: int) -> UsageError:
     """The table of another user (`owner`: their uid), where its journal in `root` is needed."""
+    if (hint := _made_in_ones_own(_table(root), owner)) is not None:
+        return UsageError(f"{_made_by(shown, owner)}: its journal cannot be opened.", hint=hint)
     return UsageError(
         f"{shown} belongs to {_name(owner)}, and its journal ({root}) is theirs to open.",
         hint="burnish status shows what the table itself says",
@@ -85,7 +87,7 @@ def made_by_another(shown: str, root: str, path: str) -> tuple[str, str] | None:
     this user's, and what helps; None if it is not that.
     """
     home = os.path.dirname(root)
-    table = os.path.join(os.path.dirname(home), os.path.basename(root))
+    table = _table(root)
     while path != home and not os.path.lexists(path):
         path = os.path.dirname(path)
     try:
@@ -103,10 +105,8 @@ def made_by_another(shown: str, root: str, path: str) -> tuple[str, str] | None:
 
 def refuse_their_logs(folder: str) -> None:
     """Raise StoreError if another user (that of sudo, mostly) keeps this one from logs in `folder`, which may be missing."""
-    folder, me = (
-        os.path.realpath(folder),
-        os.geteuid(),
-    )  # or the link would count as made by whoever owns what it leads to
+    me = os.geteuid()
+    folder = os.path.realpath(folder)  # or a link would count as made by whoever owns what it leads to
     around = os.path.dirname(folder)
     there = folder
     while not os.path.exists(there):
@@ -134,10 +134,37 @@ def refuse_their_logs(folder: str) -> None:
     )
 
 
-def _way_back(folder: str) -> str:
-    """What gives `folder` to this user: typed by root, so nothing else may be meant by it."""
+def _table(root: str) -> str:
+    """The table whose journal is in `root`."""
+    home, name = os.path.split(root)
+    return os.path.join(os.path.dirname(home), name)
+
+
+def _made_in_ones_own(table: str, owner: int) -> str | None:
+    """What gives this user the table that another (`owner`) made in a folder of theirs, and the journals beside it; None if the
+    folder is not this user's.
+    """
+    folder = os.path.dirname(table)
+    try:
+        if owner == os.geteuid() or os.stat(folder).st_uid != os.geteuid():
+            return None
+    except OSError:
+        return None
+    return _way_back(*filter(os.path.exists, (table, os.path.join(folder, ".burnish"))))
+
+
+def _made_by(shown: str, owner: int) -> str:
+    me = _name(os.geteuid())
+    return f"{shown} belongs to {_name(owner)}, who ran burnish here (with sudo?), and its folder to you ({me})"
+
+
+def _way_back(*paths: str) -> str:
+    """What gives `paths` to this user: typed by root, so nothing else may be meant by it."""
     me = os.geteuid()
-    return f"sudo chown -R {_account(me) or me}: {shlex.quote(folder)} gives it to you; then run burnish without sudo"
+    return (
+        f"sudo chown -R {_account(me) or me}: {shlex.join(paths)} gives {'them' if paths[1:] else 'it'} to you; then run burnish "
+        "without sudo"
+    )
 
 
 def _name(user: int) -> str:
@@ -167,6 +194,8 @@ def read_only(shown: str, path: str) -> StoreError | None:
             hint=f"findmnt --target {shlex.quote(shown)} names the mount",
         )
     kept = "you may not write it, and burnish keeps the states of jobs in it. Nothing was changed."
+    if (hint := _made_in_ones_own(os.path.realpath(path), owner)) is not None:
+        return StoreError(f"{_made_by(shown, owner)}: {kept}", hint=hint)
     if owner != os.geteuid():
         return StoreError(
             f"{shown} belongs to {_name(owner)}: {kept}", hint="burnish status shows what the table itself says"
