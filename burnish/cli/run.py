@@ -117,6 +117,7 @@ def run(context: Context, **asked: Any) -> int:
     log = None if child is None else _let_go(child, opened)
     opened.presence.about["says"] = "" if log is None else str(log)
     opened.presence.chosen = plan.selection
+    opened.presence.num_jobs = plan.num_jobs
     outcome = _conduct(context, opened, plan, asked, begun=child.begin if child else None)
     return session.exit_code(opened, outcome)
 
