@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +28,8 @@ class Selection:
 
     def __str__(self) -> str:
         """As it can be typed; empty for all jobs."""
+        import shlex
+
         where = [f"--where {shlex.quote(f'{column}={value}')}" for column, value in self.where.items()]
         return " ".join([*([] if self.ids is None else [f"--job_id {to_type(sorted(self.ids))}"]), *where])
 

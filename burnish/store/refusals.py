@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import stat
 
 from burnish.errors import InputError, Problem, StoreError, UsageError
@@ -160,6 +159,8 @@ def _made_by(shown: str, owner: int) -> str:
 
 def _way_back(*paths: str) -> str:
     """What gives `paths` to this user: typed by root, so nothing else may be meant by it."""
+    import shlex
+
     me = os.geteuid()
     return (
         f"sudo chown -R {_account(me) or me}: {shlex.join(paths)} gives {'them' if paths[1:] else 'it'} to you; then run burnish "
@@ -188,6 +189,8 @@ def read_only(shown: str, path: str) -> StoreError | None:
         mounted_so, owner = os.statvfs(path).f_flag & os.ST_RDONLY, os.stat(path).st_uid
     except OSError:
         mounted_so, owner = 0, os.geteuid()
+    import shlex
+
     if mounted_so:
         return StoreError(
             f"{shown}: {_WHY[errno.EROFS]}, and burnish keeps the states of jobs in it. Nothing was changed.",
