@@ -21,7 +21,7 @@ from burnish.core import health, requirements, sighting
 from burnish.core.health import Finding, Grade, Probe, Visit
 from burnish.core.hosts import Host
 from burnish.core.ids import name_ids
-from burnish.errors import BurnishError, HostUnreachable, StoreError, counted
+from burnish.errors import BurnishError, HostUnreachable, counted
 from burnish.remote.conversation import Conversation
 from burnish.remote.reach import transport
 from burnish.remote.transport import Transport
@@ -29,6 +29,7 @@ from burnish.roster import strangers_may_write
 from burnish.session import Session
 from burnish.slurm import text
 from burnish.slurm.script import trial
+from burnish.store import refusals
 from burnish.store.paths import Paths
 from burnish.whereabouts import asked_for, hosts_of, table_if_any, twins
 
@@ -249,13 +250,14 @@ def _of_table(session: Session, faults: Sequence[str]) -> Iterator[Finding]:
         )
         yield Finding(f"{'job' if len(ids) == 1 else 'jobs'} {name_ids(ids)} can never start: {why}", Grade.ODD, remedy)
     try:
+        refusals.refuse_theirs(session.paths.shown, str(session.paths.root))
         session.projection.refuse_read_only()
-    except StoreError as error:
-        if session.paths.db.stat().st_uid == os.geteuid():  # or it is somebody else's, and was read alone
-            yield Finding(str(error), Grade.UNUSABLE, error.hint or "")
+    except BurnishError as error:
+        own = session.paths.db.stat().st_uid == os.geteuid()  # else it can be looked at, and its owner may run it
+        yield Finding(str(error), Grade.UNUSABLE if own else Grade.ODD, error.hint or "")
     if not session.projection.readable:
         grade, remedy = Grade.UNUSABLE, "mend the file; nothing new starts until then"
-    elif jobs:
+    elif session.projection.any_row:
         grade, remedy = Grade.ODD, "mend what cannot be read; the others run"
     else:
         grade, remedy = Grade.UNUSABLE, "mend what cannot be read"

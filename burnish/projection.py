@@ -96,6 +96,11 @@ class Projection:
         """How many rows cannot be read."""
         return len(self._table.problems) if self._table is not None else 0
 
+    @property
+    def any_row(self) -> bool:
+        """False if the table has no row that can be read."""
+        return self._table is not None and any(row.usable for row in self._table.rows)
+
     def mark(self, changed: Iterable[JobId]) -> None:
         """These jobs may read differently now."""
         if self._dirty is not None:

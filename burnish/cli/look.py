@@ -161,7 +161,14 @@ def explain(context: Context, job: int | None, job_id: int | None) -> None:
     more = partial(viewing.where_to_read, opened)
     presence, said = opened.presence, unplaced.left(opened.paths.unplaced)
     around = explaining.Surroundings(
-        projection.skipped, projection.readable, presence.others(), more, presence.runs(), said, presence.narrowed()
+        projection.skipped,
+        projection.readable,
+        presence.others(),
+        more,
+        presence.runs(),
+        said,
+        presence.narrowed(),
+        presence.limited(),
     )
     context.out.lines(explaining.explain(opened.state, asked, around))
 

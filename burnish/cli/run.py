@@ -92,8 +92,9 @@ def run(context: Context, **asked: Any) -> int:
     source = _source(**{key: asked[key] for key in ("func", "python_file", "template", "python")})
     where = _where(asked["hosts"], asked["limit"], asked["num_workers"], context.out.say)
     opened = session.Session.open(context.paths, context.out.say)
-    opened.projection.refuse_read_only()  # or it would run all jobs, show none of it, and end with that
-    refusals.refuse_their_logs(str(context.paths.log_dir))
+    if not asked["dry_run"]:  # which writes neither
+        opened.projection.refuse_read_only()  # or it would run all jobs, show none of it, and end with that
+        refusals.refuse_their_logs(str(context.paths.log_dir))
     plan = Plan(
         **where,
         source=source,
@@ -116,6 +117,7 @@ def run(context: Context, **asked: Any) -> int:
     log = None if child is None else _let_go(child, opened)
     opened.presence.about["says"] = "" if log is None else str(log)
     opened.presence.chosen = plan.selection
+    opened.presence.num_jobs = plan.num_jobs
     outcome = _conduct(context, opened, plan, asked, begun=child.begin if child else None)
     return session.exit_code(opened, outcome)
 

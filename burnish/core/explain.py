@@ -29,6 +29,7 @@ class Surroundings:
 
     `more` tells the command that shows more of a failed job. `start`: those of the `runs` that start jobs, None for all of them.
     `unplaced`: what runs that go and those that went last have no place for. `narrowed`: runs that go and take up some jobs only.
+    `limited`: those that end after so many jobs.
     """
 
     skipped: Mapping[JobId, Problem] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Surroundings:
     start: Collection[CoordinatorId] | None = None
     unplaced: Mapping[CoordinatorId, Sequence[Unplaced]] = field(default_factory=dict)
     narrowed: Mapping[CoordinatorId, Selection] = field(default_factory=dict)
+    limited: Collection[CoordinatorId] = ()
 
     @property
     def starters(self) -> list[CoordinatorId]:
@@ -130,7 +132,8 @@ def _in_runs(around: Surroundings, refusals: Mapping[CoordinatorId, str]) -> Ite
     """What it has to hope for from the runs that are going, or from the next."""
     starters = around.starters
     if taking := [run for run in starters if run not in refusals]:
-        yield f"{_runs(taking)} going; the job comes in its turn, unless --num_jobs ends the run before."
+        ends = ", unless --num_jobs ends the run before" if all(run in around.limited for run in taking) else ""
+        yield f"{_runs(taking)} going; the job comes in its turn{ends}."
     for run in starters:
         if run in refusals:
             yield f"{_runs([run])} going and cannot start it: {printable(refusals[run], 500)}."

@@ -27,8 +27,10 @@ class Selection:
         return all(_cell(job, column, state.columns) == value for column, value in self.where.items())
 
     def __str__(self) -> str:
-        """As it was typed; empty for all jobs."""
-        where = [f"--where {column}={value}" for column, value in self.where.items()]
+        """As it can be typed; empty for all jobs."""
+        import shlex
+
+        where = [f"--where {shlex.quote(f'{column}={value}')}" for column, value in self.where.items()]
         return " ".join([*([] if self.ids is None else [f"--job_id {to_type(sorted(self.ids))}"]), *where])
 
     def to_json(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from burnish.core.jobs import CoordinatorId
 from burnish.core.selection import Selection
@@ -36,6 +37,7 @@ class Presence:
             str, str
         ] = {}  # what others are told of it: where a run `says` what it has to say, "" for a terminal
         self.chosen = Selection()  # the jobs that it takes up, which others are told as well
+        self.num_jobs: int | None = None  # and how many of them at most
         self._clock = clock
         self._held: int | None = None
         self._last_beat = 0.0
@@ -52,7 +54,8 @@ class Presence:
         try:
             descriptor = os.open(nameless, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             content = {"machine": _machine(), "pid": os.getpid(), "host": socket.gethostname(), **self.about}
-            os.write(descriptor, f"{json.dumps(content)}\n{json.dumps(self.chosen.to_json())}\n".encode())
+            chosen = {**self.chosen.to_json(), "num_jobs": self.num_jobs}
+            os.write(descriptor, f"{json.dumps(content)}\n{json.dumps(chosen)}\n".encode())
             _lock(descriptor)
             os.rename(nameless, self.folder / self.me)
         except OSError as error:
@@ -126,12 +129,28 @@ class Presence:
     def narrowed(self) -> dict[CoordinatorId, Selection]:
         """Others that do not take up all jobs, and which they do."""
         found = {}
+        for other, chosen in self._chosen().items():
+            try:
+                found[other] = Selection.from_json(chosen)
+            except (ValueError, KeyError, TypeError, AttributeError, UsageError):
+                continue
+        return {run: chosen for run, chosen in found.items() if str(chosen)}
+
+    def limited(self) -> set[CoordinatorId]:
+        """Others that end after so many jobs, though more may wait."""
+        return {other for other, chosen in self._chosen().items() if chosen.get("num_jobs") is not None}
+
+    def _chosen(self) -> dict[CoordinatorId, dict[str, Any]]:
+        """What each of the others says of the jobs that it takes up."""
+        found = {}
         for other in self.others():
             try:
-                found[other] = Selection.from_json(json.loads((self.folder / other).read_bytes().split(b"\n")[1]))
-            except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, UsageError):
+                chosen = json.loads((self.folder / other).read_bytes().split(b"\n")[1])
+            except (OSError, ValueError, IndexError):
                 continue  # gone just now
-        return {run: chosen for run, chosen in found.items() if str(chosen)}
+            if isinstance(chosen, dict):
+                found[other] = chosen
+        return found
 
     def _says(self, other: CoordinatorId) -> str | None:
         try:

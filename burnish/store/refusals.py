@@ -58,6 +58,8 @@ def no_file(shown: str, mode: int) -> InputError | None:
 
 def theirs(shown: str, root: str, owner: int) -> UsageError:
     """The table of another user (`owner`: their uid), where its journal in `root` is needed."""
+    if (hint := _made_in_ones_own(_table(root), owner)) is not None:
+        return UsageError(f"{_made_by(shown, owner)}: its journal cannot be opened.", hint=hint)
     return UsageError(
         f"{shown} belongs to {_name(owner)}, and its journal ({root}) is theirs to open.",
         hint="burnish status shows what the table itself says",
@@ -84,7 +86,7 @@ def made_by_another(shown: str, root: str, path: str) -> tuple[str, str] | None:
     this user's, and what helps; None if it is not that.
     """
     home = os.path.dirname(root)
-    table = os.path.join(os.path.dirname(home), os.path.basename(root))
+    table = _table(root)
     while path != home and not os.path.lexists(path):
         path = os.path.dirname(path)
     try:
@@ -96,22 +98,29 @@ def made_by_another(shown: str, root: str, path: str) -> tuple[str, str] | None:
     return (
         f"{path} belongs to {_name(owner)}, who ran burnish here (with sudo?), and {shown} to you ({_name(me)}): its journal "
         "cannot be opened.",
-        f"sudo chown -R {_name(me)}: {home} gives it to you; then run burnish without sudo",
+        _way_back(home),
     )
 
 
 def refuse_their_logs(folder: str) -> None:
     """Raise StoreError if another user (that of sudo, mostly) keeps this one from logs in `folder`, which may be missing."""
-    around, me = os.path.dirname(folder), os.geteuid()
-    there = folder if os.path.exists(folder) else around
+    me = os.geteuid()
+    folder = os.path.realpath(folder)  # or a link would count as made by whoever owns what it leads to
+    around = os.path.dirname(folder)
+    there = folder
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
     try:
-        owner = os.stat(there).st_uid
+        found = os.stat(there)
+        owner = found.st_uid
         if owner == me or os.access(there, os.W_OK | os.X_OK):
             return
-        top = folder if os.stat(around).st_uid == me else around
-        made_here = os.stat(os.path.dirname(top)).st_uid == me
+        if not stat.S_ISDIR(found.st_mode) or os.statvfs(there).f_flag & os.ST_RDONLY:
+            return  # whoever owns it; a run says what it is, or waits for the disk
+        top = folder if there == folder and os.stat(around).st_uid == me else around
+        made_here = there in (folder, around) and os.stat(os.path.dirname(top)).st_uid == me
     except OSError:
-        return  # it is made, or whoever tries says why not
+        return  # whoever makes it says why not
     if not made_here:
         raise StoreError(
             f"{there} belongs to {_name(owner)}, and you may not write logs there. Nothing was started.",
@@ -120,17 +129,56 @@ def refuse_their_logs(folder: str) -> None:
     raise StoreError(
         f"{there} belongs to {_name(owner)}, who ran burnish here (with sudo?), and you ({_name(me)}) may not write logs there. "
         "Nothing was started.",
-        hint=f"sudo chown -R {_name(me)}: {top} gives it to you; then run burnish without sudo",
+        hint=_way_back(top),
+    )
+
+
+def _table(root: str) -> str:
+    """The table whose journal is in `root`."""
+    home, name = os.path.split(root)
+    return os.path.join(os.path.dirname(home), name)
+
+
+def _made_in_ones_own(table: str, owner: int) -> str | None:
+    """What gives this user the table that another (`owner`) made in a folder of theirs, and the journals beside it; None if the
+    folder is not this user's.
+    """
+    folder = os.path.dirname(table)
+    try:
+        if owner == os.geteuid() or os.stat(folder).st_uid != os.geteuid():
+            return None
+    except OSError:
+        return None
+    return _way_back(*filter(os.path.exists, (table, os.path.join(folder, ".burnish"))))
+
+
+def _made_by(shown: str, owner: int) -> str:
+    me = _name(os.geteuid())
+    return f"{shown} belongs to {_name(owner)}, who ran burnish here (with sudo?), and its folder to you ({me})"
+
+
+def _way_back(*paths: str) -> str:
+    """What gives `paths` to this user: typed by root, so nothing else may be meant by it."""
+    import shlex
+
+    me = os.geteuid()
+    return (
+        f"sudo chown -R {_account(me) or me}: {shlex.join(paths)} gives {'them' if paths[1:] else 'it'} to you; then run burnish "
+        "without sudo"
     )
 
 
 def _name(user: int) -> str:
+    return _account(user) or f"user {user}"
+
+
+def _account(user: int) -> str | None:
     import pwd
 
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError:
-        return f"user {user}"
+        return None
 
 
 def read_only(shown: str, path: str) -> StoreError | None:
@@ -141,14 +189,18 @@ def read_only(shown: str, path: str) -> StoreError | None:
         mounted_so, owner = os.statvfs(path).f_flag & os.ST_RDONLY, os.stat(path).st_uid
     except OSError:
         mounted_so, owner = 0, os.geteuid()
+    import shlex
+
     if mounted_so:
         return StoreError(
             f"{shown}: {_WHY[errno.EROFS]}, and burnish keeps the states of jobs in it. Nothing was changed.",
-            hint=f"findmnt --target {shown} names the mount",
+            hint=f"findmnt --target {shlex.quote(shown)} names the mount",
         )
     kept = "you may not write it, and burnish keeps the states of jobs in it. Nothing was changed."
+    if (hint := _made_in_ones_own(os.path.realpath(path), owner)) is not None:
+        return StoreError(f"{_made_by(shown, owner)}: {kept}", hint=hint)
     if owner != os.geteuid():
         return StoreError(
             f"{shown} belongs to {_name(owner)}: {kept}", hint="burnish status shows what the table itself says"
         )
-    return StoreError(f"{shown}: {kept}", hint=f"chmod u+rw {shown}")
+    return StoreError(f"{shown}: {kept}", hint=f"chmod u+rw {shlex.quote(shown)}")

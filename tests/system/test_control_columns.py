@@ -151,7 +151,7 @@ def test_job_that_the_run_passes_over_is_told_so_and_counts_for_no_other(tmp_pat
             assert said[1].endswith("is going and cannot start it: it was narrowed to --job_id 0-2,4 --where work=99.")
             assert len(said) == 2, "it has no place in the run's queue"
         said = table.burnish("explain", "2").stdout.splitlines()
-        assert "the job comes in its turn" in said[1] and said[2] == "It is the next to start.", (
+        assert said[1].endswith("; the job comes in its turn.") and said[2] == "It is the next to start.", (
             "job 0 is not before it"
         )
         assert table.burnish("status").stdout.splitlines()[1].startswith(f"Run: pid {run.pid} on ")
@@ -159,6 +159,20 @@ def test_job_that_the_run_passes_over_is_told_so_and_counts_for_no_other(tmp_pat
         run.kill()
         run.wait()
     assert "3 waiting jobs start before it." in table.burnish("explain", "4").stdout, "the next run may take all"
+    table.burnish("cancel", "--all")
+
+
+def test_job_of_a_run_that_ends_after_so_many_is_told_so(tmp_path: Path) -> None:
+    table = Table(tmp_path, "fails,work", "0,99", "0,99")
+    command = [sys.executable, "-m", "burnish", "run", "--command", "sh job.sh {fails} {work}", "--num_jobs", "1"]
+    run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: table.order == [0], "a job to run")
+        said = table.burnish("explain", "1").stdout.splitlines()
+        assert said[1].endswith("; the job comes in its turn, unless --num_jobs ends the run before.")
+    finally:
+        run.kill()
+        run.wait()
     table.burnish("cancel", "--all")
 
 

@@ -54,6 +54,22 @@ def test_job_of_one_run_does_not_wait_for_those_of_another() -> None:
     assert "1 waiting job starts before it." in told(state, 3, around)
 
 
+def test_num_jobs_is_named_where_no_run_goes_on_without_it() -> None:
+    state = tables.opened(("--lr",), [("1",)])
+    one, two = CoordinatorId("one"), CoordinatorId("two")
+    unless = "the job comes in its turn, unless --num_jobs ends the run before."
+    assert unless not in told(state, 0, Surroundings(runs=[one]))
+    assert unless in told(state, 0, Surroundings(runs=[one], limited=[one]))
+    assert unless not in told(state, 0, Surroundings(runs=[one, two], limited=[one])), "two takes what one leaves"
+
+
+def test_what_a_run_was_narrowed_to_can_be_typed_again() -> None:
+    state = tables.opened(("--lr",), [("1",)])
+    run = CoordinatorId("run")
+    around = Surroundings(runs=[run], narrowed={run: Selection(where={"--lr": "b c", "PRIORITY": ""})})
+    assert "it was narrowed to --where '--lr=b c' --where PRIORITY=." in told(state, 0, around)
+
+
 def test_run_of_thousands_of_ids_is_asked_of_each_job_and_named_once() -> None:
     state = tables.opened(("--lr",), [("1",)] * 20_000)
     run = CoordinatorId("run")
