@@ -21,6 +21,7 @@ OWN_DISKS = frozenset(
 CHANGES = inotify.IN_MODIFY | inotify.IN_ATTRIB | inotify.IN_MOVE_SELF | inotify.IN_CREATE | inotify.IN_ONESHOT
 TURN = 0.25  # s between two looks
 REST = 1.0  # s, the same once nothing was heard for `QUIET` s, where all that changes is told
+RENEWED = 0.05  # s after which the next change is told
 QUIET = 3.0  # longer than it takes to see that a save is whole
 MOUNTS, DESCRIPTORS = "/proc/self/mountinfo", "/proc/self/fdinfo"
 
@@ -35,6 +36,7 @@ class Changes:
         self._tell = tell
         self._told = False  # all that changes is
         self._heard = time.monotonic()
+        self._watched = 0.0
         self._asked = False  # what disk it is
         self._descriptor: int | None = None
         self._stop: int | None = None
@@ -49,7 +51,13 @@ class Changes:
         self._heard = time.monotonic()
 
     def watch(self, paths: Sequence[Path]) -> None:
-        """Tell of the next change at any of these paths. Call it before looking: what changes later is told."""
+        """Tell of the next change at any of these paths. Call it before looking: what changes later is told.
+
+        A run tells itself, too, of what it commits: so this is done twenty times a second at most, and else at the next look.
+        """
+        if time.monotonic() - self._watched < RENEWED:
+            return
+        self._watched = time.monotonic()
         if not self._asked:
             self._asked = True
             if all(map(_is_own, paths)):

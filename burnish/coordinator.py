@@ -246,13 +246,12 @@ class Coordinator:
     def _is_urgent(self, report: Report) -> bool:
         """False if what follows from the report may wait for some milliseconds: no slot is idle meanwhile."""
         if not isinstance(report, reports.AttemptReported):
-            return True
+            return not isinstance(report, reports.HostConnected)  # many may come up together, and share a commit
         followed = report.status == "ended" and self._vacancies.is_followed(report.name)
         return report.status != "running" and not followed
 
     def _look_around(self) -> None:
         """What is not reported, or may not be: other coordinators' commits, the user's edits, deaths, the passing of time."""
-        self._changes.watch([*self._journal.folders, self._paths.db])
         self._look_at_disk()
         self._placing.look()
         self._tell_unplaced()
@@ -271,6 +270,7 @@ class Coordinator:
         self._on_news((), self._journal.state)
 
     def _look_at_disk(self) -> None:
+        self._changes.watch([*self._journal.folders, self._paths.db])
         self._journal.catch_up()
         for notice in self._projection.look():
             self._say(notice)

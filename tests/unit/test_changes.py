@@ -44,6 +44,7 @@ class Told:
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     monkeypatch.setattr(changes, "_is_own", lambda path: True)  # whatever disk the tests are on
+    monkeypatch.setattr(changes, "RENEWED", 0.0)
     told = Told(tmp_path)
     yield told
     told.changes.close()
@@ -113,6 +114,17 @@ def test_what_changes_again_is_told_once_until_it_is_watched_again(told: Told) -
     told.watch()
     replace(told)
     told.hear()
+
+
+def test_a_run_that_commits_all_the_time_is_not_woken_by_each(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched: list[str] = []
+    monkeypatch.setattr(changes.inotify, "watch", lambda descriptor, path, mask: watched.append(path) or 1)
+    monkeypatch.setattr(changes, "RENEWED", 1000.0)
+    told.watch()
+    assert watched == []
+    monkeypatch.setattr(changes, "RENEWED", 0.0)
+    told.watch()
+    assert watched == [str(told.folder), str(told.table)]
 
 
 def test_looks_are_rare_only_where_all_is_told_and_nothing_was_heard_for_a_while(
