@@ -225,8 +225,8 @@ def test_log_is_pulled_from_any_offset_while_it_grows(link: AgentClient, tmp_pat
 
 
 def test_growth_of_a_log_that_was_pulled_to_its_end_is_told_once(link: AgentClient, tmp_path: Path) -> None:
-    attempt = link.start(*sh(f"printf abc; read line < {tmp_path}/go; echo $line >&2; read line < {tmp_path}/go; echo"))
     os.mkfifo(tmp_path / "go")
+    attempt = link.start(*sh(f"printf abc; read line < {tmp_path}/go; echo $line >&2; read line < {tmp_path}/go; echo"))
     link.wait_status(attempt, "running")
     pull = {"attempt": attempt, "size": 100}
     wait_for(lambda: link.ask("pull", "log", stream="out", offset=0, **pull)["end"] == 3)

@@ -49,7 +49,7 @@ def test_coordinator_killed_between_sbatch_and_its_answer(
     real = shutil.which("sbatch")
     programs = table.folder / "bin"
     programs.mkdir()
-    (programs / "sbatch").write_text(f'#!/bin/sh\n{real} "$@" && touch {table.folder}/submitted\nsleep 1000\n')
+    (programs / "sbatch").write_text(f'#!/bin/sh\n{real} "$@" && touch {table.folder}/submitted\nexec sleep 20\n')
     (programs / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     before = submissions(slurm)
