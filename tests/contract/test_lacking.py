@@ -14,6 +14,7 @@ from tests.support.waiting import wait_for
 JOBS = 8
 HASTY = "from burnish import inspection; inspection.LOOK = 0.3; inspection.SETUP_ENDS = 1.0; "
 HASTY += "from burnish.core import lacking; lacking.BLIND = 3.0; from burnish.cli.main import main; main()"
+LOOKS = 5  # in a row at how many attempts there were, in which there came no more
 WATCHFUL = "from burnish import inspection; inspection.LOOK = 0.5; from burnish.cli.main import main; main()"
 
 
@@ -86,8 +87,14 @@ def test_missing_script_sends_three_jobs_elsewhere_and_no_more(table: Gated) -> 
     table.run(program=WATCHFUL)
     gone = f"gpu2 gets no more jobs until this is mended: {late(table)}/job.py does not exist."
     wait_for(lambda: gone in table.said(), table.said)
-    attempts = [status["attempts"] for status in table.status().values()]
-    assert sum(attempts) == 4, "three on gpu2, and the one that runs on gpu1"
+    counts: list[int] = []
+
+    def settled() -> bool:
+        counts.append(sum(status["attempts"] for status in table.status().values()))
+        return len(counts) >= LOOKS and len(set(counts[-LOOKS:])) == 1
+
+    wait_for(settled, lambda: counts)
+    assert counts[-1] == 4, "three on gpu2, and the one that runs on gpu1"
     furnish(table, "job.py")
     wait_for(lambda: set(table.running_jobs().values()) == {"gpu1", "gpu2"}, table.said)
     ends_without_a_failure(table)
