@@ -90,15 +90,16 @@ class Changes:
 
 
 def _is_own(path: Path) -> bool:
-    """True if only this machine writes to the disk of `path`."""
+    """True if only this machine writes to the disk of `path`. False if that cannot be told, as on kernels before 3.15."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
-            facts = dict(line.split(b":", 1) for line in Path(f"{DESCRIPTORS}/{descriptor}").read_bytes().splitlines())
+            facts = Path(f"{DESCRIPTORS}/{descriptor}").read_bytes()
         finally:
             os.close(descriptor)
-        lines = [line.split(b" ") for line in Path(MOUNTS).read_bytes().split(b"\n")]
+        mounts = Path(MOUNTS).read_bytes()
     except OSError:
         return False
-    kinds = [line[line.index(b"-") + 1] for line in lines if line[0] == facts[b"mnt_id"].strip()]
+    number = [line.partition(b":")[2].strip() for line in facts.splitlines() if line.startswith(b"mnt_id:")]
+    kinds = [line.partition(b" - ")[2].split(b" ")[0] for line in mounts.split(b"\n") if line.split(b" ")[:1] == number]
     return [kind.decode("ascii", "replace") in OWN_DISKS for kind in kinds] == [True]

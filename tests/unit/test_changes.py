@@ -7,7 +7,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -85,8 +85,8 @@ def write(told: Told) -> None:
 
 
 @pytest.mark.parametrize("change", [link, replace, back_up, write])
-def test_each_way_to_change_something_is_told(told: Told, change: object) -> None:
-    change(told)  # type: ignore[operator]
+def test_each_way_to_change_something_is_told(told: Told, change: Callable[[Told], None]) -> None:
+    change(told)
     told.hear()
 
 
@@ -166,6 +166,17 @@ def test_disk_that_others_may_write_to_is_looked_at_as_often_as_ever(
     assert (told.changes.pause, len(listeners())) == (pause, threads)
     told.changes.close()
     wait_for(lambda: not listeners(), listeners)
+
+
+def test_kernel_that_does_not_tell_a_files_mount_is_looked_at_as_often_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those before 3.15."""
+    monkeypatch.setattr(changes.os, "open", lambda path, flags: 0)
+    monkeypatch.setattr(changes.os, "close", lambda descriptor: None)
+    monkeypatch.setattr(changes, "DESCRIPTORS", str(tmp_path))
+    (tmp_path / "0").write_text("pos:\t0\nflags:\t010000000\n")
+    assert not changes._is_own(tmp_path)
 
 
 def test_kernel_that_has_no_inotify_left_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,12 +50,12 @@ def place(tmp_path: Path) -> Place:
 
 def pulled(place: Place, batch: bool) -> dict[str, Any]:
     """The answer to a pull of an empty log."""
-    sent = Sent()
-    tails = LateTails(sent, select.poll())  # type: ignore[arg-type]
+    sent: Any = Sent()
+    tails = LateTails(sent, select.poll())
     tails.log = Path(place.file("out"))
     watches: Any = SimpleNamespace(place=lambda request: place)
     home: Any = SimpleNamespace(batch=batch)
-    Keeping(home, sent, watches, tails).pull({"attempt": ATTEMPT, "stream": "out", "offset": 0, "size": 100})  # type: ignore[arg-type]
+    Keeping(home, sent, watches, tails).pull({"attempt": ATTEMPT, "stream": "out", "offset": 0, "size": 100})
     (frame,) = sent.frames
     return frame
 

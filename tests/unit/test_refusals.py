@@ -11,8 +11,6 @@ from burnish.store import refusals
 
 NAMELESS = 54_321  # a uid that has no account here
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it gives files to another user")
-
 
 def test_the_command_that_root_is_to_type_means_no_other_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
