@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 import subprocess
 import tempfile
 import time
@@ -268,8 +267,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=MANY, help="what a job adds, over so many")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
-    if shutil.which("strace") is None:
-        raise SystemExit("strace is not on the PATH; nothing was measured.")
+    measure.require("strace")
     where = page.machine()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         base = Path(name)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -96,8 +95,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts there, too")
     options = parser.parse_args()
-    if shutil.which("valgrind") is None:
-        raise SystemExit("valgrind is not on the PATH; nothing was measured.")
+    measure.require("valgrind")
     costs: dict[str, dict[str, float]] = {}
     if options.commit is not None:
         with tempfile.TemporaryDirectory(prefix="bench-") as name:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -124,9 +123,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
     options = parser.parse_args()
-    for program in ("xargs", "parallel"):
-        if shutil.which(program) is None:
-            raise SystemExit(f"{program} is not on the PATH; nothing was measured.")
+    measure.require("xargs", "parallel")
     found: dict[str, Any] = {
         "machine": page.machine(),
         "throughput": throughput(options.jobs, options.rounds),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import shutil
 import statistics
 import subprocess
 import sys
@@ -15,6 +16,13 @@ AT_REST = 2.0  # s after which nobody is taken to be writing a table
 
 # As they are wherever burnish ran once; with PYTHONDONTWRITEBYTECODE each command would compile them anew.
 compileall.compile_dir(SOURCES, quiet=1)
+
+
+def require(*programs: str) -> None:
+    """End the benchmark unless all of these are on the PATH."""
+    for program in programs:
+        if shutil.which(program) is None:
+            raise SystemExit(f"{program} is not on the PATH; nothing was measured.")
 
 
 def timed(command: list[str], folder: Path, stdin: str = "") -> float:

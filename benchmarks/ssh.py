@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import connecting
+import measure
 import page
 from contestants import CONTESTANTS, burnish, fabric, parallel, parallel_shared, stream
 from lab import Site, near_and_far
@@ -136,8 +136,7 @@ def main() -> None:
     parser.add_argument("--who", action="append", help="only those with this in their name; prints, and writes nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there, too")
     options = parser.parse_args()
-    if shutil.which("parallel") is None:
-        raise SystemExit("parallel is not on the PATH; nothing was measured.")
+    measure.require("parallel")
     where = page.machine()
     names = [name for name in CONTESTANTS if not options.who or any(part in name for part in options.who)]
     runs = measured(names, options.rounds, options.scale)

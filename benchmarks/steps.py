@@ -21,7 +21,6 @@ import os
 import re
 import resource
 import select
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -288,8 +287,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of these, the one with least")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
-    if shutil.which("strace") is None:
-        raise SystemExit("strace is not on the PATH; nothing was measured.")
+    measure.require("strace")
     where = page.machine()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         base = Path(name)
