@@ -40,10 +40,11 @@ guide: $(VENV)/installed
 	@scripts/debian_packages
 	$(BIN)/pytest tests/guide/walk.py
 
-# Nodes, controllers and coordinators that die in the middle of a sweep on Slurm, and what takes Slurm minutes. Needs root; eight minutes.
+# Nodes, controllers and coordinators that die in the middle of a sweep on Slurm, and what takes Slurm minutes. Needs root; twelve minutes.
 slurm: $(VENV)/installed
 	@scripts/debian_packages slurm
 	$(BIN)/pytest tests/slurm/test_cluster.py tests/slurm/scenarios.py
+	$(BIN)/pytest -k slurm tests/contract/test_every_engine*.py
 
 # A sweep on this machine, from nothing to its results, in the git-ignored folder demo/.
 demo: $(VENV)/installed

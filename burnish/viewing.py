@@ -32,6 +32,7 @@ _WITHOUT_ATTEMPT = {
 LOOK = 0.2  # s between two looks at a log that is followed
 LAST_LINES = 20  # of a failed job's stderr, in `view --errors`
 REASON = 2000  # characters of a reason, at most
+LINE = 300  # likewise of a line of a log, among failures
 TAIL_BYTES = 1 << 20  # the most that is read from the end of a log to find its last lines
 
 
@@ -282,7 +283,7 @@ def errors(session: Session, ids: frozenset[JobId] | None = None, tail: int | No
         if lines:
             reason = "" if headline == first.reason else f", {printable(first.reason, REASON)}"
             yield f"    job {first.id}{reason}:"
-        yield from (f"    | {printable(line, 300)}" for line in lines)
+        yield from (f"    | {printable(line, LINE)}" for line in lines)
 
 
 def _none_failed(jobs: Sequence[Job], ids: frozenset[JobId] | None) -> str:
@@ -301,7 +302,9 @@ def _headline(session: Session, job: Job) -> str:
     if attempt is None or attempt.verdict is None:
         return job.reason  # set by hand or never started: what stands in its log is burnish's, or its runner function's
     lines = _last_lines(session, attempt)
-    return lines[-1] if lines else f"{job.reason}, and nothing on stdout or stderr"
+    if lines:
+        return printable(lines[-1], LINE)
+    return job.reason if attempt.pid is None else f"{job.reason}, and nothing on stdout or stderr"
 
 
 def where_to_read(session: Session, job: Job) -> str:

@@ -15,6 +15,9 @@ settings.register_profile(
 )  # also one that could be smaller
 settings.load_profile("untimed")
 
+# The tests start thousands of processes, each of which would compile burnish anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # In a shell's background Ctrl-C is ignored, and so it would be by whatever the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

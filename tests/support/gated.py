@@ -1,7 +1,7 @@
 """A table of jobs that wait behind gates, here or on hosts of the bench: each runs until the test lets it end.
 
 A gated job notes in `ran/` that it runs, says where it is, waits until its file in `gates/` is there, says one thing more and
-ends.
+ends. It holds a lock on its note; one that finds it held notes DOUBLE: it runs beside itself.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from tests.support.leaving import leave
 from tests.support.waiting import wait_for
 
 JOB = """\
-import os, sys, time
+import fcntl, os, sys, time
 job = os.environ["BURNISH_JOB_ID"]
-with open("ran/" + job, "a") as ran:
-    print(*sys.argv[1:], file=ran)
+ran = open("ran/" + job, "a")
+print(*sys.argv[1:], file=ran, flush=True)
+try:
+    fcntl.flock(ran, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    print("DOUBLE", file=ran, flush=True)
 print("job", job, "on", os.uname().nodename, flush=True)
 print("warning of", job, file=sys.stderr, flush=True)
 while not os.path.exists("gates/" + job):

@@ -24,13 +24,16 @@ def runner(runner_args, job):
         raise ValueError("no such model.")
     if job["fate"] == "absent":
         return ["no-such-program", "--lr"]
+    if job["fate"] == "unread":
+        return ["./unread"]
     return ["sh", "-c", {
         "silent": "exit 4",
         "last": "echo of job $BURNISH_JOB_ID; echo 'ValueError: x.' >&2; exit 1",
         "stdout": "echo last words; kill -9 $$",
+        "wide": "printf x%.0s $(seq 5000) >&2; exit 1",
     }[job["fate"]]]
 """
-FATES = ("raise", "raise", "absent", "silent", "last", "last", "last", "stdout")
+FATES = ("raise", "raise", "absent", "silent", "last", "last", "last", "stdout", "wide", "unread")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,8 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
     (sweep.folder / "home").mkdir()
     (sweep.folder / "jobs.csv").write_text("\n".join(["fate", *FATES]) + "\n")
     (sweep.folder / "maker.py").write_text(RUNNER)
+    (sweep.folder / "unread").write_text("#!/no/such/interpreter\n")
+    (sweep.folder / "unread").chmod(0o755)
     sweep.burnish("create", "--csv", "jobs.csv")
     run = sweep.start_command("run", "--func", "maker.runner", "--num_workers", "4")
     assert run.wait(60) == 1
@@ -52,10 +57,12 @@ def test_alike_failures_stand_together_under_what_went_wrong(failed: Sweep) -> N
     heads = [line for line in shown.splitlines() if not line.startswith(" ")]
     assert heads[0] == "3 jobs (4-6): ValueError: x."
     assert heads[1] == "2 jobs (0-1): not started: maker.runner raised ValueError: no such model"
-    absent, silent, stdout = heads[2:]
+    absent, silent, stdout, wide, unread = heads[2:]
     assert absent.startswith("1 job (2): not started: no program no-such-program in PATH (")
     assert silent == "1 job (3): exit 4, and nothing on stdout or stderr"
     assert stdout == "1 job (7): last words"
+    assert wide == f"1 job (8): {'x' * 299}…"
+    assert unread == "1 job (9): not started: ./unread cannot be run: No such file or directory"
     assert "    job 4, exit 1:\n    | ValueError: x.\n" in shown
     assert "    job 0:\n    | maker.runner raised" in shown
     assert "    | It printed:\n    | the command of 0\n" in shown

@@ -1,0 +1,275 @@
+"""What is done while jobs run, by a person or by a crash, has the same outcome on every engine."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.engines import ENGINES, ON, Engine, engine, processes
+from tests.support.gated import Gated
+from tests.support.records import contents
+from tests.support.waiting import wait_for
+
+JOBS = 4
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def there(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with engine(request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def table(there: Engine) -> Iterator[Gated]:
+    with there.table(JOBS) as made:
+        yield made
+
+
+def ends_well(table: Gated, run: subprocess.Popen[str], *, runs: tuple[int, ...] = (1,) * JOBS) -> None:
+    """Let all jobs end: each is COMPLETE, and was run so many times."""
+    table.open(*range(JOBS))
+    assert run.wait(60) == 0, table.said()
+    assert {job["state"] for job in table.status().values()} == {"COMPLETE"}
+    assert tuple(len(table.ran(job)) for job in range(JOBS)) == runs
+
+
+def words(table: Gated) -> dict[int, str]:
+    """Job -> state and reason."""
+    return {job: f"{found['state']} {found['reason']}".strip() for job, found in table.status().items()}
+
+
+def type_over(table: Gated, **cells: dict[int, str]) -> None:
+    """Save the table as an editor does, with these cells (column -> job -> text) typed over."""
+    path = table.folder / "burnish.db"
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    for column, typed in cells.items():
+        for row in rows:
+            row[column] = typed.get(int(row["JOB_ID"]), row.get(column, ""))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*rows[0]], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    (table.folder / "typed").write_text(text.getvalue())
+    (table.folder / "typed").replace(path)
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+# -- people ----------------------------------------------------------------------------------------------------------
+
+
+def test_cancel_ends_the_whole_tree_and_nothing_is_started_in_its_place(table: Gated) -> None:
+    (table.folder / "job.py").write_text("import subprocess; subprocess.run(['sh', '-c', 'sleep 1000 & sleep 1000'])\n")
+    run = table.run("--retries", "3")
+    table.wait_running(JOBS)
+    wait_for(lambda: len(processes(table.folder)) >= 4 * JOBS, lambda: processes(table.folder))
+    said = table.burnish("cancel", "--job_id", "0,2").stderr
+    assert "stopped after" in said and "no process is left" in said, said
+    assert sorted(table.running_jobs()) == [1, 3]
+    wait_for(lambda: len(processes(table.folder)) == 4 * 2, lambda: processes(table.folder))
+    table.burnish("cancel", "--all")
+    assert run.wait(60) == 1, table.said()
+    assert words(table) == dict.fromkeys(range(JOBS), "ERROR CANCELLED")
+    assert not processes(table.folder)
+
+
+def test_cancel_reaches_jobs_whose_run_was_killed(table: Gated) -> None:
+    table.orphan(JOBS)
+    assert "stopped after" in table.burnish("cancel", "--all").stderr
+    assert words(table) == dict.fromkeys(range(JOBS), "ERROR CANCELLED")
+    assert not processes(table.folder)
+
+
+def test_cancel_that_is_typed_into_the_table(table: Gated) -> None:
+    run = table.run()
+    table.wait_running(JOBS)
+    type_over(table, STATE={1: "CANCEL"})
+    wait_for(lambda: words(table)[1] == "ERROR CANCELLED", lambda: words(table))
+    table.open(0, 2, 3)
+    assert run.wait(60) == 1, table.said()
+    assert [word.split()[0] for word in words(table).values()] == ["COMPLETE", "ERROR", "COMPLETE", "COMPLETE"]
+
+
+def test_log_is_followed_to_its_end(table: Gated) -> None:
+    run = table.run()
+    table.wait_running(JOBS)
+    viewer = table.start("view", "1", "--follow", into="seen.txt")
+    wait_for(lambda: table.said("seen.txt").startswith("job 1 on "), lambda: table.said("seen.txt"))
+    assert viewer.poll() is None
+    table.open(1)
+    assert viewer.wait(30) == 0
+    assert table.said("seen.txt").endswith("the end of 1\n")
+    assert table.burnish("view", "1", "--stderr").stdout == "warning of 1\n"
+    ends_well(table, run)
+
+
+def test_order_of_those_that_wait_is_the_tables(there: Engine, table: Gated) -> None:
+    there.inventory(table, slots=1)
+    run = table.run()
+    [first] = table.wait_running(1)
+    type_over(table, PRIORITY={3: "9", 1: "5"})
+    wait_for(lambda: "next to start" in table.burnish("explain", "3").stdout, lambda: table.burnish("explain", "3"))
+    began = [first]
+    while len(began) < JOBS:
+        table.open(began[-1])
+        began += wait_for(lambda: table.running_jobs().keys() - {*began}, table.said, 30)  # noqa: B023 (called here)
+    assert began == [0, 3, 1, 2]
+    ends_well(table, run)
+
+
+def test_held_jobs_wait_and_released_ones_run(table: Gated) -> None:
+    table.burnish("hold", "--job_id", "1,3")
+    run = table.run()
+    assert sorted(table.wait_running(2)) == [0, 2]
+    assert "HOLD" in table.burnish("explain", "1").stdout
+    table.burnish("release", "--job_id", "1,3")
+    table.wait_running(JOBS)
+    ends_well(table, run)
+
+
+def test_drained_host_starts_nothing_until_it_is_given_back(there: Engine, table: Gated) -> None:
+    there.inventory(table, slots=1)
+    run = table.run()
+    table.wait_running(1)
+    table.burnish("drain", "there")
+    table.open(0)
+    wait_for(lambda: words(table)[0].startswith("COMPLETE"), lambda: words(table))
+    assert "drained" in table.burnish("explain", "1").stdout
+    assert not table.running_jobs()
+    table.burnish("undrain", "there")
+    table.wait_running(1)
+    ends_well(table, run)
+
+
+def test_slots_grow_with_the_inventory(there: Engine, table: Gated) -> None:
+    there.inventory(table, slots=1)
+    run = table.run()
+    assert len(table.wait_running(1)) == 1
+    there.inventory(table, slots=3)
+    assert len(table.wait_running(3)) == 3
+    ends_well(table, run)
+
+
+def test_reset_spares_what_lives_and_with_kill_runs_it_again(table: Gated) -> None:
+    run = table.run()
+    table.wait_running(JOBS)
+    said = table.burnish("reset", "--job_id", "0", code=None)
+    assert "running" in (said.stdout + said.stderr).lower() and len(table.ran(0)) == 1
+    table.burnish("reset", "--job_id", "0", "--kill")
+    wait_for(lambda: len(table.ran(0)) == 2, table.said)
+    ends_well(table, run, runs=(2, 1, 1, 1))
+    table.burnish("reset", "--job_id", "3")
+    ends_well(table, table.run(), runs=(2, 1, 1, 2))
+    assert len(list((table.folder / "burnish_log").glob("*/*_job_3.log"))) == 2
+
+
+def test_time_limit_of_the_run(table: Gated) -> None:
+    run = table.run("--time_limit", "1s")
+    assert run.wait(60) == 1, table.said()
+    assert words(table) == dict.fromkeys(range(JOBS), "ERROR TIME_LIMIT")
+
+
+def test_setup_lines_come_first_and_one_that_fails_is_named(there: Engine, table: Gated) -> None:
+    (table.folder / "job.py").write_text("import os; print(os.environ['SET_UP'], os.getcwd())\n")
+    there.inventory(table, setup="export SET_UP='by setup'\n# a comment")
+    assert table.run().wait(60) == 0, table.said()
+    assert table.burnish("view", "2").stdout == f"by setup {table.folder}\n"
+    table.burnish("reset")
+    there.inventory(table, setup="module load cuda")
+    assert table.run().wait(60) == 3, table.said()
+    why = "its setup ended with 127: burnish setup: line 1: module: command not found"
+    assert f"there gets no more jobs until this is mended: {why}." in table.said()
+    assert words(table) == dict.fromkeys(range(JOBS), f"NOT_RUNNING not started: {why} on there")
+
+
+def test_missing_work_folder_is_named(there: Engine, table: Gated) -> None:
+    there.inventory(table, workdir=str(table.folder / "late"))
+    assert table.run().wait(60) == 3, table.said()
+    why = f"{table.folder}/late does not exist"
+    assert f"there gets no more jobs until this is mended: {why}." in table.said()
+    assert set(words(table).values()) == {f"NOT_RUNNING not started: {why} on there"}
+
+
+def test_home_is_the_hosts(there: Engine, table: Gated) -> None:
+    there.inventory(table, workdir="~")
+    run = table.start("run", *ON, "--job_id", "0", "--command", 'sh -c \'test "$PWD" = "$HOME"\'')
+    assert run.wait(60) == 0, table.said()
+
+
+def test_clean_refuses_while_jobs_run_and_then_leaves_nothing(table: Gated) -> None:
+    run = table.run()
+    table.wait_running(JOBS)
+    table.burnish("clean", "--yes", code=2)
+    ends_well(table, run)
+    assert list(contents(table.folder / "state", "start.json"))
+    table.burnish("clean", "--yes", "--keep_db")
+    assert not list((table.folder / "state").rglob("start.json"))
+    assert (table.folder / "burnish.db").exists() and not (table.folder / "burnish_log").exists()
+
+
+# -- crashes ---------------------------------------------------------------------------------------------------------
+
+
+def test_killed_run_costs_no_job_and_no_second_start(table: Gated) -> None:
+    table.orphan(JOBS)
+    table.open(0)
+    wait_for(lambda: len(processes(table.folder)) == JOBS - 1, lambda: processes(table.folder))
+    run = table.run()
+    wait_for(lambda: words(table)[0] == "COMPLETE exit 0", lambda: words(table))
+    ends_well(table, run)
+    for job in range(JOBS):
+        assert table.burnish("view", str(job)).stdout.endswith(f"the end of {job}\n")
+
+
+def test_logs_are_seen_and_collected_when_no_run_goes_on(table: Gated) -> None:
+    table.orphan(JOBS)
+    assert table.burnish("view", "2").stdout.startswith("job 2 on ")
+    table.open(*range(JOBS))
+    table.burnish("wait")
+    assert set(words(table).values()) == {"COMPLETE exit 0"}
+    assert table.burnish("view", "2").stdout.endswith("the end of 2\n")
+
+
+def test_interrupted_run_leaves_its_jobs_alive(table: Gated) -> None:
+    run = table.run()
+    table.wait_running(JOBS)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(60) == 130, table.said()
+    assert len(processes(table.folder)) == JOBS
+    ends_well(table, table.run())
+
+
+def test_two_runs_start_each_job_once(table: Gated) -> None:
+    first, second = table.run(), table.start("run", *ON, "--command", "python3 job.py", into="second.txt")
+    table.wait_running(JOBS)
+    table.open(*range(JOBS))
+    assert first.wait(60) + second.wait(60) <= 1, table.said() + table.said("second.txt")
+    wait_for(lambda: set(words(table).values()) == {"COMPLETE exit 0"}, lambda: words(table))
+    assert [len(table.ran(job)) for job in range(JOBS)] == [1] * JOBS
+
+
+def test_killed_supervisors_cost_an_attempt_and_never_run_a_job_beside_itself(table: Gated) -> None:
+    """Of two jobs the supervisor alone, of two the job with it. On a cluster it takes a minute to make sure of that."""
+    run = table.run()
+    wait_for(lambda: len(list((table.folder / "ran").iterdir())) == JOBS, table.said)
+    supervisor = {pid: parent(pid) for pid in processes(table.folder)}
+    assert len(set(supervisor.values())) == JOBS
+    for pid in supervisor.values():
+        os.kill(pid, signal.SIGSTOP)
+    for pid in [*supervisor][: JOBS // 2]:
+        os.kill(pid, signal.SIGKILL)
+    for pid in supervisor.values():
+        os.kill(pid, signal.SIGKILL)
+    table.open(*range(JOBS))
+    assert run.wait(120) == 0, table.said()
+    assert [len(table.ran(job)) for job in range(JOBS)] == [2] * JOBS
+    assert {job["attempts"] for job in table.status().values()} == {2}
