@@ -112,10 +112,16 @@ def ended(attempt: AttemptId, final: Mapping[str, Any], start: Mapping[str, Any]
         error=_brief(record.get("result_error") or ""),
         note=note_of(str(record.get("tail") or "")),
         lacks=_lacks(record) if record.get("exec_error") else None,
-        pid=begun["pid"] if type(begun.get("pid")) is int and 0 < begun["pid"] < LARGEST else 0,
+        pid=_pid(begun) or _pid(record),
         version=_version(begun),
         node=_node(begun),
     )
+
+
+def _pid(said: Mapping[str, Any]) -> int:
+    """The job's, 0 if it is not told: a start.json that was read from the disk was made before there was one."""
+    pid = said.get("pid")
+    return pid if type(pid) is int and 0 < pid < LARGEST else 0
 
 
 def _version(go: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """A table of jobs that wait behind gates, here or on hosts of the bench: each runs until the test lets it end.
 
 A gated job notes in `ran/` that it runs, says where it is, waits until its file in `gates/` is there, says one thing more and
-ends. It holds a lock on its note; one that finds it held notes DOUBLE: it runs beside itself.
+ends. It holds a lock on its note: one that finds it held runs beside itself, and leaves the file `doubled-` and its job.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ print(*sys.argv[1:], file=ran, flush=True)
 try:
     fcntl.flock(ran, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except OSError:
-    print("DOUBLE", file=ran, flush=True)
+    open("doubled-" + job, "w").close()
 print("job", job, "on", os.uname().nodename, flush=True)
 print("warning of", job, file=sys.stderr, flush=True)
 while not os.path.exists("gates/" + job):

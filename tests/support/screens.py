@@ -204,9 +204,9 @@ def _age(folder: Path) -> None:
 
 
 def _entries(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Everything in `folder`: its kind and mode, and what it holds."""
+    """Everything in `folder` but what Python itself keeps beside a module: its kind and mode, and what it holds."""
     found: dict[str, tuple[object, ...]] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts):
         status = path.lstat()
         held: object = None
         if path.is_symlink():

@@ -40,7 +40,7 @@ def test_run_that_rests_is_woken_by_a_change(tmp_path: Path, change: Callable[[S
     try:
         run = sweep.start("--num_workers", "1")
         sweep.program = program
-        wait_for(lambda: "RUNNING" in (tmp_path / "burnish.db").read_text())
+        wait_for(lambda: ",RUNNING," in (tmp_path / "burnish.db").read_text())
         counts: list[int] = []
 
         def rests() -> bool:

@@ -87,6 +87,8 @@ def test_a_final_record_is_an_exit_or_lost() -> None:
         ({"result_error": "is no JSON"}, {"error": "is no JSON"}),
         ({"tail": "…\nMemoryError\n"}, {"note": "OOM, host memory"}),
         ({"tail": 7}, {}),
+        ({"pid": 9}, {"pid": 9}),
+        ({"pid": True}, {}),
         ({"sizes": {"out": 1, "err": 0}, "of a newer agent": 1}, {}),
     ],
 )
