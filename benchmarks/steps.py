@@ -4,10 +4,11 @@
    have used by then, in Python and in the kernel, and their jobs. A job's share is the difference between the two runs.
 2. Two such runs under strace: how many calls of each kind a job adds.
 3. Each kind of call in a loop of its own: what it costs the kernel where nothing else is done.
+4. `minimal.py`, a program of the same three parts that does what cannot be left out, and nothing else: what its Python takes.
 
-What the calls cost, alone, is physical. The rest of the kernel's time, and Python's, no minimal program accounts for. What xargs
-needs for the same jobs is measured in the same minutes. Files are dear on ext4 for minutes after many were deleted: measure
-before.
+What the calls cost, alone, and the minimal parts' Python, is physical: no program of these parts does without. The rest is
+burnish's own. What the minimal program and xargs need for the same jobs in all is measured in the same minutes. Files are dear
+on ext4 for minutes after many were deleted: measure before.
 
 Needs strace. Usage: `python benchmarks/steps.py [--jobs N] [--rounds N] [--json FILE]`. Writes its table of docs/performance.md.
 """
@@ -23,6 +24,7 @@ import resource
 import select
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -245,6 +247,19 @@ def xargs(folder: Path, jobs: int) -> float:
     return (sum(os.times()[2:4]) - before) / jobs
 
 
+def minimal(folder: Path, jobs: int) -> dict[str, Used]:
+    """What a job takes of the parts of the minimal program, and the job itself."""
+    program = Path(__file__).with_name("minimal.py")
+    words = [sys.executable, str(program), str(folder), str(jobs), str(WORKERS)]
+    before = os.times()
+    said = subprocess.run(words, stdout=subprocess.PIPE, timeout=LIMIT, check=True).stdout
+    after = os.times()
+    found = {party: Used(*both) / jobs for party, both in json.loads(said).items()}
+    whole = Used(after[2] - before[2], after[3] - before[3]) / jobs
+    found["jobs"] = whole - sum(found.values(), Used())
+    return found
+
+
 # -- the table -----------------------------------------------------------------------------------------------------
 
 
@@ -261,7 +276,12 @@ def by_kind(called: dict[str, Counter[str]]) -> dict[str, float]:
 
 
 def table(
-    share: dict[str, Used], kinds: dict[str, float], cost: dict[str, float], spawn: float, rival: float
+    share: dict[str, Used],
+    kinds: dict[str, float],
+    cost: dict[str, float],
+    spawn: float,
+    least: dict[str, Used],
+    rival: float,
 ) -> list[str]:
     """Lines."""
     jobs = share["jobs"].python + share["jobs"].kernel
@@ -273,10 +293,12 @@ def table(
         lines.append(f"| {kind} | {number:.1f} | {cost[kind] * 1e6:.1f} | {number * cost[kind] * 1e3:.2f} |")
     lines.append(f"| more of the kernel, than these calls cost alone | | | {(kernel - explained) * 1e3:.2f} |")
     lines += [
-        f"| Python: {party} (and {share[party].kernel * 1e3:.2f} of the kernel above) | | | {share[party].python * 1e3:.2f} |"
+        f"| Python: {party} (and {share[party].kernel * 1e3:.2f} of the kernel above) | 1 | {least[party].python * 1e6:.0f} "
+        f"| {share[party].python * 1e3:.2f} |"
         for party in PARTIES
     ]
     lines.append(f"| **sum** | | | **{total(share) * 1e3:.2f}** |")
+    lines.append(f"| the minimal program of these parts, in the same minutes | | | {total(least) * 1e3:.2f} |")
     lines.append(f"| xargs, whose shell captures, in the same minutes | | | {rival * 1e3:.2f} |")
     return lines
 
@@ -294,12 +316,13 @@ def main() -> None:
         rounds = []
         for number in range(options.rounds):
             (place := base / str(number)).mkdir()
-            rounds.append((shares(place, options.jobs), xargs(place / "xargs", options.jobs)))
-        share, rival = min(rounds, key=lambda found: total(found[0]))
+            least = minimal(place / "minimal", options.jobs)
+            rounds.append((shares(place, options.jobs), least, xargs(place / "xargs", options.jobs)))
+        share, least, rival = min(rounds, key=lambda found: total(found[0]))
         cost = costs(base / "costs")
         spawn, cost["start a process"] = spawned()
         called = calls(base, options.jobs // 10)
-    lines = table(share, by_kind(called), cost, spawn, rival)
+    lines = table(share, by_kind(called), cost, spawn, least, rival)
     words = (
         f"`python benchmarks/steps.py --jobs {options.jobs}`: processor time of one job of `true`, {WORKERS} at a time; "
         f"of {options.rounds} rounds, the one with least."
@@ -312,6 +335,7 @@ def main() -> None:
             "calls": called,
             "seconds of a call": cost,
             "spawn": spawn,
+            "minimal": {party: vars(both) for party, both in least.items()},
             "xargs": rival,
         }
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

@@ -28,7 +28,7 @@ _WORDS = {word.value: word for word in Word}
 _MAY_BE_OPEN = (Word.NOT_RUNNING.value, Word.RUNNING.value)  # of a job in another word, no attempt is
 _NO_POLICY: dict[str, str] = {}  # of nearly all attempts, and never changed
 
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 @dataclass(slots=True)

@@ -350,7 +350,7 @@ for _kind in Fact.__args__:  # type: ignore[attr-defined]
     _Codec.register(_kind)
 
 
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 def job_of(fact: Fact) -> JobId | None:

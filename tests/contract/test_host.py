@@ -679,6 +679,24 @@ def test_end_is_told_at_once_to_every_link_that_asked(host: OneHost, tmp_path: P
         assert time.time() - float(first.pull(attempt)) < 2
 
 
+def test_job_that_is_over_at_once_is_told_of_once(link: AgentClient) -> None:
+    """With all that was to be said of its start. One that lasts is told to run."""
+
+    in_a_row: list[Frame] = []  # on a busy machine some are over too late, and some before anybody could look
+
+    def three_are_told_of_once() -> bool:
+        link.backlog.clear()
+        in_a_row.append(link.run("sleep", "0.003"))
+        if any(frame["type"] == "status" for frame in link.backlog):
+            in_a_row.clear()
+        return len(in_a_row) == 3
+
+    wait_for(three_are_told_of_once, deadline=60)
+    status = in_a_row[-1]
+    assert (verdict(status)["code"], status["start"]["go"]["pid"]) == (0, verdict(status)["pid"])
+    assert link.wait_status(link.start("sleep", "1000"), "running")["supervised"] is True
+
+
 def test_two_links_that_send_the_same_start_start_it_once(host: OneHost) -> None:
     links = [host.connect() for _ in range(3)]
     for _ in range(5):

@@ -6,7 +6,7 @@ import json
 import re
 
 RESULT_DEPTH = 32  # levels of a job's result, which travels inside a header
-encode_json = json.JSONEncoder(separators=(",", ":")).encode
+encode_json = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 _JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NO_BRACKET = re.compile(rb"[^][{}]+")
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .watches import Watches
 
 
+TOMBSTONE = ("start.json", "final.json", "acked")
+
+
 class Keeping:
     """Lists, sends and removes what attempts left in their folders."""
 
@@ -73,8 +76,7 @@ class Keeping:
         ended = os.path.lexists(place.file("final.json"))
         status = ENDED if ended else settle(place, self._home.incarnation).status
         if status in (ENDED, VOID):
-            _mark_as_acked(place)
-            empty(place.folder, keep=("start.json", "final.json", "acked"))
+            _put_away(place)
             place.unlock()
             self._watches.forget(place.attempt)
         elif status != ABSENT:
@@ -108,10 +110,16 @@ def _piece(descriptor: int, size: int, offset: int) -> Tuple[bytes, int]:
     return os.pread(descriptor, size, offset), os.fstat(descriptor).st_size
 
 
-def _mark_as_acked(place: Place) -> None:
-    """Make `acked`, of the file that the supervisor had in reserve if that is there: so none is freed, and none made."""
-    for name in os.listdir(place.folder):
-        if name.startswith("final.") and name.endswith(".tmp"):
-            os.rename(place.file(name), place.file("acked"))
-            return
-    os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))
+def _put_away(place: Place) -> None:
+    """Make `acked`, of the file that the supervisor had in reserve if that is there: so none is freed, and none made.
+
+    But for that and the records, nothing stays.
+    """
+    names = set(os.listdir(place.folder))
+    reserve = next((name for name in names if name.startswith("final.") and name.endswith(".tmp")), None)
+    if reserve is None:
+        os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))
+    else:
+        os.rename(place.file(reserve), place.file("acked"))
+    if not names <= {reserve, *TOMBSTONE}:
+        empty(place.folder, keep=TOMBSTONE)

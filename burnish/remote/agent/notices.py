@@ -1,8 +1,8 @@
 """What a supervisor tells its agent of an attempt: that its job runs, has left its slot, is recorded, or cannot be.
 
 A supervisor that takes one attempt after the other tells its agent on the socket on which it gets them, and gives the record
-along that it has just made: nobody has to read it from the disk. Whoever has no such socket writes a line into a pipe that all
-share, and the agent looks into the folder.
+along that it has just made: nobody has to read it from the disk. Of a job that is over soon it tells but once. Whoever has no
+such socket writes a line into a pipe that all share, and the agent looks into the folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHANGED = "="  # the attempt's folder says something new: the record that goes with it
 FREED = "-"  # it has left its slot, and is not recorded yet
 UNRECORDED = "~"  # it has ended, and its disk refuses to keep how: {"why"}, if it was given along
-DONE = "!"  # its supervisor is done with it: the record is its last
+DONE = "!"  # its supervisor is done with it: the record is its last, and in it {"go"} if that was not told before
 GONE = "?"  # its supervisor is gone: what the agent makes of the end of its socket
 RECORD_LIMIT = 32 << 10  # bytes; a longer record is read from the folder
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 TAIL = 2000  # bytes of a failed job's stderr that go with its exit
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
 VERSION_HOLDS = 1.0  # s for which the version of the code in a folder is not read again
+BRIEF = 0.01  # s: of a job that is over by then, start and end are told at once, and nobody is woken twice
 LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot locks
 
 
@@ -81,6 +82,7 @@ class Supervisor:
         self._slots = HeldSlots(spec.get("locks") or [])
         self._pulse = Pulse(place) if spec.get("batch") else None
         self._job = 0
+        self._untold: Optional[Record] = None  # that it runs, until the agent was told
         self._version = ""
         self._started = self._began = 0.0
         self._ended: Optional[Tuple[int, float, float, int]] = None  # wait status, unix time, monotonic, max RSS
@@ -93,6 +95,7 @@ class Supervisor:
     def run(self) -> Optional[Record]:
         """Start the job, wait for its end, record it; returns that record if it is the one that now is there.
 
+        With it goes what start.json says, if that was not told yet.
         The caller left its session and gave the process the user's umask; it removes the lock's name afterwards.
         """
         become_subreaper()
@@ -100,7 +103,8 @@ class Supervisor:
         if self._launch():
             self._attend()
             self._slots.free()  # no process of the job is left to use them
-            self._tell(FREED, None)
+            if self._untold is None:  # else nothing waits for the slot: that comes after what is known to run
+                self._tell(FREED, None)
             final = self._record()
         else:
             self._slots.free()
@@ -108,7 +112,7 @@ class Supervisor:
         for descriptor in (self._final, self._out, self._err):
             if descriptor >= 0:
                 os.close(descriptor)
-        return final
+        return final if final is None or self._untold is None else dict(final, **self._untold)
 
     # Launching.
 
@@ -133,7 +137,7 @@ class Supervisor:
             return False
         if made:
             self._spawn(program, argv, environment)
-            self._tell(CHANGED, {"go": dict(go, pid=self._job)})
+            self._untold = {"go": dict(go, pid=self._job)}
         os.chdir("/")
         return made
 
@@ -237,11 +241,21 @@ class Supervisor:
         if self._pulse is not None and self._pulse.beat():
             self._look()  # the batch system that should wake us for it may have forgotten us
             return
+        now = time.monotonic()
+        if now >= self._began + BRIEF:
+            self._tell_start()
         longest = BEAT if self._pulse is not None else LOCK_INTERVAL
-        left = longest if deadline is None else max(0.0, min(longest, deadline - time.monotonic()))
+        if self._untold is not None:
+            longest = self._began + BRIEF - now
+        left = longest if deadline is None else max(0.0, min(longest, deadline - now))
         heard = signal.sigtimedwait(AWAITED, left)
         if heard is not None and heard.si_signo == signal.SIGUSR1:
             self._look()
+
+    def _tell_start(self) -> None:
+        if self._untold is not None:
+            self._tell(CHANGED, self._untold)
+            self._untold = None
 
     def _look(self) -> None:
         """Whether somebody cancels it, or has recorded its end: who was taken for dead may not run on beside a successor."""

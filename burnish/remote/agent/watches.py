@@ -129,11 +129,12 @@ class Watches:
         if notice.mark != CHANGED:
             watch.crewed = False
         watch.said = None
-        if notice.mark == CHANGED and notice.record is not None:
-            watch.start = notice.record
+        record = dict(notice.record or {})
+        if "go" in record:
+            watch.start = {"go": record.pop("go")}
             watch.said = Standing(RUNNING, watch.start)
-        elif notice.record is not None and watch.start is not None:
-            watch.said = Standing(ENDED, watch.start, notice.record)
+        if "exit" in record and watch.start is not None:
+            watch.said = Standing(ENDED, watch.start, record)
 
     def claim(self, place: Place) -> None:
         """Take note that this link asked for the attempt's start."""
