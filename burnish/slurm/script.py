@@ -43,8 +43,8 @@ def comment(table: str, attempts: Iterable[str]) -> str:
 def script(source: str, python: str, table: str, attempts: Mapping[int, str]) -> str:
     """`source`: where the host keeps the agent's text; `attempts`: index of a task -> the attempt's name.
 
-    `python` is as the inventory allows it, a word that a shell takes as it is. The supervisor takes the shell's place, so that a
-    signal for the script reaches it.
+    `python` is as the inventory allows it, a word that a shell takes as it is. The supervisor's guard takes the shell's place, so
+    that a signal for the script reaches it.
     """
     folder = PurePosixPath(source).parent / "attempts" / table
     cases = "\n".join(f"{index}) attempt={shlex.quote(name)} ;;" for index, name in sorted(attempts.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.conftest import INVENTORY
+from tests.support.engines import environment_of, parent_of, processes
 from tests.support.gated import Gated
 from tests.support.slurm import Slurm
 from tests.support.sshd_here import SshdHere
@@ -88,6 +90,63 @@ def test_a_controller_that_dies_costs_nothing(tmp_path: Path, monkeypatch: pytes
     finally:
         table.stop()
         cluster.close()
+
+
+def test_coordinator_controller_and_a_nodes_slurmd_killed_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of one sweep, each while jobs run that end before it is back.
+
+    None of these fails by itself: a slurmctld that did not come to write down what it started starts it again, and says of what
+    its nodes then refuse that it was cancelled.
+    """
+    cluster = Slurm(tmp_path / "c")
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    (tmp_path / "t").mkdir()
+    sweep = Sweep.of(tmp_path / "t", 50, work="2", fates=("ok", "large", "binary"))
+    (sweep.folder / "lab.yaml").write_text(INVENTORY.replace("40", "10"))
+
+    def wait_running() -> dict[int, str]:
+        return wait_for(lambda: _running(sweep), lambda: sweep.said(run), deadline=60)
+
+    def wait_ended(jobs: dict[int, str]) -> None:
+        wait_for(lambda: all(_has_ended(sweep, job) for job in jobs), lambda: sweep.said(run), deadline=60)
+
+    try:
+        run = sweep.start(*HPC)
+        jobs, helpers = wait_running(), children(run.pid)
+        run.kill()
+        run.wait()
+        for helper in helpers:
+            wait_until_gone(helper)
+        wait_ended(jobs)
+        run = sweep.start(*HPC)
+        jobs = wait_running()
+        cluster.kill("slurmctld")
+        wait_ended(jobs)
+        cluster.start("slurmctld")
+        jobs = wait_running()
+        node = jobs[max(jobs)]
+        cluster.kill(node)
+        wait_ended(jobs)
+        cluster.start(node)
+        assert not all(_has_ended(sweep, job) for job in range(50))  # the sweep was in its middle
+        assert run.wait(180) == 0, sweep.said(run)
+        assert sweep.check() == {"1": 50}
+    finally:
+        sweep.stop()
+        cluster.close()
+
+
+def _running(sweep: Sweep) -> dict[int, str]:
+    """The jobs that run and have not ended, and on which nodes of the cluster."""
+    environments = [environment_of(pid) for pid in processes(sweep.folder)]
+    jobs = {int(found["BURNISH_JOB_ID"]): found["SLURMD_NODENAME"] for found in environments if found}
+    return {job: node for job, node in jobs.items() if not _has_ended(sweep, job)}
+
+
+def _has_ended(sweep: Sweep, job: int) -> bool:
+    return any(line.endswith("end") for line in sweep.ledger(job))
 
 
 def test_what_slurm_forgot_while_it_runs_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,3 +294,18 @@ def test_a_job_that_is_preempted_again_and_again_ends_well(
     finally:
         table.stop()
         cluster.close()
+
+
+def test_killed_guard_leaves_its_job_to_the_supervisor(slurm: Slurm, table: Gated) -> None:
+    """Slurm takes what it ran for over, and what it ran goes on: told so, to its verdict, and not started beside itself."""
+    run = table.run()
+    table.wait_running(4)
+    guards = {parent_of(parent_of(pid)) for pid in processes(table.folder)}
+    assert len(guards) == 4
+    for pid in guards:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: "jobs 0-3 are over in Slurm, and run: their supervisors live." in table.said(), table.said, 60)
+    assert len(processes(table.folder)) == 4
+    table.open(*range(4))
+    assert run.wait(60) == 0, table.said()
+    assert [len(table.ran(job)) for job in range(4)] == [1] * 4

@@ -69,6 +69,20 @@ def processes(folder: Path) -> dict[int, str]:
     return found
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    """What a process was started with; empty if it is gone."""
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+    except OSError:
+        return {}
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def parent_of(pid: int) -> int:
+    """Raises OSError if it is gone."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 @contextmanager
 def engine(name: str) -> Iterator[Engine]:
     """One of ENGINES, for as long as its tests run; whoever runs sbatch meanwhile runs that of the cluster."""

@@ -22,7 +22,8 @@ from burnish.errors import HostUnreachable
 from burnish.remote.conversation import Conversation
 from burnish.remote.transport import LocalTransport
 from burnish.views.hosts import FleetView
-from tests.support.sweeps import children, wait_until_gone
+from tests.support.engines import processes
+from tests.support.sweeps import wait_until_gone
 from tests.support.waiting import wait_for
 
 ATTEMPT = "0.1-9f86d081"
@@ -93,15 +94,15 @@ def test_who_was_taken_for_dead_ends_its_job_when_it_finds_that_out(node: Conver
     """Its node was out of sight for long, and the job was started again elsewhere."""
     ask(node, "prepare", spec={**SPEC, "argv": ["sleep", "1000"]})
     folder = tmp_path / "slurm" / "attempts" / "table-1" / ATTEMPT
-    supervisor = subprocess.Popen([sys.executable, node.welcome["source"], "supervise", str(folder)])
+    script = subprocess.Popen([sys.executable, node.welcome["source"], "supervise", str(folder)])
     try:
-        wait_for(lambda: children(supervisor.pid), "the job has not begun")
-        (job,) = children(supervisor.pid)
+        wait_for(lambda: processes(folder), "the job has not begun")
+        (job,) = processes(folder)
         (folder / "final.json").write_text('{"lost": {"why": "its node failed"}}')
-        supervisor.send_signal(signal.SIGUSR1)  # or it looks at its next beat
-        assert supervisor.wait(20) == 0
+        script.send_signal(signal.SIGUSR1)  # or it looks at its next beat
+        assert script.wait(20) == 0
     finally:
-        supervisor.kill()
+        script.kill()
     wait_until_gone(job)
     assert json.loads((folder / "final.json").read_text()) == {"lost": {"why": "its node failed"}}
 

@@ -27,6 +27,13 @@ from tests.support.one_host import PYTHON, OneHost, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
 EXIT_CODE = 7
+# `supervise`, whose guard would take the job with its supervisor: the supervisor is the process that was started.
+UNGUARDED = """\
+import os, runpy, sys
+os.fork = lambda: 0
+sys.argv[:] = [sys.argv[1], "supervise", sys.argv[2]]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 class Point(NamedTuple):
@@ -122,7 +129,7 @@ def test_supervisor_killed_at_any_call(host: OneHost) -> None:
         attempt = new_attempt()
         host.folder_of(attempt).mkdir(mode=0o700)
         write_once(host.place(attempt).file("spec.json"), make_spec(*job(host, attempt)))
-        command = [*strace(point, log), PYTHON, "-I", "-S", str(source), "supervise", str(host.folder_of(attempt))]
+        command = [*strace(point, log), PYTHON, "-I", "-S", "-c", UNGUARDED, str(source), str(host.folder_of(attempt))]
         subprocess.run(command, timeout=60, start_new_session=True, stdin=subprocess.DEVNULL)
         return attempt
 

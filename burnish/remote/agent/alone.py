@@ -6,10 +6,12 @@ import os
 
 from .files import make_private_folder
 from .forking import leave_session, prepare_process
+from .guard import stand_guard
 from .locks import make_lock
 from .oom import count_oom_kills
 from .place import Place, lock_folder
 from .processes import incarnation
+from .pulse import Pulse
 from .records import read_record
 from .spec import problem_of_spec
 from .supervisor import Supervisor, Surroundings
@@ -27,7 +29,7 @@ def main(arguments: List[str]) -> None:
 
 
 def supervise(folder: str) -> None:
-    """Run the supervisor of the attempt in `folder`, whose spec.json is there, in the foreground."""
+    """Run the supervisor of the attempt in `folder`, whose spec.json is there, as a child of its guard, in the foreground."""
     place = Place.of_folder(folder)
     if os.path.lexists(place.file("start.json")):
         return  # it was started before, or shall not be: a batch system may run a script again
@@ -36,6 +38,7 @@ def supervise(folder: str) -> None:
     if problem:
         raise SystemExit("%s: %s" % (place.file("spec.json"), problem))
     umask = prepare_process()
+    stand_guard(Pulse(place))
     make_private_folder(lock_folder())
     lock = make_lock(place.lock)
     leave_session(os.open(os.devnull, os.O_RDWR))

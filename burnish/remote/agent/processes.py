@@ -120,6 +120,12 @@ def with_descendants(roots: Sequence[int], processes: Dict[int, Process]) -> Lis
     return list(found.values())
 
 
+def descendants() -> List[Process]:
+    """All living processes that descend from this one."""
+    me = os.getpid()
+    return [process for process in with_descendants([me], all_processes()) if process.pid != me]
+
+
 def has_open(pid: int, path: str) -> bool:
     """True if this process has the file open that is at `path`, without links, or was there. False if we may not look."""
     links = _shown(pid, lambda view: ["%s/fd/%s" % (view, number) for number in os.listdir(view + "/fd")])

@@ -19,7 +19,7 @@ from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
 from .needs import find_program, need_of, require, search_path
 from .notices import CHANGED, FREED, UNRECORDED
 from .oom import count_oom_kills, offer_to_oom_killer
-from .processes import GRACE, all_processes, become_subreaper, read_process, send_signal, with_descendants
+from .processes import GRACE, become_subreaper, descendants, read_process, send_signal
 from .pulse import BEAT, Pulse
 from .records import link_once, point_once, read_record, write_once
 from .refusals import Lacking, Refusal, SlotTaken, Unstartable, clause, printable
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from .notices import Tell
     from .place import Place
-    from .processes import Process
     from .records import Record
 
 TAIL = 2000  # bytes of a failed job's stderr that go with its exit
@@ -269,7 +268,7 @@ class Supervisor:
     def _end_tree(self, grace: float) -> int:
         """TERM, `grace` seconds, KILL for all that descends from us. Returns how many there were, when none is left."""
         asked = self._cancel
-        tree = self._tree()
+        tree = descendants()
         for process in tree:
             send_signal(process, signal.SIGTERM)
             send_signal(process, signal.SIGCONT)  # a stopped one would not hear it
@@ -282,15 +281,11 @@ class Supervisor:
             if time.monotonic() < deadline:
                 self._wait(deadline)
                 continue
-            for process in self._tree():
+            for process in descendants():
                 send_signal(process, signal.SIGKILL)
             self._wait(time.monotonic() + pause)
             pause = min(1.0, pause * 2)  # one that the kernel cannot end just now keeps us, and its locks, waiting
         return len(tree)
-
-    def _tree(self) -> List[Process]:
-        me = os.getpid()
-        return [process for process in with_descendants([me], all_processes()) if process.pid != me]
 
     # Recording.
 
