@@ -270,14 +270,14 @@ def errors(session: Session, ids: frozenset[JobId] | None = None, tail: int | No
     UsageError for ids that are no jobs.
     """
     jobs, count = session.jobs(ids, nothing=""), LAST_LINES if tail is None else tail
-    groups: dict[str, list[Job]] = {}
+    groups: dict[tuple[str, int], list[Job]] = {}
     for job in jobs:
         if job.word is Word.ERROR:
             groups.setdefault(_headline(session, job), []).append(job)
     if not groups:
         yield _none_failed(jobs, ids)
-    for headline, failed in sorted(groups.items(), key=lambda group: -len(group[1])):
-        yield f"{counted(len(failed), 'job')} ({name_ids([job.id for job in failed])}): {printable(headline, REASON)}"
+    for (headline, most), failed in sorted(groups.items(), key=lambda group: -len(group[1])):
+        yield f"{counted(len(failed), 'job')} ({name_ids([job.id for job in failed])}): {printable(headline, most)}"
         first = failed[0]
         lines = [] if first.attempt is None else _last_lines(session, first.attempt, count)
         if lines:
@@ -294,17 +294,21 @@ def _none_failed(jobs: Sequence[Job], ids: frozenset[JobId] | None) -> str:
     return f"None of these {len(jobs)} jobs is in ERROR."
 
 
-def _headline(session: Session, job: Job) -> str:
-    """What tells one failure from another: the last line that the job wrote, or the reason where it wrote none."""
+def _headline(session: Session, job: Job) -> tuple[str, int]:
+    """What tells one failure from another, whole, and how many characters of it are shown.
+
+    It is the last line that the job wrote, or the reason where it wrote none.
+    """
     attempt = job.attempt
     if attempt is None and job.reason in _WITHOUT_ATTEMPT:
-        return _WITHOUT_ATTEMPT[job.reason]
+        return _WITHOUT_ATTEMPT[job.reason], REASON
     if attempt is None or attempt.verdict is None:
-        return job.reason  # set by hand or never started: what stands in its log is burnish's, or its runner function's
-    lines = _last_lines(session, attempt)
-    if lines:
-        return printable(lines[-1], LINE)
-    return job.reason if attempt.pid is None else f"{job.reason}, and nothing on stdout or stderr"
+        # Set by hand or never started: what stands in its log is burnish's, or its runner function's.
+        return job.reason, REASON
+    if lines := _last_lines(session, attempt):
+        return lines[-1], LINE
+    silent = "" if attempt.pid is None else ", and nothing on stdout or stderr"
+    return f"{job.reason}{silent}", REASON
 
 
 def where_to_read(session: Session, job: Job) -> str:
