@@ -8,6 +8,8 @@ import signal
 import pytest
 from hypothesis import Phase, settings
 
+from tests.support import plain
+
 # How long an example takes says something about the machine, and nothing about burnish.
 settings.register_profile("untimed", deadline=None)
 settings.register_profile(
@@ -25,6 +27,4 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No options, colours or job of the caller leak into a test."""
-    for name in list(os.environ):
-        if name.startswith("BURNISH_") or name in ("NO_COLOR", "FORCE_COLOR", "CUDA_VISIBLE_DEVICES", "COLUMNS"):
-            monkeypatch.delenv(name)
+    plain.clear(monkeypatch)

@@ -1,4 +1,4 @@
-"""What a job is given and what is told of its end, on every engine: this machine, an SSH host, a Slurm cluster.
+"""What a job is given and what is told of its end, on every engine: this machine, an SSH host, a Slurm cluster, also over SSH.
 
 One run on each, of jobs that each show one thing. `test_every_engine_live.py` is about what is done while jobs run.
 """
@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.engines import ENGINES, ON, engine, processes
+from tests.support import beginnings
+from tests.support.engines import ENGINES, ON, Engine, engine, processes
 from tests.support.gated import Gated
 
 EVERY = bytes(range(1, 256))
 WORDS = [b"", b" ", b"-n", b"--", EVERY, b"a\nb\r\n", b"'\"\\", b"$HOME `id` $(id) * ~ %s", b"\xff\xfe", b"x" * 100_000]
+CWD = b"/\xff \n'$(x)"  # below the table's folder
 WEIGHT = 60  # MiB
+TOO_LONG = 40_000  # characters of a result, for what a host tells of an end at once
 
 # What each job does, by its argument: a program that `python3 -c` takes, or words for a shell, or what the runner makes of it.
 PROGRAMS = {
@@ -33,6 +36,7 @@ sys.stderr.buffer.write(bytes(range(256)) * 1000)
     "environment": "import json, os; print(json.dumps(dict(os.environ)))",
     "memory": f"import time; x = b'x' * ({WEIGHT} << 20); time.sleep(0.3)",
     "result": "import json, os; json.dump({'acc': 0.5, 'é': [1, None]}, open(os.environ['BURNISH_RESULT'], 'w'))",
+    "long result": f"import json, os; json.dump({{'text': 'x' * {TOO_LONG}}}, open(os.environ['BURNISH_RESULT'], 'w'))",
     "no result": "import os; open(os.environ['BURNISH_RESULT'], 'w').write('[1]')",
 }
 SHELL = {
@@ -42,9 +46,9 @@ SHELL = {
     "exit 255": "exit 255",
     "killed": "kill -KILL $$",
     "segv": "kill -SEGV $$",
+    "term": "kill -TERM $$",
     "tail": "printf 'x%.0s' $(seq 5000) >&2; printf '\\nthe end: \\303\\244' >&2; exit 3",
-    "began": "umask; ps -o sid= -p $$; echo $$; readlink /proc/$$/fd/0; ls /proc/$$/fd; "
-    "exec grep -E '^Sig(Blk|Ign)' /proc/self/status",
+    "began": beginnings.TELL,
     "retried": "echo once >> tries; test $(wc -l < tries) -ge 2",
     "deaf": "sleep 1000 & trap '' TERM; while :; do sleep 0.05; done",
     "leaving": "sleep 1000 & echo $! > left; exit 0",
@@ -61,6 +65,7 @@ ENDS = {
     "exit 255": "ERROR: exit 255",
     "killed": "ERROR: signal 9",
     "segv": "ERROR: signal 11",
+    "term": "ERROR: signal 15",
     "tail": "ERROR: exit 3",
     "began": "COMPLETE: exit 0",
     "retried": "COMPLETE: exit 0",
@@ -91,15 +96,16 @@ def run(args, job):
         raise ValueError("no such model")
     words = [os.fsdecode(word) for word in {WORDS!r}] if fate == "bytes" else []
     env = {{"EVERY": os.fsdecode({EVERY!r}), "BOTH": "the command"}}
-    return burnish.Command(["python3", "-c", PROGRAMS[fate], *words], env=env)
+    cwd = os.fsdecode(os.getcwdb() + {CWD!r}) if fate == "bytes" else None
+    return burnish.Command(["python3", "-c", PROGRAMS[fate], *words], env=env, cwd=cwd)
 """
 
 
 class Ended:
-    """The table after its run, and what is known of each of its jobs, by what it was to do."""
+    """The table after its run on an engine, and what is known of each of its jobs, by what it was to do."""
 
-    def __init__(self, table: Gated, code: int, began: float) -> None:
-        self.table, self.code, self.began = table, code, began
+    def __init__(self, there: Engine, table: Gated, code: int, began: float) -> None:
+        self.there, self.table, self.code, self.began = there, table, code, began
         self.status = table.status()
 
     def job(self, fate: str) -> dict[str, Any]:
@@ -122,9 +128,10 @@ def ended(request: pytest.FixtureRequest) -> Iterator[Ended]:
     with engine(request.param) as there, there.table(1) as table:
         settings = {
             "env": {"FROM_INVENTORY": "it's $HOME", "BOTH": "the inventory"},
-            "slots": 12,
+            "slots": len(FATES),  # what is claimed ahead of its slot may be called back, and has one attempt more
         }
         there.inventory(table, **settings)
+        os.mkdir(os.fsencode(table.folder) + CWD)
         (table.folder / "shebang").write_text("#!/no/such/interpreter\n")
         (table.folder / "shebang").chmod(0o755)
         (table.folder / "sweep.py").write_text(RUNNER)
@@ -134,7 +141,7 @@ def ended(request: pytest.FixtureRequest) -> Iterator[Ended]:
         began = time.time()
         run = table.start("run", *ON, "--func", "sweep.run")
         code = run.wait(120)
-        yield Ended(table, code, began)
+        yield Ended(there, table, code, began)
 
 
 def test_ends_are_told_alike(ended: Ended) -> None:
@@ -166,7 +173,7 @@ def test_end_of_stderr_goes_with_a_failure(ended: Ended) -> None:
 
 
 def test_every_byte_goes_there_and_back(ended: Ended) -> None:
-    here = os.path.realpath(os.fsencode(ended.table.folder))
+    here = os.path.realpath(os.fsencode(ended.table.folder)) + CWD
     assert ended.log("bytes").split(b"\0") == [*WORDS, EVERY, here, b""]
     assert ended.log("bytes", ".err") == bytes(range(256)) * 1000
     assert ended.log("large") == b"x" * 3_000_000 + b"\n"
@@ -184,22 +191,17 @@ def test_environment_is_the_hosts_with_the_inventorys_the_commands_and_ours(ende
     assert {"BURNISH_SLOT", "BURNISH_GPUS", "BURNISH_LOG_DIR", "HOME", "PATH"} <= seen.keys()
 
 
-# Signals 32 and 33, which glibc's posix_spawn ignores until the program's own glibc wants them.
-GLIBC_OWN = 3 << 31
-
-
 def test_job_begins_as_a_shell_would_begin_it(ended: Ended) -> None:
-    umask, session, pid, stdin, *descriptors, _, blocked, _, ignored = ended.log("began").decode().split()
-    assert int(umask, 8) == 0o022
-    assert (int(blocked, 16), int(ignored, 16) & ~GLIBC_OWN) == (0, 0)
-    assert session == pid and stdin == "/dev/null"
-    assert {int(number) for number in descriptors if int(number) < 100} == {0, 1, 2}
+    umask = beginnings.umask() | (0o022 if "ssh" in ended.there.name else 0)  # sshd adds that
+    beginnings.assert_as_from_a_shell(ended.log("began").decode(), umask)
 
 
 def test_result_is_kept_and_what_is_none_changes_no_verdict(ended: Ended) -> None:
     assert ended.job("result")["result"] == {"acc": 0.5, "é": [1, None]}
+    assert ended.job("long result")["result"] == {"text": "x" * TOO_LONG}
     assert not ended.job("no result").get("result")
-    assert "0.5" in ended.table.burnish("results").stdout
+    results = {row["id"]: row["result"] for row in json.loads(ended.table.burnish("results", "--json").stdout)}
+    assert results[FATES.index("result")] == {"acc": 0.5, "é": [1, None]}
 
 
 def test_what_could_not_be_started_is_named(ended: Ended) -> None:

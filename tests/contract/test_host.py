@@ -21,6 +21,7 @@ from burnish.remote.agent.frames import PROTOCOL
 from burnish.remote.agent.locks import FREE, lock_state
 from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import Transport
+from tests.support import beginnings
 from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, make_spec, new_attempt
 from tests.support.one_host import TABLE, OneHost, job_pid, one_host, supervisor_pid
 from tests.support.records import forge
@@ -141,25 +142,8 @@ def test_environment_is_the_hosts_with_the_specs_and_ours(host: OneHost, monkeyp
 
 
 def test_job_begins_as_a_shell_would_begin_it(link: AgentClient) -> None:
-    # While dash waits for a child it blocks all signals, so what the job began with is seen only in what it becomes.
-    signals = "exec grep -E '^Sig(Blk|Ign)' /proc/self/status"
-    look = f"umask; ps -o sid= -p $$; echo $$; readlink /proc/$$/fd/0; ls /proc/$$/fd; {signals}"
-    out = link.pull(link.run(*sh(look))["attempt"]).decode().split()
-    umask, session, pid, stdin, *descriptors, _, blocked, _, ignored = out
-    assert int(umask, 8) == _umask()
-    assert (int(blocked, 16), int(ignored, 16) & ~GLIBC_OWN) == (0, 0)
-    assert session == pid and stdin == "/dev/null"
-    assert {int(number) for number in descriptors if int(number) < 100} == {0, 1, 2}
-
-
-# Signals 32 and 33, which glibc's posix_spawn ignores until the program's own glibc wants them.
-GLIBC_OWN = 3 << 31
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    told = link.pull(link.run(*sh(beginnings.TELL))["attempt"]).decode()
+    beginnings.assert_as_from_a_shell(told, beginnings.umask())
 
 
 def test_setup_lines_run_before_and_do_not_touch_the_words(link: AgentClient) -> None:

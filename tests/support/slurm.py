@@ -24,6 +24,8 @@ GPUS = 2
 DEADLINE = 20.0  # s for a daemon to answer on a busy machine
 
 OTHER = os.environ.get("BURNISH_TEST_SLURM", "")
+if OTHER:
+    OTHER = os.path.abspath(OTHER)  # commands and jobs are run in other folders
 PROGRAMS = f"{OTHER}/bin:{OTHER}/sbin:" if OTHER else ""  # what comes first on PATH, so that commands are of that Slurm
 
 # bf_interval: where there is no accounting, 24.05 starts jobs by backfill alone.

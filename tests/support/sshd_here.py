@@ -30,11 +30,12 @@ exec /usr/sbin/sshd -D -e -f "$1"
 
 
 class SshdHere:
-    """Listens on loopback, lets in whoever runs the tests. Needs root. `close` ends it."""
+    """Listens on loopback, lets in whoever runs the tests. Needs root. `close` ends it. `name`: of the host."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "here") -> None:
         leave_the_machines_network()  # where the bench will go too
         self._folder = folder
+        self.name = name
         self._numbers = itertools.count()
         port = free_port()
         config = folder / "sshd_config"
@@ -47,7 +48,7 @@ class SshdHere:
         make_key(folder / "id_ed25519")
         self._ssh_config = folder / "ssh_config"
         self._ssh_config.write_text(
-            f"Host here\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
+            f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
             f"  UserKnownHostsFile {folder}/known_hosts\n  GlobalKnownHostsFile none\n"
             f"  IdentityFile {folder}/id_ed25519\n  IdentitiesOnly yes\n  IdentityAgent none\n"
         )
@@ -67,7 +68,7 @@ class SshdHere:
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in os.environ.items())
         wrapper.write_text(f'#!/bin/sh\n{exports}exec {shlex.quote(python)} "$@"\n')
         wrapper.chmod(0o755)
-        return Host(HostName("here"), ssh_config=str(self._ssh_config), python=str(wrapper))
+        return Host(HostName(self.name), ssh_config=str(self._ssh_config), python=str(wrapper))
 
     def close(self) -> None:
         self._process.kill()
@@ -77,9 +78,8 @@ class SshdHere:
 class OverSsh:
     """A transport to this machine: each `open` is a connection of its own."""
 
-    name = "here"
-
     def __init__(self, sshd: SshdHere, python: str) -> None:
+        self.name = sshd.name
         self._sshd = sshd
         self._python = python
 
