@@ -24,11 +24,12 @@ TABLE = "table-1"
 
 
 def oldest_python() -> str | None:
-    """A Python 3.8 that works, if there is one."""
-    found = shutil.which("python3.8")
-    if found is None or subprocess.run([found, "-c", "0"], capture_output=True).returncode != 0:
-        return None
-    return found
+    """A Python 3.8 that works, on the PATH or kept by pyenv, if there is one."""
+    kept = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions").glob("3.8.*/bin/python3.8")
+    for found in (shutil.which("python3.8"), *map(str, kept)):
+        if found and subprocess.run([found, "-c", "0"], capture_output=True).returncode == 0:
+            return found
+    return None
 
 
 class OneHost:

@@ -22,11 +22,12 @@ def wait_for(predicate: Callable[[], T], show: Callable[[], object] | str = "", 
     end = time.monotonic() + deadline
     pause = PAUSE
     while True:
-        late = time.monotonic() >= end
+        asked = time.monotonic()
+        late = asked >= end
         if value := predicate():
             return value
         if late:
             state = show() if callable(show) else show
             raise AssertionError(f"waited {deadline:g} s in vain; the last state was:\n{state}")
-        time.sleep(pause)
+        time.sleep(max(pause, time.monotonic() - asked))  # a question that takes a processor shall not take all of it
         pause = min(pause * 2, LONGEST_PAUSE)
