@@ -5,8 +5,8 @@ the name that makes it a commit, synced). An agent hands orders on. Supervisors,
 its start once, run it with its output in files, and sync its verdict to the disk before they tell. That is all: nothing is
 checked or looked at again, no table is kept, and nothing can be edited, cancelled, taken back, or run on another host.
 
-Usage: `python benchmarks/minimal.py FOLDER JOBS WORKERS`; prints what each part has used for all jobs, as JSON: [s in Python,
-s in the kernel]. `benchmarks/steps.py` sets burnish beside it.
+Usage: `python benchmarks/minimal.py FOLDER JOBS WORKERS`; prints what each part, and the jobs themselves, have used in all, as
+JSON: [s outside the kernel, s in it]. `benchmarks/steps.py` sets burnish beside it.
 """
 
 from __future__ import annotations
@@ -175,10 +175,10 @@ def commit(folder: str, descriptor: int, number: int, facts: list[dict[str, Any]
 # -- what they use -------------------------------------------------------------------------------------------------
 
 
-def used(*pids: int) -> list[float]:
-    """Seconds in Python, and in the kernel, of these processes, without their children."""
-    told = [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:13] for pid in pids]
-    return [sum(int(fields[which]) for fields in told) / TICK for which in (0, 1)]
+def used(*pids: int, first: int = 11) -> list[float]:
+    """Seconds outside the kernel, and in it, of these processes; with `first` 13, of the children that they waited for."""
+    told = [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in pids]
+    return [sum(int(fields[which]) for fields in told) / TICK for which in (first, first + 1)]
 
 
 def children(pid: int) -> list[int]:
@@ -202,8 +202,9 @@ def main() -> None:
     before = used(os.getpid())
     coordinate(folder, jobs, workers, to_agent, from_agent)
     mine = [now - then for now, then in zip(used(os.getpid()), before, strict=True)]
-    parts = {"coordinator": mine, "agent": used(agent), "supervisors": used(*children(agent))}
-    print(json.dumps(parts))
+    supervisors = children(agent)
+    parts = {"coordinator": mine, "agent": used(agent), "supervisors": used(*supervisors)}
+    print(json.dumps({**parts, "jobs": used(*supervisors, first=13)}))
     os.close(to_agent)
     os.waitpid(agent, 0)
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-LIMIT = 2.0  # s of this process's own time for one input: a thousand brackets, which PyYAML may take for a key, need 0.6
+LIMIT = (
+    2.0  # s of this process's own time for one input: a thousand brackets, which PyYAML may take for a key, need 0.6
+)
 STUCK = 60.0  # s after which the process ends, and shows where it was
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # What only looks is let be; whatever else touches the world is not.
