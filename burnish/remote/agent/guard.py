@@ -54,9 +54,9 @@ def _end_what_is_left(pulse: Pulse) -> None:
     """KILL all that descends from us, and again what it started meanwhile. At once: it was not asked to save anything."""
     pause = SHORTEST
     while _has_children():
-        pulse.beat()  # one that the kernel cannot end just now has not ended
         for process in descendants():
             send_signal(process, signal.SIGKILL)
+        pulse.beat()  # one that the kernel cannot end just now has not ended; the last, as its file server may not answer
         signal.sigtimedwait([signal.SIGCHLD], pause)
         pause = min(LONGEST, pause * 2)
 
