@@ -21,17 +21,16 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
-from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
 LARGEST = 1 << 16  # bytes of a message
 TICK = os.sysconf("SC_CLK_TCK")
-_encoded = c_make_encoder(None, None, encode_basestring_ascii, None, ":", ",", False, False, True)
+_text_of = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 def encode(value: object) -> bytes:
-    return "".join(_encoded(value, 0)).encode()
+    return _text_of(value).encode()
 
 
 def framed(value: object) -> bytes:

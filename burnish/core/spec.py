@@ -119,7 +119,7 @@ def ended(attempt: AttemptId, final: Mapping[str, Any], start: Mapping[str, Any]
 
 
 def _pid(said: Mapping[str, Any]) -> int:
-    """The job's, 0 if it is not told: a start.json that was read from the disk was made before there was one."""
+    """The job's pid, 0 if this record does not say it, as a start.json does not: that is made before the job is."""
     pid = said.get("pid")
     return pid if type(pid) is int and 0 < pid < LARGEST else 0
 

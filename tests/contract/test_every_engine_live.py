@@ -16,8 +16,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import records
-from tests.support.engines import DIRECT, ENGINES, ON, Engine, engine, environment_of, parent_of, processes
+from tests.support.engines import DIRECT, ENGINES, ON, Engine, engine
 from tests.support.gated import Gated
+from tests.support.proc import environment_of, parent_of, processes
 from tests.support.waiting import wait_for
 
 JOBS = 4
@@ -26,7 +27,7 @@ OVER_SSH_TOO = pytest.mark.parametrize("there", ENGINES, indirect=True)
 
 # It answers TERM in its own time: its work is kept a second later.
 SAVING = """\
-import os, signal, time
+import os, signal, time  # what takes it a second is its own work
 job = os.environ["BURNISH_JOB_ID"]
 def save(number, frame):
     time.sleep(1)
@@ -34,8 +35,7 @@ def save(number, frame):
     os._exit(0)
 signal.signal(signal.SIGTERM, save)
 open("ready-" + job, "w").close()
-while True:
-    time.sleep(0.02)
+signal.pause()
 """
 
 
@@ -62,6 +62,12 @@ def ends_well(table: Gated, run: subprocess.Popen[str], *, runs: tuple[int, ...]
 def words(table: Gated) -> dict[int, str]:
     """Job -> state and reason."""
     return {job: f"{found['state']} {found['reason']}".strip() for job, found in table.status().items()}
+
+
+def runs_after(table: Gated, before: list[int]) -> int:
+    """Wait until a job runs that is none of those before; which."""
+    [job] = wait_for(lambda: table.running_jobs().keys() - {*before}, table.said, AGAIN)
+    return job
 
 
 def at_once(table: Gated, until: float = float("inf")) -> int:
@@ -157,7 +163,7 @@ def test_order_of_those_that_wait_is_the_tables(there: Engine, table: Gated) -> 
     began = [first]
     while len(began) < JOBS:
         table.open(began[-1])
-        began += wait_for(lambda: table.running_jobs().keys() - {*began}, table.said, AGAIN)  # noqa: B023 (called here)
+        began.append(runs_after(table, began))
     assert began == [0, 3, 1, 2]
     ends_well(table, run)
 
@@ -315,7 +321,7 @@ def test_killed_supervisors_cost_an_attempt_and_never_run_a_job_beside_itself(th
     takes a minute to make sure of that.
     """
     run = table.run()
-    wait_for(lambda: len(list((table.folder / "ran").iterdir())) == JOBS, table.said, 40)
+    wait_for(lambda: len(list((table.folder / "ran").iterdir())) == JOBS, table.said, AGAIN)
     jobs = {int(environment_of(pid)["BURNISH_JOB_ID"]): pid for pid in processes(table.folder)}
     supervisor = {job: parent_of(pid) for job, pid in jobs.items()}
     assert sorted(jobs) == [*range(JOBS)] and len(set(supervisor.values())) == JOBS

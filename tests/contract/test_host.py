@@ -209,10 +209,8 @@ def test_log_is_pulled_from_any_offset_while_it_grows(link: AgentClient, tmp_pat
 
 
 def test_growth_of_a_log_that_was_pulled_to_its_end_is_told_once(link: AgentClient, tmp_path: Path) -> None:
-    for pipe in (
-        "one",
-        "two",
-    ):  # a reader that comes back to one pipe may meet the end of what was written there before
+    # A reader that comes back to one pipe may meet the end of what was written there before.
+    for pipe in ("one", "two"):
         os.mkfifo(tmp_path / pipe)
     attempt = link.start(
         *sh(f"printf abc; read line < {tmp_path}/one; echo $line >&2; read line < {tmp_path}/two; echo")

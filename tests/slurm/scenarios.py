@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.conftest import INVENTORY
-from tests.support.engines import environment_of, parent_of, processes
 from tests.support.gated import Gated
+from tests.support.proc import environment_of, parent_of, processes
 from tests.support.slurm import Slurm
 from tests.support.sshd_here import SshdHere
 from tests.support.sweeps import Sweep, children, wait_until_gone

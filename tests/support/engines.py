@@ -22,6 +22,7 @@ from tests.support import plain
 from tests.support.gated import Gated
 from tests.support.hosts import ACCOUNT, Bench
 from tests.support.one_host import PYTHON
+from tests.support.proc import processes, tenants
 from tests.support.slurm import PROGRAMS, Slurm
 from tests.support.sshd_here import SshdHere
 from tests.support.waiting import wait_for
@@ -55,11 +56,11 @@ class Engine:
         fresh.replace(table.folder / "lab.yaml")
 
     @contextmanager
-    def table(self, jobs: int, **settings: object) -> Iterator[Gated]:
+    def table(self, jobs: int) -> Iterator[Gated]:
         """A table of gated jobs and its inventory. In the end nothing is left of its jobs, and none ran beside itself."""
         made = Gated.of(None, jobs)
         try:
-            self.inventory(made, **settings)
+            self.inventory(made)
             yield made
             made.burnish("cancel", "--all")
             wait_for(lambda: not any(self._remains(made)), lambda: self._remains(made), GONE)
@@ -73,54 +74,6 @@ class Engine:
     def _remains(self, table: Gated) -> tuple[object, ...]:
         """What goes on of a table: its jobs, whatever else has to do with its folder, and what the engine knows."""
         return processes(table.folder), tenants(table.folder), self.left()
-
-
-def processes(folder: Path) -> dict[int, str]:
-    """Pid -> command line of every job, whatever the machine, whose state folder is in `folder`."""
-    mark = f"BURNISH_RESULT={folder}/".encode()
-    return _those(lambda process: mark in (process / "environ").read_bytes())
-
-
-def tenants(folder: Path) -> dict[int, str]:
-    """Likewise of every process that is in `folder` or has a file open there: supervisors and agents, too."""
-
-    def lives_there(process: Path) -> bool:
-        links = [process / "cwd", *(process / "fd").iterdir()]
-        return any(_leads_to(link).startswith(f"{os.path.realpath(folder)}/") for link in links)
-
-    return _those(lambda process: process.name != str(os.getpid()) and lives_there(process))
-
-
-def _leads_to(link: Path) -> str:
-    try:
-        return f"{os.readlink(link)}/"
-    except OSError:
-        return ""  # closed meanwhile
-
-
-def _those(wanted: Callable[[Path], bool]) -> dict[int, str]:
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if wanted(process):
-                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue  # gone meanwhile
-    return found
-
-
-def environment_of(pid: int) -> dict[str, str]:
-    """What a process was started with; empty if it is gone."""
-    try:
-        entries = Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
-    except OSError:
-        return {}
-    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
-
-
-def parent_of(pid: int) -> int:
-    """Raises OSError if it is gone."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @contextmanager

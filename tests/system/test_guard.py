@@ -14,9 +14,10 @@ import pytest
 
 from burnish.remote.agent.records import read_record, write_once
 from tests.support.agent_client import make_spec, new_attempt
-from tests.support.engines import processes
+from tests.support.hosts import children, descendants
 from tests.support.one_host import PYTHON, OneHost, one_host
-from tests.support.sweeps import children, wait_until_gone
+from tests.support.proc import processes
+from tests.support.sweeps import wait_until_gone
 from tests.support.waiting import wait_for
 
 LONG_AGO = 1e9  # unix time, s
@@ -52,11 +53,6 @@ def supervisor_of(guard: subprocess.Popen[str], folder: Path) -> int:
     named: int = (read_record(str(folder / "start.json")) or {})["go"]["supervisor"]["pid"]
     assert children(guard.pid) == [named]
     return named
-
-
-def descendants(pid: int) -> list[int]:
-    found = children(pid)
-    return [*found, *(one for child in found for one in descendants(child))]
 
 
 def test_killed_supervisor_takes_its_job_with_it(host: OneHost) -> None:

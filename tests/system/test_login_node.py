@@ -22,7 +22,7 @@ from burnish.errors import HostUnreachable
 from burnish.remote.conversation import Conversation
 from burnish.remote.transport import LocalTransport
 from burnish.views.hosts import FleetView
-from tests.support.engines import processes
+from tests.support.proc import processes
 from tests.support.sweeps import wait_until_gone
 from tests.support.waiting import wait_for
 
