@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from burnish.remote.agent import guard as guard_module
+from burnish.remote.agent.pulse import Pulse
 from burnish.remote.agent.records import read_record, write_once
 from tests.support.agent_client import make_spec, new_attempt
 from tests.support.hosts import children, descendants
@@ -20,7 +22,6 @@ from tests.support.proc import processes
 from tests.support.sweeps import wait_until_gone
 from tests.support.waiting import wait_for
 
-LONG_AGO = 1e9  # unix time, s
 HIDES = "trap '' TERM; setsid env -i sleep 1000 & (setsid sleep 1000 &) ; sleep 1000"
 
 
@@ -56,18 +57,35 @@ def supervisor_of(guard: subprocess.Popen[str], folder: Path) -> int:
 
 
 def test_killed_supervisor_takes_its_job_with_it(host: OneHost) -> None:
-    """All of it, though it ignores TERM, left its session and has no environment. The last sign of life is the guard's."""
+    """All of it, though it ignores TERM, left its session and has no environment. Then there is no sign of life any more."""
     with guarded(host, HIDES, batch={"name": "burnish-t-1", "index": 0}) as (guard, folder):
         supervisor = supervisor_of(guard, folder)
         wait_for(lambda: len(descendants(supervisor)) == 4, lambda: descendants(supervisor))
         job = descendants(supervisor)
         os.kill(supervisor, signal.SIGSTOP)
-        os.utime(folder / "pulse", (LONG_AGO, LONG_AGO))
+        assert (folder / "pulse").exists()
         os.kill(supervisor, signal.SIGKILL)
         assert guard.wait(20) == 128 + signal.SIGKILL
         assert [pid for pid in job if Path(f"/proc/{pid}").exists()] == []
         assert not (folder / "final.json").exists()  # what became of it is the batch system's to say
-        assert (folder / "pulse").stat().st_mtime > LONG_AGO
+        assert not (folder / "pulse").exists()
+
+
+def test_what_the_kernel_cannot_end_yet_has_a_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
+    left, beats = iter([True, True, False]), []
+
+    class Counted(Pulse):
+        def __init__(self) -> None:
+            pass
+
+        def beat(self) -> bool:
+            beats.append(True)
+            return True
+
+    monkeypatch.setattr(guard_module, "_has_children", lambda: next(left))
+    monkeypatch.setattr(guard_module, "descendants", list)
+    guard_module._end_what_is_left(Counted())
+    assert beats == [True, True]
 
 
 def test_signal_to_the_script_wakes_the_supervisor(host: OneHost) -> None:

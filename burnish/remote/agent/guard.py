@@ -35,6 +35,8 @@ def stand_guard(pulse: Pulse) -> None:
         os.chdir("/")
         status = _wait_for(supervisor)
         _end_what_is_left(pulse)
+        if os.WIFSIGNALED(status):
+            pulse.stop()
         code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     finally:
         os._exit(code)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import time
 
+from .files import unlink
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Optional, Tuple
@@ -53,6 +55,10 @@ class Pulse:
         except OSError:
             pass  # the next one may be heard
         return True
+
+    def stop(self) -> None:
+        """Nothing lives any more: nobody need wait until that is sure."""
+        unlink(self._path)
 
 
 class Pulses:
