@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,8 +47,17 @@ def test_job_is_offered_to_the_kernel_before_its_supervisor(host: OneHost) -> No
     def score(pid: int) -> int:
         return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
-    assert score(running["start"]["go"]["pid"]) > score(supervisor_pid(running))
+    assert score(running["start"]["go"]["pid"]) > score(supervisor_pid(running)) == score(os.getpid())
     link.cancel(attempt)
+
+
+def test_what_a_job_starts_at_once_is_offered_to_the_kernel_with_it(host: OneHost) -> None:
+    link = host.connect()
+    for _ in range(20):
+        ended = link.run(
+            "/bin/sh", "-c", "cat /proc/self/oom_score_adj & wait"
+        )  # the shell's child, as early as can be
+        assert int(link.pull(ended["attempt"])) > int(Path("/proc/self/oom_score_adj").read_text())
 
 
 @pytest.mark.parametrize(

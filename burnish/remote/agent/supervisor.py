@@ -18,7 +18,7 @@ from .held_slots import HeldSlots
 from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
 from .needs import find_program, need_of, require, search_path
 from .notices import CHANGED, FREED, UNRECORDED
-from .oom import count_oom_kills, offer_to_oom_killer
+from .oom import OomOffer, count_oom_kills
 from .processes import GRACE, become_subreaper, descendants, read_process, send_signal
 from .pulse import BEAT, Pulse
 from .records import link_once, point_once, read_record, write_once
@@ -44,12 +44,13 @@ LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot
 class Surroundings:
     """What a supervisor knows before it has an attempt: its host's incarnation, the environment of its jobs, and itself."""
 
-    __slots__ = ("_version", "environment", "here", "me", "node")
+    __slots__ = ("_version", "environment", "here", "me", "node", "offer")
 
     def __init__(self, here: str) -> None:
         self.here = here
         self.environment = dict(os.environb)  # decoded and encoded at each look, if it were not copied
         self.node = os.uname().nodename
+        self.offer = OomOffer()
         me = read_process(os.getpid())
         self.me = {"pid": os.getpid(), "starttime": me.started if me else 0}
         # Of the last job's folder: its name, when it was read (monotonic), and what it was.
@@ -190,10 +191,11 @@ class Supervisor:
             "setsigdef": (*IGNORED, signal.SIGXFSZ),
         }
         try:
-            try:
-                self._job = os.posix_spawn(program, argv, environment, setsid=True, **how)
-            except NotImplementedError:  # a Python that was built for an old C library
-                self._job = os.posix_spawn(program, argv, environment, setpgroup=0, **how)
+            with self._surroundings.offer:
+                try:
+                    self._job = os.posix_spawn(program, argv, environment, setsid=True, **how)
+                except NotImplementedError:  # a Python that was built for an old C library
+                    self._job = os.posix_spawn(program, argv, environment, setpgroup=0, **how)
         except OSError as error:
             self._exec_error = why_not_run(program, argv, environment, error)
             self._ended = 127 << 8, time.time(), time.monotonic(), 0
@@ -202,7 +204,6 @@ class Supervisor:
             os.pwrite(self._lock, b"%d" % self._job, 0)
         except OSError:
             pass  # the locks' disk is full: it is known by its cookie, too
-        offer_to_oom_killer(self._job)
 
     # Attending.
 
