@@ -35,7 +35,8 @@ STEP = 3.0  # s, at most, between two looks at a link: a longer one would be tak
 # burnish, but a silence counts after two seconds, and retries come quickly.
 IMPATIENT = """
 from burnish.remote import link, ssh
-link.PING, link.DEAD, link.PAUSE, link.SLOWEST_RETRY = 0.5, 2.0, 1.0, 1.0
+# A second passes between two looks of a run that hears nothing: more than two, and it stood still.
+link.PING, link.DEAD, link.PAUSE, link.SLOWEST_RETRY = 0.5, 2.0, 2.5, 1.0
 ssh.HANDSHAKE_TIMEOUT = ssh.SESSION_TIMEOUT = 2.0
 from burnish.cli.main import main
 main()
