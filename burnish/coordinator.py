@@ -181,7 +181,6 @@ class Coordinator:
         if time.monotonic() >= self._looked + self._changes.pause:
             self._look_around()
             self._looked = time.monotonic()
-        self._call_back()
         if not self._stopping:
             self._placing.place(self._ending(), self._brakes.room, self._brakes.room_on)
             for answer in self._preparation.answered():  # for a claim in the commit that frees its slot
@@ -266,6 +265,7 @@ class Coordinator:
         self._inspection.name_idle(len(self._placing) if self._plan.source and not self._mine() else 0)
         self._adopt()
         self._silence.name(self._mine(), self._fleet.estranged(self._journal.state.open.values(), self.me))
+        self._call_back()
         self._journal.checkpoint()
         self._on_news((), self._journal.state)
 
@@ -292,8 +292,7 @@ class Coordinator:
                 | reports.LogGrown()
                 | reports.RequestRefused()
             ):
-                for action in self._hearing.hear(report):
-                    self._send(action)
+                self._send(self._hearing.hear(report))
                 if isinstance(report, reports.RequestRefused) and report.request in ORDERS:
                     self._again.setdefault(report.host, time.monotonic() + TROUBLE)
             case reports.CommandPrepared():
@@ -308,6 +307,7 @@ class Coordinator:
                 self._resume(host)
             case reports.HostSeen(host):
                 self._inspection.see(report)
+                self._call_back()
             case reports.HostDropped(host, why):
                 self._silence.dropped(host, why)
             case reports.HostTurnedAway(host, why):
@@ -315,9 +315,11 @@ class Coordinator:
                 self._say(f"{host} is not used: {without_name(host, why)}")
             case reports.DiskChanged():
                 self._look_at_disk()
+                self._call_back()
             case reports.StopAsked(signal):
                 self.outcome.stopped_by = signal
                 self._leave_by = time.monotonic() + FAREWELL
+                self._call_back()
 
     def _propose(self, fact: Any) -> None:
         told = isinstance(fact, events.AttemptQueued | events.AttemptDisowned)  # which may wait, and a verdict may not
@@ -335,10 +337,8 @@ class Coordinator:
     def _order(self, host: HostName) -> None:
         """Give every order that the state calls for. Those that the host has carried out change nothing."""
         self._again.pop(host, None)
-        for attempt in self._journal.state.open.on(host):
-            if self._is_mine(attempt) and self._fleet.holds(attempt):
-                for action in actions.resume(attempt, holds_spec=attempt.name in self._claiming.specs):
-                    self._send(action)
+        held = [a for a in self._journal.state.open.on(host) if self._is_mine(a) and self._fleet.holds(a)]
+        self._send(order for a in held for order in actions.resume(a, holds_spec=a.name in self._claiming.specs))
 
     def _refuse(self, job_id: JobId, why: str, detail: str) -> None:
         """The runner made no command: write what it said where the job's errors are read, and let that be its verdict."""
@@ -362,12 +362,12 @@ class Coordinator:
     def _call_back(self) -> None:
         """See to it that what was claimed ahead never starts where somebody would rather have it otherwise.
 
-        It comes back by its host's word, as everything does: until then it may have started after all.
+        A look tells who would. It comes back by its host's word, as everything does: until then it may have started after all.
         """
         skipped, stopping = self._projection.skipped, self._stopping or bool(self._journal.state.halted)
         for attempt, why in self._vacancies.unwanted(skipped, self._placing.highest, stopping):
             if self._claiming.specs.pop(attempt.name, None):
-                self._send(actions.void(attempt, why))
+                self._send([actions.void(attempt, why)])
 
     # -- committing ------------------------------------------------------------------------------------------------
 
@@ -395,6 +395,7 @@ class Coordinator:
         news = self._journal.take_news()
         self._proposals.clear()
         self._inspection.settle()
+        orders: list[actions.Action] = []
         for fact in news:
             self._inspection.learn(fact)
             self._vacancies.learn(fact)
@@ -404,14 +405,14 @@ class Coordinator:
                 self._pause(state.jobs[fact.attempt.job].attempts[-1].host, fact.why)
             elif isinstance(fact, events.AttemptStarted):
                 self._silence.started(state.jobs[fact.attempt.job].attempts[-1].host)
-            for action in actions.follow(fact, state, self.me, self._claiming.specs):
-                self._send(action)
+            orders += actions.follow(fact, state, self.me, self._claiming.specs)
+        self._send(orders)
         changed = state.take_touched() | self._preparation.settle()
         self._placing.update(changed)
         self._projection.mark(changed)
         self._take_up(job_id for job_id in changed if state.jobs[job_id].word in (Word.NOT_RUNNING, Word.RUNNING))
-        # What is known to run may get a successor, and what was not claimed beside a failure may be claimed now.
-        begun = any(isinstance(fact, events.AttemptStarted) for fact in news)
+        # What has a slot may get a successor, and what was not claimed beside a failure may be claimed now.
+        begun = any(isinstance(fact, events.AttemptClaimed | events.AttemptStarted) for fact in news)
         self._more = len(self._placing) > 0 and (begun or self._brakes.may_halt(news))
         if news:
             self._on_news(news, state)
@@ -424,10 +425,10 @@ class Coordinator:
         self._silence.cannot_start(host, why, TROUBLE)
         member.paused_until = time.monotonic() + TROUBLE
 
-    def _send(self, action: actions.Action) -> None:
-        self._fleet.send(action, self._claiming.specs)
-        if isinstance(action, actions.AckAttempt):
-            self._claiming.specs.pop(action.name, None)
+    def _send(self, orders: Iterable[actions.Action]) -> None:
+        for order in self._fleet.send(orders, self._claiming.specs):
+            if isinstance(order, actions.AckAttempt):
+                self._claiming.specs.pop(order.name, None)
 
     # -- whose attempts --------------------------------------------------------------------------------------------
 

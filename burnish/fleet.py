@@ -191,14 +191,19 @@ class Fleet:
         if not member.here and attempt.name not in member.logs:
             member.logs.watch(attempt.name, {stream: path(attempt.log, stream) for stream in ("out", "err")})
 
-    def send(self, action: actions.Action, specs: Mapping[str, dict[str, Any]]) -> None:
-        """Give an order. To a host that is not here, or does not answer now, this does nothing."""
-        member = self.members.get(action.host)
-        if member is None:
-            return
-        if isinstance(action, actions.AckAttempt):
-            member.logs.forget(action.name)
-        member.link.send(frame(action, specs))
+    def send(self, orders: Iterable[actions.Action], specs: Mapping[str, dict[str, Any]]) -> list[actions.Action]:
+        """Give orders, to each host all of its own at once; returns them. One that is not here, or does not answer, gets none."""
+        frames: defaultdict[HostName, list[dict[str, Any]]] = defaultdict(list)
+        for action in (given := list(orders)):
+            member = self.members.get(action.host)
+            if member is None:
+                continue
+            if isinstance(action, actions.AckAttempt):
+                member.logs.forget(action.name)
+            frames[action.host].append(frame(action, specs))
+        for host, headers in frames.items():
+            self.members[host].link.send(*headers)
+        return given
 
 
 def frame(action: actions.Action, specs: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

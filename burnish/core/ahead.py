@@ -33,21 +33,25 @@ class Ahead:
         self._me = me
         self._state = state
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
-        self._running: dict[AttemptId, float] = {}  # since when
+        self._well = False  # what was last heard of a job is that it ended well
+        self._since: dict[AttemptId, float] = {}  # when it was heard to start, or claimed by us
         self._behind: dict[AttemptId, str] = {}  # what was claimed ahead and has not started -> whom it comes after
 
     def learn(self, fact: Fact, now: float) -> None:
         """A fact was committed."""
         if isinstance(fact, events.AttemptClaimed):
-            if fact.after and fact.by == self._me:
-                self._behind[fact.attempt] = fact.after
+            if fact.by == self._me:
+                self._since[fact.attempt] = now
+                if fact.after:
+                    self._behind[fact.attempt] = fact.after
             return
         if isinstance(fact, events.AttemptStarted | events.AttemptExited | events.AttemptLost | events.AttemptVoided):
             self._behind.pop(fact.attempt, None)
         if isinstance(fact, events.AttemptStarted):
-            self._running[fact.attempt] = now
-        elif isinstance(fact, events.AttemptExited | events.AttemptLost):
-            self._running.pop(fact.attempt, None)
+            self._since[fact.attempt] = now
+        elif isinstance(fact, events.AttemptExited | events.AttemptLost | events.AttemptVoided):
+            self._since.pop(fact.attempt, None)
+            self._well = isinstance(fact, events.AttemptExited) and fact.code == 0
             if isinstance(fact, events.AttemptExited):
                 self._durations.append(fact.duration)
 
@@ -59,20 +63,21 @@ class Ahead:
         return [slot for slot, leader in leaders if leader is not None and not self.is_long(leader, now, limit)]
 
     def leader(self, slot: Slot, there: Sequence[Attempt]) -> Attempt | None:
-        """The attempt that an attempt on `slot` comes after: ours, known to run, the last one there and with nobody behind it.
+        """The attempt that an attempt on `slot` comes after: ours, the last one there and with nobody behind it.
 
-        One that has several slots is followed by none: who comes next may need them all.
+        It is known to run; or it is the only one there, and while jobs end well as good as started. So one waits on a slot, never
+        two. One that has several slots is followed by none: who comes next may need them all.
         """
         on_slot = [attempt for attempt in there if slot.index in attempt.slots]
         followed = {attempt.after for attempt in on_slot}
         last = [attempt for attempt in on_slot if attempt.name not in followed]
-        if len(last) != 1 or last[0].by != self._me or last[0].started_at is None or len(last[0].slots) > 1:
+        if len(last) != 1 or last[0].by != self._me or len(last[0].slots) > 1:
             return None
-        return last[0]
+        return last[0] if last[0].started_at is not None or (self._well and len(on_slot) == 1) else None
 
     def is_long(self, leader: Attempt, now: float, limit: float) -> bool:
         """True if an attempt lasts too long already to wait behind it."""
-        return now - self._running.get(leader.id, float("-inf")) >= limit
+        return now - self._since.get(leader.id, float("-inf")) >= limit
 
     def is_followed(self, name: str) -> bool:
         """True if something that we claimed ahead comes after the attempt of this name, and is not known to have started."""

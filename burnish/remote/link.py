@@ -73,10 +73,10 @@ class Link:
         """True between HostConnected and HostDropped."""
         return self.welcome is not None
 
-    def send(self, header: dict[str, Any]) -> None:
-        """Queue a frame. While the link is down this does nothing: HostConnected will come."""
+    def send(self, *headers: dict[str, Any]) -> None:
+        """Queue frames. While the link is down this does nothing: HostConnected will come."""
         if self.welcome is not None:
-            self._outgoing.put(encode_frame(header))
+            self._outgoing.put(b"".join(map(encode_frame, headers)))
 
     def watch(self) -> None:
         """Ping when it is time to; give up a connection on which nothing was heard for too long."""

@@ -88,8 +88,12 @@ class SlurmLink:
         """End the connection; what is submitted stays so."""
         self._link.close()
 
-    def send(self, header: dict[str, Any]) -> None:
-        """Give an order, as to any host."""
+    def send(self, *headers: dict[str, Any]) -> None:
+        """Give orders, as to any host."""
+        for header in headers:
+            self._send(header)
+
+    def _send(self, header: dict[str, Any]) -> None:
         with self._lock:
             attempt = header.get("attempt", "")
             if header["type"] in ("start", "status", "cancel", "void"):

@@ -59,6 +59,18 @@ def test_after_what_has_ended_it_starts_at_once(host: OneHost, link: AgentClient
         link.wait_status(attempt, "ended")
 
 
+def test_end_that_was_told_is_not_told_again_to_whoever_comes_after_it(host: OneHost, link: AgentClient) -> None:
+    leader = link.run("/bin/true")["attempt"]
+    link.backlog.clear()
+    link.send("start", attempt=(attempt := new_attempt()), spec=make_spec("/bin/true"), after=leader)
+    link.wait_status(attempt, "ended")
+    assert leader not in {frame.get("attempt") for frame in link.backlog}
+    again = host.connect()  # to which nothing was told
+    again.send("start", attempt=(attempt := new_attempt()), spec=make_spec("/bin/true"), after=leader)
+    again.wait_status(attempt, "ended")
+    assert leader in {frame.get("attempt") for frame in again.backlog}
+
+
 def test_voided_meanwhile_it_never_runs(host: OneHost, link: AgentClient) -> None:
     pair = Pair(host, link)
     assert link.void(pair.follower)["status"] == "void"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.gated import Gated
@@ -114,11 +115,23 @@ def test_called_back_it_is_not_one_of_the_jobs_that_were_asked_for(table: Gated)
     assert [len(table.ran(job)) for job in range(LAST + 1)] == [1, 1, 1, 1, 0, 1, 0]
 
 
+def claims(folder: Path) -> list[dict[str, Any]]:
+    journal = "".join(path.read_text() for path in sorted((folder / ".burnish").rglob("log/*/*.jsonl")))
+    return [json.loads(line) for line in journal.splitlines() if line.startswith('{"fact":"AttemptClaimed"')]
+
+
 def test_one_worker_has_a_successor_waiting_while_jobs_are_short(tmp_path: Path) -> None:
     """Nothing is reported between the start of a job and its end: whoever waits for a report claims the next one too late."""
     sweep = Sweep.of(tmp_path, 12, work="0.2")
     assert sweep.start("--num_workers", "1").wait(60) == 1, "jobs of all fates"
-    journal = "".join(path.read_text() for path in sorted((tmp_path / ".burnish").rglob("log/*/*.jsonl")))
-    claims = [json.loads(line) for line in journal.splitlines() if line.startswith('{"fact":"AttemptClaimed"')]
-    assert len(claims) == 12
-    assert sum(bool(claim["after"]) for claim in claims) >= 8
+    made = claims(tmp_path)
+    assert len(made) == 12
+    assert sum(bool(claim["after"]) for claim in made) >= 8
+
+
+def test_job_that_is_over_before_its_start_is_heard_of_has_a_successor_all_the_same(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 40)
+    assert sweep.burnish("run", "-q", "--num_workers", "1", "--command", "/bin/true").returncode == 0
+    made = claims(tmp_path)
+    assert len(made) == 40
+    assert sum(bool(claim["after"]) for claim in made) >= 20

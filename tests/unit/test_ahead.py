@@ -26,9 +26,9 @@ class Table:
         self.state.apply(fact)
         self.ahead.learn(fact, now)
 
-    def claim(self, job: int, slot: int = 0, after: str = "", by: str = "me") -> Attempt:
+    def claim(self, job: int, slot: int = 0, after: str = "", by: str = "me", now: float = 0.0) -> Attempt:
         claim = facts.claim_of(AttemptId(JobId(job), 1), by, slot=slot)
-        self.happen(events.AttemptClaimed(**{**claim.__dict__, "nonce": f"{job:08x}", "after": after}))
+        self.happen(events.AttemptClaimed(**{**claim.__dict__, "nonce": f"{job:08x}", "after": after}), now)
         return self.state.jobs[JobId(job)].attempts[-1]
 
     def start(self, attempt: Attempt, now: float = 0.0) -> Attempt:
@@ -69,10 +69,47 @@ def test_a_running_job_gets_one_successor() -> None:
     assert table.slots() == []
 
 
-def test_a_job_that_may_not_have_started_gets_none() -> None:
+def test_a_job_that_was_just_claimed_gets_one_and_its_successor_none() -> None:
     table = one_seen()
-    table.claim(1)
-    assert table.ahead.leader(SLOTS[0], list(table.state.open.values())) is None
+    leader = table.claim(1)
+    assert table.ahead.leader(SLOTS[0], list(table.state.open.values())) is leader
+    assert table.slots() == [0]
+    table.claim(2, after=leader.name)
+    assert table.slots() == []
+
+
+def test_what_waited_gets_one_when_the_job_before_it_is_over_though_nobody_heard_that_it_started() -> None:
+    table = one_seen()
+    leader = table.claim(1)
+    follower = table.claim(2, after=leader.name)
+    table.end(leader)
+    assert table.ahead.leader(SLOTS[0], list(table.state.open.values())) is follower
+    assert table.slots() == [0]
+
+
+def test_a_job_that_was_just_claimed_gets_none_after_one_that_did_not_end_well() -> None:
+    amiss = [
+        lambda other: facts.exit_of(other.id, code=1, duration=0.1),
+        lambda other: facts.exit_of(other.id, code=None, signal=9, duration=0.1),
+        lambda other: events.AttemptVoided(other.id, "no room", trouble=True),
+        lambda other: events.AttemptLost(other.id, "host rebooted", 1.0),
+    ]
+    for fact in amiss:
+        table = one_seen()
+        leader = table.claim(1)
+        table.happen(fact(table.claim(2, slot=1)))
+        assert table.slots() == []
+        table.start(leader)
+        assert table.slots() == [0]
+
+
+def test_a_job_that_does_not_start_for_long_gets_none() -> None:
+    table = one_seen()
+    leader = table.claim(1, now=10.0)
+    assert table.slots(now=10.9) == [0]
+    assert table.slots(now=11.0) == []
+    table.start(leader, now=11.0)
+    assert table.slots(now=11.9) == [0]
 
 
 def test_a_job_on_several_slots_gets_none() -> None:

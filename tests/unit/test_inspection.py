@@ -34,8 +34,8 @@ class NotedLink:
     def start(self) -> None:
         pass
 
-    def send(self, header: dict[str, Any]) -> None:
-        self.sent.append(header)
+    def send(self, *headers: dict[str, Any]) -> None:
+        self.sent.extend(headers)
 
 
 class Desk:

@@ -29,8 +29,8 @@ class StillLink:
     def start(self) -> None:
         self.welcome = Welcome(self._state_id, "boot", "box")
 
-    def send(self, header: dict[str, object]) -> None:
-        raise AssertionError(f"nothing was to be sent: {header}")
+    def send(self, *headers: dict[str, object]) -> None:
+        raise AssertionError(f"nothing was to be sent: {headers}")
 
 
 class Run:

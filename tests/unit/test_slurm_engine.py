@@ -36,8 +36,8 @@ class LoginNode:
         self.hear = hear
         return self
 
-    def send(self, header: dict[str, Any]) -> None:
-        self.sent.append(header)
+    def send(self, *headers: dict[str, Any]) -> None:
+        self.sent.extend(headers)
 
     def watch(self) -> None:
         """Nothing to ping."""

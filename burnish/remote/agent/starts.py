@@ -83,7 +83,7 @@ class Starts:
         if request.get("after") is None:
             return False
         leader = self._watches.place({"attempt": request["after"]})
-        if leader.attempt not in self._watches:
+        if leader.attempt not in self._watches and not self._watches.is_over(leader.attempt):
             self._watches.answer(leader)
         return leader.attempt in self._watches
 

@@ -30,7 +30,7 @@ from .undertaker import undertake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
     from .frames import Header
     from .home import Home
@@ -90,9 +90,14 @@ class Watches:
         self._left = left
         self._by_attempt: Dict[str, Watch] = {}
         self._by_pidfd: Dict[int, Watch] = {}
+        self._over: Set[str] = set()  # whose end was told, and which were not put away since
 
     def __contains__(self, attempt: str) -> bool:
         return attempt in self._by_attempt
+
+    def is_over(self, attempt: str) -> bool:
+        """True if it was told on this link that the attempt has ended. False once it is put away."""
+        return attempt in self._over
 
     def place(self, request: Header) -> Place:
         """Where the attempt lives that the request names. Raises Refusal."""
@@ -157,7 +162,11 @@ class Watches:
         self._undertake(self._by_attempt.setdefault(place.attempt, Watch(place)), cancel)
 
     def forget(self, attempt: str) -> None:
-        """Watch the attempt no longer."""
+        """Watch the attempt no longer, and forget how it ended."""
+        self._over.discard(attempt)
+        self._leave(attempt)
+
+    def _leave(self, attempt: str) -> None:
         watch = self._by_attempt.pop(attempt, None)
         if watch is not None:
             self._forget_pidfd(watch)
@@ -196,7 +205,9 @@ class Watches:
     def _rewatch(self, watch: Watch, standing: Standing) -> None:
         """Have the kernel announce the end of what keeps the attempt as it is."""
         if standing.status in (ABSENT, VOID, ENDED):
-            self.forget(watch.place.attempt)
+            if standing.status != ABSENT:
+                self._over.add(watch.place.attempt)
+            self._leave(watch.place.attempt)
             return
         if watch.crewed:
             return  # its supervisor tells
