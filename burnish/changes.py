@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from burnish.core import reports
+from burnish.core.reports import Report
 from burnish.remote.agent import inotify
 
 OWN_DISKS = frozenset(
@@ -46,9 +48,10 @@ class Changes:
         """For how long nothing need be looked at, in s."""
         return REST if self._told and time.monotonic() - self._heard >= QUIET else TURN
 
-    def heard(self) -> None:
-        """There is news, and more may follow."""
-        self._heard = time.monotonic()
+    def heard(self, report: Report) -> None:
+        """There is news, and more may follow; but nothing follows from what a look at a host shows."""
+        if not isinstance(report, reports.HostSeen):
+            self._heard = time.monotonic()
 
     def watch(self, paths: Sequence[Path]) -> None:
         """Tell of the next change at any of these paths. Call it before looking: what changes later is told.

@@ -176,7 +176,7 @@ class Coordinator:
         self._watchdog.turned()
         self._more = False  # or a disk that refuses would be asked without a pause
         for report in self._inbox.take(timeout):
-            self._changes.heard()
+            self._changes.heard(report)
             self._hear(report)
         if time.monotonic() >= self._looked + self._changes.pause:
             self._look_around()

@@ -4,7 +4,7 @@ The link owns no truth. A thread of its own connects, reads frames and turns the
 one writes, so that a host which does not read cannot stop the coordinator. When the connection drops, what was queued for it is
 dropped too: the coordinator hears `HostConnected` after the next connect and gives again all orders that its state calls for.
 
-A connection is dead when nothing was heard for `DEAD` seconds, although a ping was sent each `PING`; or when its agent did not
+A connection is dead when nothing was heard for `DEAD` seconds, although a ping was sent after `PING`; or when its agent did not
 begin to speak in that time. Time in which this process itself stood still (SIGSTOP, a suspended laptop) does not count.
 """
 
@@ -26,7 +26,7 @@ from burnish.remote import messages
 from burnish.remote.agent.frames import PROTOCOL, FrameReader, ProtocolError, encode_frame
 from burnish.remote.transport import Channel, Transport, bootstrap
 
-PING = 15.0  # s
+PING = 20.0  # s of silence; longer than from one look at a host to the next, whose answer says that it lives
 DEAD = 45.0  # s
 SLOWEST_RETRY = 60.0  # s between two attempts to connect
 PAUSE = 5.0  # s between two looks at the clock: more than that, and it was us who stood still
@@ -86,7 +86,7 @@ class Link:
         self._looked = now
         if now - self._heard > DEAD:
             self._drop_channel()
-        elif self.welcome is not None and now - self._pinged > PING:
+        elif self.welcome is not None and now - max(self._heard, self._pinged) > PING:
             self._ping()
 
     def _ping(self) -> None:

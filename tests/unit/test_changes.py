@@ -15,7 +15,9 @@ import pytest
 
 from burnish import changes
 from burnish.changes import REST, TURN, Changes
-from burnish.core import events
+from burnish.core import events, reports
+from burnish.core.jobs import HostName
+from burnish.core.sighting import Sighting
 from burnish.core.state import State
 from burnish.store import journal as module
 from burnish.store.journal import Journal
@@ -134,7 +136,16 @@ def test_looks_are_rare_only_where_all_is_told_and_nothing_was_heard_for_a_while
     monkeypatch.setattr(changes, "QUIET", 0.0)
     assert told.changes.pause == REST
     monkeypatch.setattr(changes, "QUIET", 1000.0)
-    told.changes.heard()
+    told.changes.heard(reports.DiskChanged())
+    assert told.changes.pause == TURN
+
+
+def test_what_a_look_at_a_host_shows_makes_nobody_look_at_the_disk(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "QUIET", 0.2)
+    wait_for(lambda: told.changes.pause == REST)
+    told.changes.heard(reports.HostSeen(HostName("gpu1"), Sighting()))
+    assert told.changes.pause == REST
+    told.changes.heard(reports.DiskChanged())
     assert told.changes.pause == TURN
 
 

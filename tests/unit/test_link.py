@@ -13,6 +13,7 @@ from support.waiting import wait_for
 
 from burnish.core import reports
 from burnish.core.jobs import HostName
+from burnish.inspection import LOOK
 from burnish.remote.link import DEAD, Link
 from burnish.remote.transport import LocalTransport, Transport
 
@@ -70,6 +71,17 @@ def test_host_that_answers_pings_is_kept(watched: Watched) -> None:
         watched.link.round_trip = 0.0
         watched.pass_seconds(DEAD / 2)
         wait_for(lambda: watched.link.round_trip, lambda: watched.heard)
+    assert watched.link.up and not watched.dropped
+
+
+def test_host_that_is_looked_at_is_not_asked_as_well_whether_it_lives(watched: Watched) -> None:
+    for looks in range(1, 9):
+        watched.link.send({"type": "look"})
+        wait_for(lambda looks=looks: sum(isinstance(report, reports.HostSeen) for report in watched.heard) == looks)
+        if looks == 1:
+            watched.link.round_trip = -1.0  # it was pinged when it answered first, and has answered that before
+        watched.pass_seconds(LOOK)
+    assert watched.link.round_trip == -1.0
     assert watched.link.up and not watched.dropped
 
 
