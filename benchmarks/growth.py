@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import statistics
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,8 +44,7 @@ def measured(sizes: Iterable[int] = SIZES, started: int = STARTED) -> dict[int, 
 
 def figures(jobs: int, started: int) -> Figures:
     """Those of one table."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
+    with measure.place() as folder:
         create = measure.timed(measure.sweep(folder, jobs), folder)
         measure.let_rest()
         status = measure.median_time([*measure.BURNISH, "status"], folder, 3)

@@ -16,7 +16,6 @@ import argparse
 import json
 import re
 import subprocess
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -269,8 +268,7 @@ def main() -> None:
     options = parser.parse_args()
     measure.require("strace")
     where = page.machine()
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        base = Path(name)
+    with measure.place() as base:
         base.chmod(0o755)
         (base / "lab").mkdir()
         bench = Bench(base / "lab")

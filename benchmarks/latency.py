@@ -15,7 +15,6 @@ import json
 import os
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,8 +37,7 @@ SHORT_JOB = "#!/bin/bash\nbegan=$EPOCHREALTIME\nsleep 0.1\necho here $began $EPO
 @contextmanager
 def table_of(jobs: int, job: str) -> Iterator[Path]:
     """A folder with a table of so many jobs, and a program `job`."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
+    with measure.place() as folder:
         (folder / "job").write_text(job)
         (folder / "job").chmod(0o755)
         measure.timed(measure.sweep(folder, jobs), folder)

@@ -61,8 +61,7 @@ def numbers(jobs: int) -> str:
 def throughput(jobs: int, rounds: int) -> dict[str, list[float]]:
     """Seconds of each contestant in each round."""
     seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
-    # Nothing is removed until the end: ext4 makes files several times more slowly for minutes after many were deleted.
-    with tempfile.TemporaryDirectory(prefix="bench-") as place:
+    with measure.place() as place:
         for _ in range(rounds):
             for name, contestant in CONTESTANTS.items():
                 seconds[name].append(contestant(Path(tempfile.mkdtemp(dir=place)), jobs))
@@ -89,12 +88,11 @@ def table_of_throughput(seconds: dict[str, list[float]], jobs: int, rounds: int)
 def commands(rounds: int) -> dict[str, dict[str, float]]:
     """Seconds and MiB of quick commands."""
     found: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        found["`python -c pass`"] = figures([measure.BURNISH[0], "-c", "pass"], Path(name), rounds)
-        found["`burnish --help`"] = figures([*measure.BURNISH, "--help"], Path(name), rounds)
+    with measure.place() as folder:
+        found["`python -c pass`"] = figures([measure.BURNISH[0], "-c", "pass"], folder, rounds)
+        found["`burnish --help`"] = figures([*measure.BURNISH, "--help"], folder, rounds)
     for jobs in (100, 10_000, 100_000):
-        with tempfile.TemporaryDirectory(prefix="bench-") as name:
-            folder = Path(name)
+        with measure.place() as folder:
             measure.timed(measure.sweep(folder, jobs), folder)
             measure.let_rest()
             found[f"`burnish status`, {jobs:,} jobs"] = figures([*measure.BURNISH, "status"], folder, rounds)

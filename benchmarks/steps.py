@@ -25,7 +25,6 @@ import select
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -306,8 +305,7 @@ def main() -> None:
     options = parser.parse_args()
     measure.require("strace")
     where = page.machine()
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        base = Path(name)
+    with measure.place() as base:
         rounds = []
         for number in range(options.rounds):
             (place := base / str(number)).mkdir()
