@@ -20,7 +20,7 @@ from burnish.adoption import Adoption
 from burnish.brakes import Brakes
 from burnish.changes import Changes
 from burnish.claiming import Claiming
-from burnish.core import actions, events, reports
+from burnish.core import actions, ahead, events, reports
 from burnish.core.events import Fact
 from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot, Word
@@ -265,7 +265,6 @@ class Coordinator:
         self._inspection.name_idle(len(self._placing) if self._plan.source and not self._mine() else 0)
         self._adopt()
         self._silence.name(self._mine(), self._fleet.estranged(self._journal.state.open.values(), self.me))
-        self._call_back()
         self._journal.checkpoint()
         self._on_news((), self._journal.state)
 
@@ -274,6 +273,7 @@ class Coordinator:
         self._journal.catch_up()
         for notice in self._projection.look():
             self._say(notice)
+        self._call_back()
 
     def _tell_unplaced(self) -> None:
         """Leave word of what has no place in this run, for `explain`."""
@@ -307,7 +307,6 @@ class Coordinator:
                 self._resume(host)
             case reports.HostSeen(host):
                 self._inspection.see(report)
-                self._call_back()
             case reports.HostDropped(host, why):
                 self._silence.dropped(host, why)
             case reports.HostTurnedAway(host, why):
@@ -315,7 +314,6 @@ class Coordinator:
                 self._say(f"{host} is not used: {without_name(host, why)}")
             case reports.DiskChanged():
                 self._look_at_disk()
-                self._call_back()
             case reports.StopAsked(signal):
                 self.outcome.stopped_by = signal
                 self._leave_by = time.monotonic() + FAREWELL
@@ -362,7 +360,7 @@ class Coordinator:
     def _call_back(self) -> None:
         """See to it that what was claimed ahead never starts where somebody would rather have it otherwise.
 
-        A look tells who would. It comes back by its host's word, as everything does: until then it may have started after all.
+        Facts tell who would, or a look. It comes back by its host's word, as everything does: it may have started after all.
         """
         skipped, stopping = self._projection.skipped, self._stopping or bool(self._journal.state.halted)
         for attempt, why in self._vacancies.unwanted(skipped, self._placing.highest, stopping):
@@ -409,6 +407,8 @@ class Coordinator:
         self._send(orders)
         changed = state.take_touched() | self._preparation.settle()
         self._placing.update(changed)
+        if ahead.unsettles(news):
+            self._call_back()
         self._projection.mark(changed)
         self._take_up(job_id for job_id in changed if state.jobs[job_id].word in (Word.NOT_RUNNING, Word.RUNNING))
         # What has a slot may get a successor, and what was not claimed beside a failure may be claimed now.

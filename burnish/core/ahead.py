@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, Slot
+from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, Slot
 from burnish.core.state import State
 
 ROUND_TRIPS = 50  # a job that lasts longer loses less than a fiftieth by the wait for the next
@@ -33,7 +33,7 @@ class Ahead:
         self._me = me
         self._state = state
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
-        self._well = False  # what was last heard of a job is that it ended well
+        self._well: set[tuple[HostName, int]] = set()  # slots on which the last job ended well
         self._since: dict[AttemptId, float] = {}  # when it was heard to start, or claimed by us
         self._behind: dict[AttemptId, str] = {}  # what was claimed ahead and has not started -> whom it comes after
 
@@ -51,29 +51,46 @@ class Ahead:
             self._since[fact.attempt] = now
         elif isinstance(fact, events.AttemptExited | events.AttemptLost | events.AttemptVoided):
             self._since.pop(fact.attempt, None)
-            self._well = isinstance(fact, events.AttemptExited) and fact.code == 0
+            self._remember(fact)
             if isinstance(fact, events.AttemptExited):
                 self._durations.append(fact.duration)
 
+    def _remember(self, fact: events.AttemptExited | events.AttemptLost | events.AttemptVoided) -> None:
+        ended = next(a for a in reversed(self._state.jobs[fact.attempt.job].attempts) if a.id == fact.attempt)
+        slots = {(ended.host, index) for index in ended.slots}
+        if isinstance(fact, events.AttemptExited) and fact.code == 0:
+            self._well |= slots
+        else:
+            self._well -= slots
+
     def slots(self, slots: Iterable[Slot], there: Sequence[Attempt], now: float, limit: float) -> list[Slot]:
-        """Those of a host's `slots` whose job may get a successor. `there`: its open attempts; `limit`: s that are short."""
+        """Those of a host's `slots` whose job may get a successor. `there`: its open attempts; `limit`: s that are short.
+
+        A job of which nobody has heard yet that it started counts as started where the last one ended well.
+        """
         if not self._durations or max(self._durations) >= limit:
             return []
-        leaders = ((slot, self.leader(slot, there)) for slot in slots)
-        return [slot for slot, leader in leaders if leader is not None and not self.is_long(leader, now, limit)]
+        found = []
+        for slot in slots:
+            leader = self.leader(slot, there)
+            if leader is None or self.is_long(leader, now, limit):
+                continue
+            if leader.started_at is not None or (slot.host, slot.index) in self._well:
+                found.append(slot)
+        return found
 
     def leader(self, slot: Slot, there: Sequence[Attempt]) -> Attempt | None:
         """The attempt that an attempt on `slot` comes after: ours, the last one there and with nobody behind it.
 
-        It is known to run; or it is the only one there, and while jobs end well as good as started. So one waits on a slot, never
-        two. One that has several slots is followed by none: who comes next may need them all.
+        It is known to run, or the only one there: so one waits on a slot, never two. One that has several slots is followed by
+        none: who comes next may need them all.
         """
         on_slot = [attempt for attempt in there if slot.index in attempt.slots]
         followed = {attempt.after for attempt in on_slot}
         last = [attempt for attempt in on_slot if attempt.name not in followed]
         if len(last) != 1 or last[0].by != self._me or len(last[0].slots) > 1:
             return None
-        return last[0] if last[0].started_at is not None or (self._well and len(on_slot) == 1) else None
+        return last[0] if last[0].started_at is not None or len(on_slot) == 1 else None
 
     def is_long(self, leader: Attempt, now: float, limit: float) -> bool:
         """True if an attempt lasts too long already to wait behind it."""
@@ -98,3 +115,9 @@ def leader_of(attempt: Attempt, state: State) -> Attempt | None:
         return None
     leader = state.open.get(AttemptId.parse(attempt.after.partition("-")[0]))
     return leader if leader is not None and leader.name == attempt.after else None
+
+
+def unsettles(facts: Iterable[Fact]) -> bool:
+    """True if, after these, somebody may want otherwise what was claimed ahead: any fact but those of jobs that go well."""
+    well = (events.AttemptClaimed, events.AttemptStarted)
+    return any(not isinstance(fact, well) and getattr(fact, "code", None) != 0 for fact in facts)

@@ -27,6 +27,7 @@ from burnish.remote.agent.frames import PROTOCOL, FrameReader, ProtocolError, en
 from burnish.remote.transport import Channel, Transport, bootstrap
 
 PING = 20.0  # s of silence; longer than from one look at a host to the next, whose answer says that it lives
+AGAIN = 60.0  # s after which it is measured again how long an answer takes
 DEAD = 45.0  # s
 SLOWEST_RETRY = 60.0  # s between two attempts to connect
 PAUSE = 5.0  # s between two looks at the clock: more than that, and it was us who stood still
@@ -86,7 +87,7 @@ class Link:
         self._looked = now
         if now - self._heard > DEAD:
             self._drop_channel()
-        elif self.welcome is not None and now - max(self._heard, self._pinged) > PING:
+        elif self.welcome is not None and (now - max(self._heard, self._pinged) > PING or now - self._pinged > AGAIN):
             self._ping()
 
     def _ping(self) -> None:

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from burnish.remote import transport
+from burnish.remote.bundle import bundle
 from burnish.remote.transport import LocalTransport
+from tests.support.agent_client import make_spec, new_attempt
 from tests.support.one_host import PYTHON, OneHost, one_host, supervisor_pid
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -71,6 +75,27 @@ def test_disk_that_promises_nothing_changes_no_verdict(host: OneHost, calls: str
     assert status["final"]["exit"]["code"] == 7 and link.pull(status["attempt"]) == b"logged\n"
     assert host.connect().status(status["attempt"])["final"] == status["final"]
     assert host.runs() == 1
+
+
+def test_slot_of_a_job_whose_verdict_the_disk_refuses_is_left_to_the_next(
+    host: OneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a job that is over at once, nothing was told before. Under strace none is; so what counts as that lasts longer."""
+    agent = bundle()
+    longer = agent.replace(b"\nBRIEF = 0.01 ", b"\nBRIEF = 60.0 ")
+    assert longer != agent
+    monkeypatch.setattr(transport, "bundle", lambda: longer)
+    injections = "-e inject=symlink,symlinkat:error=EIO -e inject=link,linkat:error=EIO:when=2..6"
+    link = host.connect(
+        python_under(host, f"strace -f -qq -o /dev/null -e trace=link,linkat,symlink,symlinkat {injections}")
+    )
+    leader, follower = link.start("/bin/true"), new_attempt()
+    link.send("start", attempt=follower, spec=make_spec(*host.ledger_job()), after=leader)
+    link.wait(lambda frame: frame["type"] == "refused" and frame["attempt"] == leader)
+    wait_for(lambda: host.runs() == 1)
+    assert "final.json" not in os.listdir(host.folder_of(leader))
+    for attempt in (leader, follower):
+        assert link.wait_status(attempt, "ended")["final"]["exit"]["code"] == 0
 
 
 @pytest.mark.parametrize(("pad", "why"), [("", "Input/output error"), ("x" * (70 << 10), "its disk refuses")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from support import facts, tables
 
 from burnish.core import events
-from burnish.core.ahead import REMEMBERED, Ahead, leader_of, patience
+from burnish.core.ahead import REMEMBERED, Ahead, leader_of, patience, unsettles
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
 from burnish.core.placement import free_slots
 
@@ -96,11 +96,40 @@ def test_a_job_that_was_just_claimed_gets_none_after_one_that_did_not_end_well()
     ]
     for fact in amiss:
         table = one_seen()
-        leader = table.claim(1)
-        table.happen(fact(table.claim(2, slot=1)))
+        table.happen(fact(table.claim(1)))
+        leader = table.claim(2)
         assert table.slots() == []
         table.start(leader)
         assert table.slots() == [0]
+
+
+def test_a_job_that_was_just_claimed_gets_none_on_a_slot_of_which_nothing_is_known() -> None:
+    table = one_seen()
+    table.claim(1, slot=1)
+    assert table.slots() == []
+
+
+def test_what_was_found_a_place_behind_a_job_comes_after_it_whatever_was_heard_meanwhile() -> None:
+    """A runner function takes its time between the two."""
+    table = one_seen()
+    leader = table.claim(1)
+    assert table.slots() == [0]
+    table.happen(facts.exit_of(table.claim(2, slot=1).id, code=1, duration=0.1))
+    assert table.ahead.leader(SLOTS[0], list(table.state.open.values())) is leader
+
+
+def test_jobs_that_go_well_unsettle_nobody() -> None:
+    attempt = AttemptId(JobId(1), 1)
+    well = [facts.claim_of(attempt, "me"), events.AttemptStarted(attempt, 4711, 1.0), facts.exit_of(attempt, code=0)]
+    assert not unsettles(well)
+    for fact in (
+        facts.exit_of(attempt, code=1),
+        facts.exit_of(attempt, code=None, signal=9),
+        events.AttemptVoided(attempt, "held"),
+        events.HostDrained("gpu01", "broken", "me"),
+        events.JobChanged(1, {"--n": "2"}),
+    ):
+        assert unsettles([*well, fact])
 
 
 def test_a_job_that_does_not_start_for_long_gets_none() -> None:

@@ -110,12 +110,12 @@ class Agent:
             notices += heard_in_pipe(self._notices)
         names = set(self._watches.ended(ready))
         for notice in notices:
-            if notice.mark == FREED:
+            if notice.mark in (FREED, UNRECORDED):
                 self._start_next(notice.attempt)
-            elif notice.mark == UNRECORDED:
+            if notice.mark == UNRECORDED:
                 why = (notice.record or {}).get("why", "its disk refuses")
                 self._refuse({"type": "record", "attempt": notice.attempt}, why, passing=True)
-            else:
+            elif notice.mark != FREED:
                 self._watches.hear(notice)
                 names.add(notice.attempt)
         if time.monotonic() - self._looked >= (BATCH_INTERVAL if self._home.batch else LOOK_INTERVAL):

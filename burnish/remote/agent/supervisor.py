@@ -103,7 +103,7 @@ class Supervisor:
         if self._launch():
             self._attend()
             self._slots.free()  # no process of the job is left to use them
-            if self._untold is None:  # else nothing waits for the slot: that comes after what is known to run
+            if self._untold is None:  # else that it ran is told with its record, at once: nobody is woken twice
                 self._tell(FREED, None)
             final = self._record()
         else:
