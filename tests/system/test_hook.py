@@ -85,15 +85,16 @@ def run(folder: Path, command: str, job: str, *options: str) -> subprocess.Popen
 
 
 def test_a_run_calls_for_failures_and_its_end_with_counts(table: Path) -> None:
-    line = "$BURNISH_EVENT $BURNISH_EVENT_JOB_ID $BURNISH_ERROR $BURNISH_NOT_RUNNING $BURNISH_JOBS $BURNISH_DB"
-    done = run(table, f'echo "{line}" >> events; echo wrote; exit 3', "sh -c 'exit {n}'")
+    line = "$BURNISH_EVENT $BURNISH_EVENT_JOB_ID $BURNISH_ERROR $BURNISH_COMPLETE $BURNISH_JOBS $BURNISH_DB"
+    job = "sh -c 'until [ $BURNISH_JOB_ID != 2 -o -e events ]; do sleep 0.05; done; exit {n}'"
+    done = run(table, f'echo "{line}" >> events; echo wrote; exit 3', job)
     _, said = done.communicate(timeout=60)
     database = table / "burnish.db"
     assert done.returncode == 1
     assert (table / "events").read_text().splitlines() == [
         f"first_failure 1 1 1 3 {database}",
         f"job_failed 1 1 1 3 {database}",
-        f"sweep_done  1 0 3 {database}",
+        f"sweep_done  1 2 3 {database}",
     ]
     assert said.count("--on_event ended with exit code 3 (first_failure). The run goes on.") == 1
     log = table / "burnish_log" / "burnish" / "on_event.log"
