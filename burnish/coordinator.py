@@ -412,7 +412,7 @@ class Coordinator:
         self._projection.mark(changed)
         self._take_up(job_id for job_id in changed if state.jobs[job_id].word in (Word.NOT_RUNNING, Word.RUNNING))
         # What has a slot may get a successor, and what was not claimed beside a failure may be claimed now.
-        begun = any(isinstance(fact, events.AttemptClaimed | events.AttemptStarted) for fact in news)
+        begun = ahead.begins(news) and self._vacancies.hurried
         self._more = len(self._placing) > 0 and (begun or self._brakes.may_halt(news))
         if news:
             self._on_news(news, state)

@@ -96,6 +96,12 @@ class Vacancies:
 
         return leader
 
+    @property
+    def hurried(self) -> bool:
+        """True if jobs are so short that what has just got a slot, or begun, may have a successor."""
+        longest, members = self._ahead.longest, self._fleet.members.values()
+        return longest is not None and any(longest < patience(member.link.round_trip) for member in members)
+
     def is_followed(self, name: str) -> bool:
         """True if something that was claimed ahead comes after the attempt of this name."""
         return self._ahead.is_followed(name)

@@ -36,6 +36,7 @@ class Ahead:
         self._well: set[tuple[HostName, int]] = set()  # slots on which the last job ended well
         self._since: dict[AttemptId, float] = {}  # when it was heard to start, or claimed by us
         self._behind: dict[AttemptId, str] = {}  # what was claimed ahead and has not started -> whom it comes after
+        self._followed: set[str] = set()  # these, by name
 
     def learn(self, fact: Fact, now: float) -> None:
         """A fact was committed."""
@@ -44,9 +45,10 @@ class Ahead:
                 self._since[fact.attempt] = now
                 if fact.after:
                     self._behind[fact.attempt] = fact.after
+                    self._followed.add(fact.after)
             return
         if isinstance(fact, events.AttemptStarted | events.AttemptExited | events.AttemptLost | events.AttemptVoided):
-            self._behind.pop(fact.attempt, None)
+            self._followed.discard(self._behind.pop(fact.attempt, ""))
         if isinstance(fact, events.AttemptStarted):
             self._since[fact.attempt] = now
         elif isinstance(fact, events.AttemptExited | events.AttemptLost | events.AttemptVoided):
@@ -63,12 +65,17 @@ class Ahead:
         else:
             self._well -= slots
 
+    @property
+    def longest(self) -> float | None:
+        """How long the longest of the last jobs lasted, in s; None before one has ended."""
+        return max(self._durations, default=None)
+
     def slots(self, slots: Iterable[Slot], there: Sequence[Attempt], now: float, limit: float) -> list[Slot]:
         """Those of a host's `slots` whose job may get a successor. `there`: its open attempts; `limit`: s that are short.
 
         A job of which nobody has heard yet that it started counts as started where the last one ended well.
         """
-        if not self._durations or max(self._durations) >= limit:
+        if self.longest is None or self.longest >= limit:
             return []
         found = []
         for slot in slots:
@@ -98,7 +105,7 @@ class Ahead:
 
     def is_followed(self, name: str) -> bool:
         """True if something that we claimed ahead comes after the attempt of this name, and is not known to have started."""
-        return name in self._behind.values()
+        return name in self._followed
 
     def waiting(self) -> Iterator[tuple[Attempt, Attempt]]:
         """What we have claimed ahead and is not known to have started, each with the attempt that it waits for."""
@@ -115,6 +122,11 @@ def leader_of(attempt: Attempt, state: State) -> Attempt | None:
         return None
     leader = state.open.get(AttemptId.parse(attempt.after.partition("-")[0]))
     return leader if leader is not None and leader.name == attempt.after else None
+
+
+def begins(facts: Iterable[Fact]) -> bool:
+    """True if one of these gives a job a slot, or says that it has started: then it may get a successor."""
+    return any(isinstance(fact, events.AttemptClaimed | events.AttemptStarted) for fact in facts)
 
 
 def unsettles(facts: Iterable[Fact]) -> bool:
