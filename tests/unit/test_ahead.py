@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 from support import facts, tables
 
 from burnish.core import events
-from burnish.core.ahead import REMEMBERED, Ahead, leader_of, patience, unsettles
+from burnish.core.ahead import REMEMBERED, Ahead, begins, leader_of, patience, unsettles
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
 from burnish.core.placement import free_slots
+from burnish.vacancies import Vacancies
 
 ME = CoordinatorId("me")
 HOST = HostName("gpu01")
@@ -116,6 +120,31 @@ def test_what_was_found_a_place_behind_a_job_comes_after_it_whatever_was_heard_m
     assert table.slots() == [0]
     table.happen(facts.exit_of(table.claim(2, slot=1).id, code=1, duration=0.1))
     assert table.ahead.leader(SLOTS[0], list(table.state.open.values())) is leader
+
+
+def test_what_gives_a_job_a_slot_or_begins_it_may_give_it_a_successor() -> None:
+    attempt = AttemptId(JobId(1), 1)
+    assert begins([facts.claim_of(attempt, "me")])
+    assert begins([facts.exit_of(attempt), events.AttemptStarted(attempt, 4711, 1.0)])
+    assert not begins([facts.exit_of(attempt), events.AttemptVoided(attempt, "held")])
+
+
+def test_a_run_is_hurried_while_jobs_are_short_for_one_of_its_hosts() -> None:
+    links = {HostName("near"): SimpleNamespace(round_trip=0.001), HostName("far"): SimpleNamespace(round_trip=0.1)}
+    fleet: Any = SimpleNamespace(members={host: SimpleNamespace(link=link) for host, link in links.items()})
+    table, inspection = Table(), cast(Any, None)
+
+    def hurried(*durations: float) -> bool:
+        run = Vacancies(ME, table.state, fleet, inspection, plain=False, most=None, attend=())
+        for duration in durations:
+            run.learn(facts.exit_of(AttemptId(JobId(0), 1), duration=duration))
+        return run.hurried
+
+    table.claim(0)
+    assert not hurried()
+    assert hurried(0.1)
+    assert hurried(0.1, 4.9), "short for who is far away"
+    assert not hurried(0.1, 5.0)
 
 
 def test_jobs_that_go_well_unsettle_nobody() -> None:
