@@ -1,4 +1,4 @@
-"""Which jobs may be claimed ahead: for a slot whose job still runs, to wait behind it on the host. Pure.
+"""Which jobs may be claimed ahead: for a slot that has a job, to wait behind it on the host. Pure.
 
 Without it a slot stands idle between two jobs for a round trip and a commit. That is nothing beside a job of minutes and half
 the time beside one of 50 ms. So only short jobs get a successor, one per slot, and only while all that was seen last was short:
@@ -33,10 +33,10 @@ class Ahead:
         self._me = me
         self._state = state
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
-        self._well: set[tuple[HostName, int]] = set()  # slots on which the last job ended well
+        self._well: set[tuple[HostName, int]] = set()  # slots on which our last job ended well
         self._since: dict[AttemptId, float] = {}  # when it was heard to start, or claimed by us
         self._behind: dict[AttemptId, str] = {}  # what was claimed ahead and has not started -> whom it comes after
-        self._followed: set[str] = set()  # these, by name
+        self._followed: set[str] = set()  # the latter
 
     def learn(self, fact: Fact, now: float) -> None:
         """A fact was committed."""
@@ -59,6 +59,8 @@ class Ahead:
 
     def _remember(self, fact: events.AttemptExited | events.AttemptLost | events.AttemptVoided) -> None:
         ended = next(a for a in reversed(self._state.jobs[fact.attempt.job].attempts) if a.id == fact.attempt)
+        if ended.by != self._me:
+            return  # its host may be another machine of that name: each has a localhost
         slots = {(ended.host, index) for index in ended.slots}
         if isinstance(fact, events.AttemptExited) and fact.code == 0:
             self._well |= slots

@@ -107,6 +107,13 @@ def test_a_job_that_was_just_claimed_gets_none_after_one_that_did_not_end_well()
         assert table.slots() == [0]
 
 
+def test_what_another_run_ended_well_vouches_for_no_slot() -> None:
+    table = one_seen()
+    table.end(table.start(table.claim(1, slot=1, by="other")))
+    table.claim(2, slot=1)
+    assert table.slots() == []
+
+
 def test_a_job_that_was_just_claimed_gets_none_on_a_slot_of_which_nothing_is_known() -> None:
     table = one_seen()
     table.claim(1, slot=1)

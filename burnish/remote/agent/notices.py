@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHANGED = "="  # the attempt's folder says something new: the record that goes with it
 FREED = "-"  # it has left its slot, and is not recorded yet
-UNRECORDED = "~"  # it has ended, and its disk refuses to keep how: {"why"}, if it was given along
+UNRECORDED = "~"  # it has left its slot, and its disk refuses to keep how: {"why"}, if it was given along
 DONE = "!"  # its supervisor is done with it: the record is its last, and in it {"go"} if that was not told before
 GONE = "?"  # its supervisor is gone: what the agent makes of the end of its socket
 RECORD_LIMIT = 32 << 10  # bytes; a longer record is read from the folder

@@ -110,14 +110,14 @@ class Agent:
             notices += heard_in_pipe(self._notices)
         names = set(self._watches.ended(ready))
         for notice in notices:
-            if notice.mark in (FREED, UNRECORDED):
-                self._start_next(notice.attempt)
+            if notice.mark not in (FREED, UNRECORDED):
+                self._watches.hear(notice)
+                names.add(notice.attempt)
+                continue
+            self._start_next(notice.attempt)
             if notice.mark == UNRECORDED:
                 why = (notice.record or {}).get("why", "its disk refuses")
                 self._refuse({"type": "record", "attempt": notice.attempt}, why, passing=True)
-            elif notice.mark != FREED:
-                self._watches.hear(notice)
-                names.add(notice.attempt)
         if time.monotonic() - self._looked >= (BATCH_INTERVAL if self._home.batch else LOOK_INTERVAL):
             self._looked = time.monotonic()
             names.update(self._watches.unannounced())
