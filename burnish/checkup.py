@@ -12,9 +12,11 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from burnish import creation, survey
 from burnish.core import health, requirements, sighting
@@ -42,8 +44,7 @@ TRIAL_LIMIT = 15.0  # s for sbatch to say whether it would take a job
 SETUP_LIMIT = 15.0  # s for a host's `setup` lines, within what a conversation may take
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """A host and what was found; `notes` are sentences from the way there."""
 
     host: Host

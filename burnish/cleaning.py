@@ -12,8 +12,9 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from burnish import leftovers
 from burnish.core import events
@@ -28,8 +29,7 @@ from burnish.store.paths import Paths
 AWAY = ".gone-"
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What is about to go, as a question, and which files. `unreachable`: attempts that are given up with it."""
 
     question: str

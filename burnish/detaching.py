@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from burnish.errors import StoreError
 
@@ -50,8 +51,7 @@ class Child:
             pass  # whoever waited is gone: so much the more detached
 
 
-@dataclass(frozen=True)
-class Parent:
+class Parent(Struct, frozen=True):
     """What became of the run. `log`: where it says what it has to say, if it came so far. `code`: None while it runs."""
 
     pid: int

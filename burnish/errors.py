@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SHOWN_PROBLEMS = 20
 _ENDS = re.compile(r"[.?!]\)?$")
@@ -35,8 +35,7 @@ class UsageError(BurnishError):
     exit_code = 2
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with a file: `where` is `burnish.db:9` or `grid.yaml:4:1`, `what` the rest of the sentence."""
 
     where: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from burnish.core import actions
 from burnish.core.hosts import Host, without_name
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 Connect = Callable[[Host, Callable[[Report], None]], "Link | SlurmLink"]
 
 
-@dataclass(slots=True)
-class Member:
+class Member(Struct):
     """A host, what it offers, and our end of it. Without `starts`, it is here to collect only.
 
     `refused`: why it cannot be used in this run; `stopped`: why it gets no more jobs of it; `lacks`: why it gets none until

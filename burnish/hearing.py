@@ -10,7 +10,8 @@ A verdict is proposed when the logs before it are at home.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact

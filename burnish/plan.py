@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from burnish.core.canary import Canary
 from burnish.core.hosts import Host
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from burnish.runners.sources import CommandSource
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What is asked of this run. Without `source` it starts nothing and only looks after what runs.
 
     `hosts`: where jobs run, and `roster` the inventory that they are from; with `workers`, only this machine, with so many plain
@@ -46,8 +46,7 @@ class Plan:
     canary: Canary | None = None
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """How a run ended: the ids it took up, how many attempts it claimed, the signal that stopped it, if one did, and whether no
     host could be used. `stuck`: waiting jobs that it could not start, and why, a clause. `told`: attempts that are open still
     though their host answers, and whether it says of a cancelled one that it lives.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from burnish.core.hosts import without_name
 from burnish.core.ids import name_jobs
@@ -19,8 +20,7 @@ DOWN = 10.0  # s of silence, until a host counts as down: many come back at once
 _NUMBERED = re.compile(r"\S*\d\S*")  # attempts and files have numbers, which do not make another reason
 
 
-@dataclass(slots=True)
-class _Silent:
+class _Silent(Struct):
     why: str
     since: float
     said: float

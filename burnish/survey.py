@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from burnish.core.hosts import Host, without_name
 from burnish.core.sighting import Sighting, read
@@ -25,8 +27,7 @@ SLURM_LIMIT = 10.0  # s for Slurm to answer on a login node
 LATE = "it did not answer within {limit:.0f} s"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One host's: what it has, or why it is not known (`trouble`, a sentence, and `hint`, what to do about it).
 
     `state_id` is the host's identity, `skew` how many s its clock is ahead of ours, `took` the s until it answered. `refused`: it

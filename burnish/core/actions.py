@@ -8,7 +8,8 @@ remember which ones were heard.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from burnish.core import events
 from burnish.core.events import Fact, job_of
@@ -16,8 +17,7 @@ from burnish.core.jobs import Attempt, CoordinatorId, HostName
 from burnish.core.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class StartAttempt:
+class StartAttempt(Struct, frozen=True):
     """With what the claim knew of the host: if it has rebooted since, the command may have run, and the agent refuses.
 
     With `after`, the name of an attempt, it waits on the host until that one has ended.
@@ -30,14 +30,12 @@ class StartAttempt:
     after: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AskStatus:
+class AskStatus(Struct, frozen=True):
     host: HostName
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class VoidAttempt:
+class VoidAttempt(Struct, frozen=True):
     """The command must never run. Where it may have run before a reboot, the agent answers `lost` instead.
 
     `began`: it did run, and its host has no record of that any more. Then it is lost, unless a process of it lives.
@@ -51,8 +49,7 @@ class VoidAttempt:
     began: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAttempt:
+class CancelAttempt(Struct, frozen=True):
     """TERM, `grace` seconds, KILL. With what the claim knew of the host, as for a void."""
 
     host: HostName
@@ -63,8 +60,7 @@ class CancelAttempt:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class AckAttempt:
+class AckAttempt(Struct, frozen=True):
     """Everything of it is stored here: the host may forget all but its tombstone."""
 
     host: HostName

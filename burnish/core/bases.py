@@ -23,9 +23,10 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
+
+from msgspec import Struct, field
 
 from burnish.core.jobs import JobId, Word
 from burnish.core.table import CANCEL, RESET, Row, Table, parse, parse_id
@@ -38,8 +39,7 @@ PERSONAL = frozenset(
 DOUBTFUL = frozenset({*map(str, Word), RESET, CANCEL} - {str(Word.RUNNING)})
 
 
-@dataclass(eq=False)
-class Base:
+class Base(Struct, eq=False, dict=True):
     """A text that an editor may hold. `read` gives its bytes; nothing is read before it is needed.
 
     `at`: when it was put in place or merged (s since 1970). `ids`: row number -> id, for rows whose JOB_ID is empty in it.
@@ -121,8 +121,7 @@ class Base:
         self._step = following, ((gained - lost_then) | gained_then) - lost, (lost - gained_then) | (lost_then - gained)
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """The base of a save, and the jobs whose word in that save may be a wish or an old text."""
 
     base: Base

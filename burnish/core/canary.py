@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from burnish.core import durations
 
@@ -10,8 +10,7 @@ EXPECTED = "nothing, a duration such as 30m, hosts (one job on each host), or bo
 EACH_HOST = "hosts"
 
 
-@dataclass(frozen=True, slots=True)
-class Canary:
+class Canary(Struct, frozen=True):
     """One job goes first, or one on each host, and halts the sweep if it fails. One that `lives` so many s has proved enough."""
 
     lives: float = 600.0

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from sys import intern
 from typing import Any
+
+from msgspec import Struct
 
 from burnish.core.jobs import Attempt, AttemptId, End, HostName, Job, JobId, Verdict, Word
 from burnish.core.state import State
@@ -31,8 +32,7 @@ _NO_POLICY: dict[str, str] = {}  # of nearly all attempts, and never changed
 _encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
-@dataclass(slots=True)
-class _Unread:
+class _Unread(Struct):
     """The attempts of a job as their line has them, with the places that it refers to. Called, it reads them.
 
     Raises InternalError if that is no such line: a seal vouches for what a burnish wrote, and not for its having been right.

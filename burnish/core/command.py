@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from burnish.core.columns import CONTROL_COLUMNS, RESERVED_COLUMNS, did_you_mean, overlong
 from burnish.errors import UsageError, printable
@@ -31,8 +32,7 @@ _OPERATOR = re.compile(r"(?<!\S)(\|\|?|&&?|;|[0-9]?>>?(?:&[0-9])?|<)(?!\S)|(;)(?
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(Struct, frozen=True):
     """A command a runner returns: `argv` as given (no shell), `env` added to the job's environment, `cwd` or the work folder."""
 
     argv: Sequence[str]
@@ -40,15 +40,13 @@ class Command:
     cwd: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(Struct, frozen=True):
     """A placeholder: the cell of this column goes here."""
 
     column: str
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """`python train.py lr={--lr} {--amp}`, split into argv elements of literal text and fields.
 
     An element that is nothing but one field is left out where the cell is empty (so `{--amp}` gives the bare flag or

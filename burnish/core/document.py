@@ -8,8 +8,9 @@ means. Every node knows its place, because every complaint about it must name on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from burnish.errors import Problem
 
@@ -18,8 +19,7 @@ TRUE_WORDS = frozenset({"true", "True", "TRUE"})
 FALSE_WORDS = frozenset({"false", "False", "FALSE"})
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """Something at `line` and `column` (both from 1) of `file` (the path as the user gave it)."""
 
     file: str
@@ -36,8 +36,7 @@ class Placed:
         return Problem(self.where, what)
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar(Placed):
+class Scalar(Placed, frozen=True):
     """One value. `text` is what was typed (escapes and folding undone); `plain` is False in quotes, `|`, `>` or `!!str`."""
 
     text: str
@@ -58,15 +57,13 @@ class Scalar(Placed):
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence(Placed):
+class Sequence(Placed, frozen=True):
     """A list."""
 
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping(Placed):
+class Mapping(Placed, frozen=True):
     """`key: value` pairs in file order, aliases and `<<` resolved. No key text occurs twice."""
 
     entries: tuple[tuple[Scalar, Node], ...]

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Union
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from burnish.core.jobs import AttemptId, JobId
 from burnish.errors import StoreError
@@ -22,8 +24,7 @@ class UnknownFact(StoreError):
     """The journal was written by a newer burnish."""
 
 
-@dataclass(frozen=True)
-class TableOpened:
+class TableOpened(Struct, frozen=True):
     """The first fact of a journal. `columns`: control columns and arguments in table order, without JOB_ID and STATE."""
 
     table: str
@@ -31,45 +32,39 @@ class TableOpened:
     at: float
 
 
-@dataclass(frozen=True)
-class TableClosed:
+class TableClosed(Struct, frozen=True):
     """`clean`: the journal is about to be removed; whoever reads this stops and writes nothing."""
 
     by: str
 
 
-@dataclass(frozen=True)
-class JobsAdded:
+class JobsAdded(Struct, frozen=True):
     """New rows. Each is `[id, cell, cell, …]`, cells aligned with `columns` (which may add columns to the table)."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
 
 
-@dataclass(frozen=True)
-class ColumnsChanged:
+class ColumnsChanged(Struct, frozen=True):
     """A person added, removed, renamed or reordered columns; cells of a column that stays keep their text."""
 
     columns: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class JobChanged:
+class JobChanged(Struct, frozen=True):
     """A person edited cells of a row: column -> new text. A running attempt keeps its old command."""
 
     job: int
     cells: dict[str, str]
 
 
-@dataclass(frozen=True)
-class JobRemoved:
+class JobRemoved(Struct, frozen=True):
     """A person deleted the row. A running attempt goes on until it ends or is cancelled."""
 
     job: int
 
 
-@dataclass(frozen=True)
-class JobMarked:
+class JobMarked(Struct, frozen=True):
     """The state was set without a run: `word` is COMPLETE, ERROR or HOLD, `reason` says by whom (`by hand`, `from the file`)."""
 
     job: int
@@ -77,30 +72,26 @@ class JobMarked:
     reason: str
 
 
-@dataclass(frozen=True)
-class ResetRequested:
+class ResetRequested(Struct, frozen=True):
     """Run it again: NOT_RUNNING, whatever it was but running."""
 
     job: int
 
 
-@dataclass(frozen=True)
-class HoldRequested:
+class HoldRequested(Struct, frozen=True):
     """Keep it out until released. `reason` is `` or `CANCELLED`."""
 
     job: int
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class ReleaseRequested:
+class ReleaseRequested(Struct, frozen=True):
     """HOLD -> NOT_RUNNING."""
 
     job: int
 
 
-@dataclass(frozen=True)
-class CancelRequested:
+class CancelRequested(Struct, frozen=True):
     """Stop this attempt's whole process tree: TERM, `grace` seconds, KILL. Its end is ERROR, CANCELLED; never retried."""
 
     attempt: AttemptId
@@ -108,8 +99,7 @@ class CancelRequested:
     grace: float
 
 
-@dataclass(frozen=True)
-class AttemptClaimed:
+class AttemptClaimed(Struct, frozen=True):
     """Coordinator `by` will start this attempt on `host`. Committed before the host hears of it.
 
     `nonce` completes the name of its folder there; `state_id` and `incarnation` are the host's at that time; `entry` is what a
@@ -136,8 +126,7 @@ class AttemptClaimed:
     on_failure: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class AttemptRefused:
+class AttemptRefused(Struct, frozen=True):
     """burnish could not even make a command (the runner raised, an argument is too long): ERROR, `not started: why`."""
 
     attempt: AttemptId
@@ -147,24 +136,21 @@ class AttemptRefused:
     at: float
 
 
-@dataclass(frozen=True)
-class AttemptQueued:
+class AttemptQueued(Struct, frozen=True):
     """The word of a host's batch system: it has the attempt and has not started it, for the reason `why`, a clause."""
 
     attempt: AttemptId
     why: str
 
 
-@dataclass(frozen=True)
-class AttemptDisowned:
+class AttemptDisowned(Struct, frozen=True):
     """It runs, and its host's batch system has no such job: `why` that is known, a clause, or "" if it has it again."""
 
     attempt: AttemptId
     why: str
 
 
-@dataclass(frozen=True)
-class AttemptStarted:
+class AttemptStarted(Struct, frozen=True):
     """The host's word: its gate opened. `pid` on that host; `version` of the code in its folder then, as git knows it, or "".
 
     `node`: of a cluster, and the job's number there, or "".
@@ -177,8 +163,7 @@ class AttemptStarted:
     node: str = ""
 
 
-@dataclass(frozen=True)
-class AttemptVoided:
+class AttemptVoided(Struct, frozen=True):
     """The host's word: the command never ran and never will.
 
     `refused`: it cannot be run as asked (ERROR, no retry). `trouble`: that host could not start anything (a full disk).
@@ -193,8 +178,7 @@ class AttemptVoided:
     lacks: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class AttemptExited:
+class AttemptExited(Struct, frozen=True):
     """The word of the process that waited for the job: `code` or `signal` (one is None), and what it measured.
 
     `duration` in s, `max_rss` in KiB, `result` the JSON object that the job reported, or None. `cancelled` and `time_limit`:
@@ -226,8 +210,7 @@ class AttemptExited:
     node: str = ""
 
 
-@dataclass(frozen=True)
-class AttemptLost:
+class AttemptLost(Struct, frozen=True):
     """The host's word: it died without a verdict (`host rebooted`, `killed with its supervisor`).
 
     `excused`: its place was taken from it (Slurm preempted it). That may happen to a job as often as it likes.
@@ -239,16 +222,14 @@ class AttemptLost:
     excused: bool = False
 
 
-@dataclass(frozen=True)
-class AttemptAdopted:
+class AttemptAdopted(Struct, frozen=True):
     """Coordinator `by` looks after an attempt whose claimer is gone."""
 
     attempt: AttemptId
     by: str
 
 
-@dataclass(frozen=True)
-class HostForgotten:
+class HostForgotten(Struct, frozen=True):
     """A person gave up this host's attempts without its word (`burnish forget`)."""
 
     host: str
@@ -256,8 +237,7 @@ class HostForgotten:
     by: str
 
 
-@dataclass(frozen=True)
-class HostDrained:
+class HostDrained(Struct, frozen=True):
     """No new attempt goes to this host until it is undrained; or, if `host` is such as `gpu3:GPU-8c7…`, to that GPU of it.
 
     `excused`: jobs whose newest failure there was the fault of what is drained, and burns no retry.
@@ -269,29 +249,25 @@ class HostDrained:
     excused: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class HostUndrained:
+class HostUndrained(Struct, frozen=True):
     host: str
     by: str
 
 
-@dataclass(frozen=True)
-class StartsHalted:
+class StartsHalted(Struct, frozen=True):
     """Nothing more is started in any run, for a reason such as `5 jobs of 20 failed`. What runs goes on."""
 
     why: str
     by: str
 
 
-@dataclass(frozen=True)
-class StartsResumed:
+class StartsResumed(Struct, frozen=True):
     """Somebody started a run after a halt."""
 
     by: str
 
 
-@dataclass(frozen=True)
-class TableRendered:
+class TableRendered(Struct, frozen=True):
     """A text of the table that is about to be put in place (or a save that was merged): `sha256` of its bytes, hex.
 
     The last one named is the text that stands there if nobody has saved; so it is named again after a save that went elsewhere.
@@ -341,8 +317,9 @@ class _Codec:
 
     @classmethod
     def register(cls, kind: type[Any]) -> None:
-        attempts = tuple(f.name for f in fields(kind) if f.type == "AttemptId")
-        tuples = tuple(f.name for f in fields(kind) if str(f.type).startswith("tuple["))
+        types = kind.__annotations__
+        attempts = tuple(name for name in types if types[name] == "AttemptId")
+        tuples = tuple(name for name in types if types[name].startswith("tuple["))
         cls.kinds[kind.__name__] = (kind, attempts, tuples)
 
 
@@ -361,7 +338,7 @@ def job_of(fact: Fact) -> JobId | None:
 
 def to_json(fact: Fact) -> str:
     """One line of JSON, ASCII, without newline: `{"fact":"AttemptStarted","attempt":"12.1",…}`."""
-    values = dict(fact.__dict__)
+    values = asdict(fact)
     for name in _Codec.kinds[type(fact).__name__][1]:
         values[name] = str(values[name])
     return _encode({"fact": type(fact).__name__, **values})
@@ -379,7 +356,7 @@ def from_json(line: str) -> Fact:
             hint="install the newer burnish here too",
         )
     kind, attempts, tuples = _Codec.kinds[name]
-    if unknown := sorted(values.keys() - kind.__dataclass_fields__.keys()):
+    if unknown := sorted(values.keys() - set(kind.__struct_fields__)):
         raise UnknownFact(
             f'The journal holds a fact {name} with "{unknown[0]}", which this burnish does not know. '
             "A newer burnish wrote it; nothing was changed.",

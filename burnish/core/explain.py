@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from burnish.core.ahead import leader_of
 from burnish.core.ids import name_run, to_type
@@ -23,8 +24,7 @@ from burnish.errors import Problem, counted, printable
 SHOWN_PIDS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What is known beside the state: jobs whose row cannot be read, and why; whether the table can; which runs are going.
 
     `more` tells the command that shows more of a failed job. `start`: those of the `runs` that start jobs, None for all of them.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from burnish.core.gpus import MISMATCH, found_by_auto, full, occupied, unusable
 from burnish.core.hosts import Host
@@ -25,8 +26,7 @@ class Grade(Enum):
     UNUSABLE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """A few words on one thing that was looked at; with `remedy`, what a person can do about it."""
 
     text: str
@@ -34,8 +34,7 @@ class Finding:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """A tiny job that was started there: `trouble` is why it never ran, `survived` whether it outlived its connection.
 
     `setup`: why one behind the host's `setup` lines did not come to its command, a clause; "" if it did, None if none was tried.
@@ -51,8 +50,7 @@ class Probe:
     may_pass: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(Struct, frozen=True):
     """All that a visit to a host found. `way` are the names of the jump hosts; `skew` in s, theirs minus ours."""
 
     seen: Sighting

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from burnish.core import events
 from burnish.core.columns import did_you_mean
@@ -15,8 +16,7 @@ from burnish.core.state import State
 from burnish.errors import UsageError, printable
 
 
-@dataclass(slots=True)
-class HostWish:
+class HostWish(Struct):
     """The facts to commit, and what to tell the user."""
 
     facts: list[Fact] = field(default_factory=list)

@@ -7,9 +7,10 @@ claim as its *entry*, plain JSON, so that no inventory is needed to collect what
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from burnish.core.columns import did_you_mean
 from burnish.core.jobs import HostName
@@ -19,8 +20,7 @@ Gpus: TypeAlias = "Literal['auto'] | int | tuple[str, ...]"
 """All that are found, this many of them, or these: indices in PCI order or UUIDs. The empty tuple is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(Struct, frozen=True):
     """When a GPU counts as somebody else's: memory in MiB, utilisation in percent, and the seconds it must have been quiet."""
 
     max_mem_mib: int = 500
@@ -28,8 +28,7 @@ class Busy:
     quiet_for: float = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True):
     """One host. None leaves a value to ssh's configuration; `workdir` None is the coordinator's current folder.
 
     `slots`: jobs at a time that use no GPU; None leaves it to what the host has. `busy` None shares GPUs with other people.
@@ -60,7 +59,7 @@ class Host:
 
     def to_entry(self) -> dict[str, Any]:
         """What a claim keeps of this host: how to reach it and where it keeps attempts, without defaults. Plain JSON."""
-        kept = {name: getattr(self, name) for name in _ENTRY if getattr(self, name) != _DEFAULTS[name]}
+        kept = {name: value for name in _ENTRY if (value := getattr(self, name)) != getattr(_BARE, name)}
         return {"name": str(self.name), **kept}
 
     @classmethod
@@ -73,11 +72,10 @@ _ENTRY = (
     "hostname", "port", "user", "proxy_jump", "ssh_config", "host_keys", "connection", "engine", "workdir", "python",
     "state_dir",
 )  # fmt: skip
-_DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Host)}
+_BARE = Host(HostName(""))
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
+class Inventory(Struct, frozen=True):
     """The hosts of a file, in its order; each name once."""
 
     hosts: tuple[Host, ...]

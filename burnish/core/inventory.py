@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
+
+from msgspec import Struct, field
 
 from burnish.core import host_values
 from burnish.core.document import Mapping, Node, Scalar, Sequence, kind
@@ -30,8 +31,7 @@ Values = dict[str, Any]
 """Key -> value, with one key `env.NAME` for each variable, so that environments merge like everything else."""
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(Struct):
     """What the file says about one host: `own` and `ranged` values, and the groups it is in. `place` is its first mention."""
 
     name: HostName

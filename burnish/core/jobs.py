@@ -8,9 +8,10 @@ what is true in it, so that "finished but no verdict" cannot be written. All val
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, NewType, Protocol
+
+from msgspec import Struct, field
 
 JobId = NewType("JobId", int)
 HostName = NewType("HostName", str)
@@ -62,8 +63,7 @@ class AttemptId(NamedTuple):
         return cls(JobId(int(job)), int(number))
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """A share of a host that one attempt occupies: worker `index`, and the GPU (as the inventory names it) it stands for.
 
     It is share number `share` of `of` equal ones of that GPU.
@@ -76,8 +76,7 @@ class Slot:
     of: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """How an attempt ended: COMPLETE or ERROR, and the reason shown for it (`exit 0`, `exit 1`, `signal 9`, `LOST: …`)."""
 
     word: Word
@@ -89,8 +88,7 @@ class Verdict:
     result: dict[str, object] | None = None
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(Struct):
     """One run of a job, from its claim on. Open until it has a `verdict` or is `voided`.
 
     `retries`: if it fails, and the job has failed no more often than this since its last reset, the job is started again, unless
@@ -153,8 +151,7 @@ class Unread(Protocol):
     def __call__(self) -> list[Attempt]: ...
 
 
-@dataclass(slots=True)
-class Job:
+class Job(Struct):
     """A row of the table and what became of it.
 
     `word` follows from the newest attempt and the wishes of people; `reason` says why in a few words. `cells` are aligned with

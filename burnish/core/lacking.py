@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName, JobId
@@ -28,8 +29,7 @@ NOWHERE: frozenset[HostName] = frozenset()
 Need = Mapping[str, Any]  # what an agent was looking for, in its own words (docs/protocol.md)
 
 
-@dataclass(slots=True)
-class _Lack:
+class _Lack(Struct):
     """One need that is not met: why, a clause, when that was last known, and the jobs that met with it, each since when."""
 
     need: Need
@@ -38,8 +38,7 @@ class _Lack:
     jobs: dict[JobId, float] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(Struct):
     """What is known of one host. `row`: different jobs that could not be started since the last one that was."""
 
     host: Host

@@ -26,7 +26,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from burnish.core.bases import Base
 from burnish.core.broken_off import breaks_off
@@ -53,8 +54,7 @@ from burnish.errors import counted, printable
 BY_TABLE = "table"
 
 
-@dataclass(frozen=True)
-class Merged:
+class Merged(Struct, frozen=True):
     """Facts to commit in this order, sentences to show, and row number -> id for every row of the save that had no id.
 
     `refused`: the save is damaged; the next text is to be rendered from the base's table, not from the save's.

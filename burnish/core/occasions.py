@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from burnish.core import events
 from burnish.core.events import Fact
@@ -18,8 +19,7 @@ from burnish.errors import printable
 _ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptRefused, events.AttemptVoided)
 
 
-@dataclass(frozen=True, slots=True)
-class Occasion:
+class Occasion(Struct, frozen=True):
     """One call: its name, a sentence, and the job or the host that it is about, with the reason."""
 
     name: str

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from burnish.core.hosts import Host, matches
 from burnish.core.jobs import Attempt, HostName, Job, JobId, Slot
@@ -146,8 +147,7 @@ class WaitingQueue:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """A host on which jobs may start now: all of its slots, and those to give. `plain` workers have no GPUs to give.
 
     `ahead`: the slots to give are not free yet, but their jobs may get successors, of one slot each.

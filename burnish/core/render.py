@@ -8,7 +8,8 @@ taken away here: a row goes when a person deletes it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from burnish.core.jobs import Job, JobId
 from burnish.core.spoilt import spoilt

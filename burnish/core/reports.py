@@ -6,16 +6,16 @@ news on the newest state, and drops it otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from burnish.core.command import Command
 from burnish.core.jobs import HostName, JobId
 from burnish.core.sighting import Sighting
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
+class Welcome(Struct, frozen=True):
     """What an agent says of its host. `state_id` is the host's identity, `incarnation` changes with every boot.
 
     `source`: where the host keeps the agent's own text.
@@ -27,38 +27,33 @@ class Welcome:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HostConnected:
+class HostConnected(Struct, frozen=True):
     host: HostName
     welcome: Welcome
 
 
-@dataclass(frozen=True, slots=True)
-class HostSeen:
+class HostSeen(Struct, frozen=True):
     """What a host has and how much of it is in use: the answer to a look."""
 
     host: HostName
     sighting: Sighting
 
 
-@dataclass(frozen=True, slots=True)
-class HostDropped:
+class HostDropped(Struct, frozen=True):
     """The link is down; it is tried again for ever. Nothing follows about the host's jobs."""
 
     host: HostName
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class HostTurnedAway:
+class HostTurnedAway(Struct, frozen=True):
     """The host will not become usable by waiting; the link has stopped."""
 
     host: HostName
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(Struct, frozen=True):
     """As what an attempt is given to a batch system: task `index` of the array of this name. `job`: its number, once it runs."""
 
     name: str
@@ -66,8 +61,7 @@ class Submitted:
     job: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptReported:
+class AttemptReported(Struct, frozen=True):
     """The status of an attempt's folder: one of absent, unstarted, queued, starting, running, void, ended (docs/protocol.md).
 
     `batch`: as what it is given to a batch system, until it has ended. Without `supervised`, it runs and nobody waits for it.
@@ -85,8 +79,7 @@ class AttemptReported:
     beats: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LogPulled:
+class LogPulled(Struct, frozen=True):
     """Bytes of a log from `offset` on; `end` is how many there are now. `stream` is out or err.
 
     `told`: a `LogGrown` will come when there are more.
@@ -101,8 +94,7 @@ class LogPulled:
     told: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LogGrown:
+class LogGrown(Struct, frozen=True):
     """There is more of a log that was pulled to its end. `stream` is out or err."""
 
     host: HostName
@@ -110,8 +102,7 @@ class LogGrown:
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptWaits:
+class AttemptWaits(Struct, frozen=True):
     """The batch system of a host has the attempt in its queue, for the reason `why`."""
 
     host: HostName
@@ -119,8 +110,7 @@ class AttemptWaits:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptDisowned:
+class AttemptDisowned(Struct, frozen=True):
     """The batch system of a host says that the attempt is over, or knows it no more (`how`, as after "is"), and it runs.
 
     `how` is "" once the batch system has it again.
@@ -131,8 +121,7 @@ class AttemptDisowned:
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRan:
+class CommandRan(Struct, frozen=True):
     """A command that was asked for has ended: its exit code (-1: it did not end by itself), and what it printed."""
 
     host: HostName
@@ -142,8 +131,7 @@ class CommandRan:
     err: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRefused:
+class RequestRefused(Struct, frozen=True):
     """The agent could not do what it was asked."""
 
     host: HostName
@@ -152,16 +140,14 @@ class RequestRefused:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommandPrepared:
+class CommandPrepared(Struct, frozen=True):
     """The runner made the command of a job."""
 
     job: JobId
     command: Command
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRefused:
+class CommandRefused(Struct, frozen=True):
     """The runner raised, hung or returned something else: a sentence, and what goes into the job's .err."""
 
     job: JobId
@@ -169,13 +155,11 @@ class CommandRefused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class DiskChanged:
+class DiskChanged(Struct, frozen=True):
     """There may be a new commit, or another table."""
 
 
-@dataclass(frozen=True, slots=True)
-class StopAsked:
+class StopAsked(Struct, frozen=True):
     """Ctrl-C, SIGTERM or a closed terminal: start nothing more and leave; jobs live on."""
 
     signal: int

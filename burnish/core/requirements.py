@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from burnish.core import durations
 from burnish.core.columns import CONTROL_COLUMNS, fault
@@ -22,8 +23,7 @@ SHOWN_RING = 20  # jobs that wait for each other
 _WORDS = re.compile(r"--\S+|[^\s,]+")  # of a HOSTS cell: commas belong to an option, and stand between names
 
 
-@dataclass(frozen=True, slots=True)
-class Requirements:
+class Requirements(Struct, frozen=True):
     """`gpus` devices of one host, None for one slot of any kind; one of `hosts` (names, globs, groups), empty for any.
 
     `sbatch`: where on a cluster, as options of sbatch by name. `time_limit` in s, `retries` after failures of its own.

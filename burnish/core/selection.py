@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from burnish.core.ids import parse_ids, to_type, typed_ids
 from burnish.core.jobs import Job, JobId
 from burnish.core.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """The jobs that a run takes up: all, or those with one of `ids` and with every `where` cell as given."""
 
     ids: frozenset[JobId] | None = None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 EXPECTED = "a number of jobs such as 5, or a share such as 10%"
 
 _SHARE = re.compile(r"([1-9][0-9]{0,8})(%?)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """`amount` jobs, or so many percent of all."""
 
     amount: int

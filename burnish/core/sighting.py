@@ -6,12 +6,12 @@ A host may be of another version of burnish, or broken: what is missing or canno
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class GpuProcess:
+
+class GpuProcess(Struct, frozen=True):
     """A process on a GPU: `user` is empty and `memory` (MiB) None where the host cannot tell."""
 
     pid: int | None
@@ -19,8 +19,7 @@ class GpuProcess:
     memory: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Holders:
+class Holders(Struct, frozen=True):
     """Which burnish jobs, of whatever table and user, have a device: one `alone`, or some its `shares`."""
 
     held: bool = False
@@ -32,8 +31,7 @@ class Holders:
         return self.held if of == 1 else self.alone or share in self.shares
 
 
-@dataclass(frozen=True, slots=True)
-class GpuSeen:
+class GpuSeen(Struct, frozen=True):
     """One GPU. Memory in MiB, `util` in percent; `migs` the UUIDs of the MIG devices on it.
 
     `held`: a burnish job, of whatever table, has it or a share of it now; `alone`: all of it; `shares`: how many are taken.
@@ -62,8 +60,7 @@ class GpuSeen:
         return gpu in (str(self.index), self.uuid, *self.migs)
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """A host at one moment. `now` is its own clock, `disk_free` in bytes (where it keeps attempts), `age` of the GPUs in s.
 
     `gpus` None: unknown, and `gpu_error` may say why. `workdir_exists` None: it was not asked. `held`: how many of its CPU

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from burnish.core.gpus import drain_names, found_by_auto, full, occupied
 from burnish.core.hosts import Host
@@ -13,8 +14,7 @@ from burnish.core.slots import named_gpus, slots_of
 from burnish.core.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """`seen` is None when the host was not reached, and `trouble` a sentence then; `hint`: what to do about it.
 
     `drained`: why it takes no new jobs, None if it does. `drains`: all drains of the table, those of single GPUs among them.

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from burnish.core.jobs import HostName, JobId
 
@@ -25,8 +26,7 @@ SOON = 60.0  # s: an end so soon may be the GPU's work
 NOT_RUN = (126, 127)  # what shells exit with for a command that is not executable, or not there
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How an attempt ended. `slot` is its index there, `gpu` its GPU's name, "" for none; `lasted` in s.
 
     `complete`: with a good end. `not_run`: the command could not be run. Ends that somebody asked for, and losses, are none.
@@ -51,16 +51,14 @@ class Ending:
         return not self.complete and not self.not_run and self.lasted < SOON
 
 
-@dataclass(frozen=True, slots=True)
-class Suspicion:
+class Suspicion(Struct, frozen=True):
     """The last `jobs` on a host all failed soon. `proven`: it is the host; elsewhere as many ended well and none failed so."""
 
     jobs: tuple[JobId, ...]
     proven: bool
 
 
-@dataclass(slots=True)
-class _Host:
+class _Host(Struct):
     """The endings of one host, oldest first, each with its number.
 
     `jobs`: how many each job has. `later`: how many are not `at_once`. `streak`: how many each job has of the last ones, from

@@ -12,7 +12,8 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from burnish.core import ranges, sweep_options
 from burnish.core.cells import Findings, Value, column_fault, from_scalar, from_value, uncellable
@@ -34,8 +35,7 @@ a sweep is written like this:
     --lr: 1e-4"""
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(Struct, frozen=True):
     """New jobs: `rows` of texts aligned with `columns` (control columns first, then arguments; no JOB_ID, no STATE).
 
     `notices` are worth showing and refuse nothing.
@@ -46,8 +46,7 @@ class Grid:
     notices: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True)
-class Appended:
+class Appended(Struct, frozen=True):
     """A grid beside rows that are there: `rows` are its new ones, aligned with `columns` (the old ones, then new ones)."""
 
     columns: tuple[str, ...]
@@ -55,16 +54,14 @@ class Appended:
     present: int
 
 
-@dataclass(frozen=True)
-class _Axis:
+class _Axis(Struct, frozen=True):
     """Arguments that advance together: `values[i]` has a cell for each of `keys`."""
 
     keys: tuple[str, ...]
     values: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """One mapping of the sweep, read but not expanded."""
 
     node: Mapping

@@ -7,7 +7,9 @@ and a use there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from burnish.core import columns
 from burnish.core.cells import Findings, column_fault
@@ -18,8 +20,7 @@ from burnish.errors import printable
 BLOCK = "burnish"
 
 
-@dataclass(frozen=True)
-class SweepOptions:
+class SweepOptions(Struct, frozen=True):
     """What a `burnish:` block says; nodes are kept where a complaint may still follow.
 
     `repeat`: argument -> how many (0, 1, …). `zip`: groups of arguments that advance together. `exclude`: combinations left out,

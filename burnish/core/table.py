@@ -13,10 +13,12 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from burnish.core import columns, table_faults
 from burnish.core.jobs import JobId, Word
@@ -51,8 +53,7 @@ class Row(NamedTuple):
     usable: bool = True
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Struct, frozen=True, dict=True):
     """One text of the table. Never changed; `core.render.render` makes the next one.
 
     `header`: all columns in file order, none in an `empty` file; `columns`: those without JOB_ID and STATE. `head`: the header's

@@ -6,8 +6,9 @@ Only a run knows its hosts, and it says so of what jobs ask for, not of each job
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from burnish.core.jobs import HostName, Job, JobId
 from burnish.core.placement import Kind
@@ -15,8 +16,7 @@ from burnish.core.requirements import requirements
 from burnish.core.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class Unplaced:
+class Unplaced(Struct, frozen=True):
     """What jobs ask of their place, as in `placement.Kind`, and `why` no host of the run has it, a clause.
 
     `jobs`: it is said of these alone, for which hosts lack something; None: of all that ask for this.

@@ -7,8 +7,9 @@ without asking whether the text was stale.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from burnish.core import events
 from burnish.core.events import Fact
@@ -19,8 +20,7 @@ from burnish.core.table import fault_alone
 from burnish.errors import Problem, UsageError
 
 
-@dataclass(slots=True)
-class Wish:
+class Wish(Struct):
     """The facts to commit, and what to tell the user: what was done, what was not and why.
 
     `alive` are jobs that were left alone because they run; `attempts` the open attempts that the facts are about.

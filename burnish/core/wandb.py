@@ -13,9 +13,11 @@ import hashlib
 import math
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from itertools import islice, product
 from statistics import NormalDist
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from burnish.core.cells import Findings, column_fault, from_scalar
 from burnish.core.columns import did_you_mean
@@ -34,8 +36,7 @@ LEAST = 1e-12  # of a draw from (0, 1), whose ends have no place in a normal dis
 Draw = Callable[[float], float]
 
 
-@dataclass(frozen=True)
-class _Parameter:
+class _Parameter(Struct, frozen=True):
     """`values` to search over, or a `draw` from (0, 1) to a number. `chances` of the values, if not equal; `q`: round to this."""
 
     column: str

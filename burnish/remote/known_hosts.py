@@ -15,16 +15,16 @@ import hmac
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from burnish.errors import printable
 
 SSH_PORT = 22
 
 
-@dataclass(frozen=True, slots=True)
-class HostKey:
+class HostKey(Struct, frozen=True):
     """A public key: its kind (`ssh-ed25519`) and its bytes as they travel."""
 
     kind: str
@@ -40,8 +40,7 @@ class HostKey:
         return f"{self.kind} {self.fingerprint}"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A usable line. `names` as written: plain, with wildcards, or hashed. `revoked`: this key must never be accepted."""
 
     file: str
@@ -75,16 +74,14 @@ class Standing(Enum):
     REVOKED = "revoked"
 
 
-@dataclass(frozen=True, slots=True)
-class Opinion:
+class Opinion(Struct, frozen=True):
     """`standing`, and the lines it rests on: those that know other keys of this host (changed), or the revocation."""
 
     standing: Standing
     lines: tuple[Line, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class KnownHosts:
+class KnownHosts(Struct, frozen=True):
     """The lines of several files in order, and a note (a sentence) for each line that could not be used."""
 
     lines: tuple[Line, ...]

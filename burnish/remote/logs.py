@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from burnish.core.reports import LogGrown, LogPulled
 from burnish.errors import StoreError
@@ -29,8 +30,7 @@ SPACE, BURST = 0.1, 16  # s between two such questions to a host, of any of its 
 TOLD = 300.0  # s, the same where its host will: nothing is lost for good with a word that went missing
 
 
-@dataclass(slots=True)
-class _Stream:
+class _Stream(Struct):
     """One log on its way. `goal`: its final size, once the attempt has ended. `asked`: a piece is on its way. `kept`: on disk.
 
     `pause`: s for which it is let alone, because it did not grow, and until when (monotonic).

@@ -8,7 +8,8 @@ begun and then ended is another matter: the host is fine, and the connection is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from burnish.errors import BurnishError, HostRefused, HostUnreachable, printable
 
@@ -18,8 +19,7 @@ OLD_PYTHON = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How it ended. `status`: exit status, None when a signal ended it; `begun`: the agent had said its first words."""
 
     status: int | None

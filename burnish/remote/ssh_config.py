@@ -14,7 +14,9 @@ import shlex
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
@@ -32,8 +34,7 @@ PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+\\-]*\$?")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One sshd to log in to, and how. Paths are absolute; `agent` is the socket of an ssh-agent or None.
 
     `jump`: the endpoint through which this one is reached. `proxy_command`: a shell command whose stdin and stdout lead there.
@@ -58,7 +59,7 @@ class Endpoint:
     jump: Endpoint | None = None
     proxy_command: str | None = None
     ssh_config: str | None = None
-    notes: tuple[str, ...] = field(default=(), compare=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:

@@ -11,8 +11,9 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from burnish.core import reports
 from burnish.core.hosts import Host

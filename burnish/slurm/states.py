@@ -7,9 +7,11 @@ A state that this version does not know is taken for one in which the job goes o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 
 class Stage(Enum):
@@ -19,8 +21,7 @@ class Stage(Enum):
     GOES_ON = "goes on"
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """It is over: `why`, a clause. `exit`: what an exit record says of it; without one it is lost, and may run again.
 
     `excused`: nor does it count then. `refused` and `trouble`: what a void says, if it never began (docs/protocol.md).

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from burnish.core.hosts import Host
 from burnish.core.reports import AttemptReported, CommandRan
@@ -23,8 +24,7 @@ AFTER_TROUBLE = 10.0  # s until the next sbatch, if Slurm did not take one
 Ask = Callable[[list[str], Callable[[CommandRan], None], str], None]
 
 
-@dataclass(slots=True)
-class Array:
+class Array(Struct):
     """Attempts that are submitted together, by index. `unanswered`: those whose folder is not known to be made."""
 
     name: str

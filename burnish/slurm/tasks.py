@@ -7,7 +7,9 @@ that an attempt is over whose folder does not say so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from burnish.core.reports import AttemptReported, Submitted
 from burnish.slurm.states import CANCELLED, GONE, End, end_of, waiting
@@ -22,8 +24,7 @@ TAKEN_OUT = replace(CANCELLED)  # concluded from a list that lacks it; the other
 Key = tuple[str, int]  # how Slurm lists a task: the name of its array, and its index there
 
 
-@dataclass(slots=True)
-class Task:
+class Task(Struct):
     """One attempt. Times are s on one clock.
 
     `since`: when it was submitted, or heard of first. `job`: how Slurm's commands call it, once that is known. `running`: its

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
+
+from msgspec import Struct
 
 from burnish.core.ids import typed_ids
 
@@ -19,8 +20,7 @@ VERDICTS = (
 SPARE = 60.0  # s of Slurm's time beyond a TIME_LIMIT: the supervisor ends the job first, and says so
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """What the jobs of one sbatch have in common: GPUs each, and seconds each; None: as the inventory says.
 
     `options`: of sbatch by name, in place of the inventory's.
@@ -31,8 +31,7 @@ class Demand:
     options: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """A task as Slurm lists it. `job` is how commands call it: `17_3`. `state` in capitals, `reason` as Slurm puts it.
 
     `nodes`: what it was given, `n[1-2]`; "" before it was.

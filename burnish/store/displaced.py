@@ -12,7 +12,8 @@ import os
 import secrets
 import time
 from collections.abc import Container
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from burnish.core.table import Table, parse
 from burnish.errors import InputError
@@ -25,8 +26,7 @@ TEMP = ".new-"
 LEFT_BEHIND = 60.0  # s after which a temporary file belongs to nobody
 
 
-@dataclass
-class _Inode:
+class _Inode(Struct):
     path: str
     since: float  # the last sign of life
     sha256: str = ""  # of the content that is known

@@ -12,14 +12,14 @@ from __future__ import annotations
 import os
 import stat
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from burnish.errors import StoreError, UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(Struct, frozen=True):
     """All paths of one table. `shown` is the table as the user wrote it, for messages."""
 
     db: Path

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from burnish.core.health import Finding, Grade, worst
 from burnish.errors import printable
@@ -13,8 +14,7 @@ WORDS = {Grade.FINE: "ok", Grade.ODD: "ok, but", Grade.UNUSABLE: "UNUSABLE"}
 _WIDEST = max(map(len, WORDS.values()))
 
 
-@dataclass(frozen=True)
-class CheckView:
+class CheckView(Struct, frozen=True):
     """Subjects (the table, the inventory, each host) and what was found of each."""
 
     subjects: Sequence[tuple[str, tuple[Finding, ...]]]

@@ -12,9 +12,10 @@ import time
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, TextIO
+
+from msgspec import Struct, field
 
 from burnish.core import events
 from burnish.core.events import Fact
@@ -35,8 +36,7 @@ HOSTS = 8  # shown
 LONGEST_BAR = 40  # columns
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(Struct, frozen=True):
     """A host of the run: how many slots are busy, of how many (None: not known), and how many jobs it has finished."""
 
     host: HostName
@@ -45,8 +45,7 @@ class Busy:
     finished: int
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What is known at one moment. `left`: s that the rest may take, as long as jobs last as they did; None: nobody knows."""
 
     words: Counter[Word] = field(default_factory=Counter)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from burnish.core import secrecy
 from burnish.core.hosts import Host
@@ -44,8 +46,7 @@ _HOSTS = (
 )
 
 
-@dataclass(frozen=True)
-class FleetView:
+class FleetView(Struct, frozen=True):
     """`burnish hosts`: a row per GPU, and per host that has none. `only_free`: only where a job could start now."""
 
     now: float
@@ -88,8 +89,7 @@ class FleetView:
             yield [standing.host.name, "", "", "", "", "", _names(on_workers), offered, load, of_host]
 
 
-@dataclass(frozen=True)
-class HostsView:
+class HostsView(Struct, frozen=True):
     """`status --hosts`: a row per host."""
 
     standings: Sequence[Standing]
@@ -113,8 +113,7 @@ class HostsView:
         ]
 
 
-@dataclass(frozen=True)
-class InventoryView:
+class InventoryView(Struct, frozen=True):
     """`burnish hosts --list`: what an inventory says of each host, once defaults and groups are in; nobody is asked.
 
     What most hosts have is shown once, above them, and at each of them what is otherwise.
@@ -202,6 +201,7 @@ def gpu_json(standing: Standing, gpu: GpuSeen) -> dict[str, object]:
     """One GPU of docs/status-json.md."""
     jobs = [int(attempt.id.job) for attempt in standing.on(gpu)]
     shown = {name: value for name, value in asdict(gpu).items() if name not in ("was_held", "holders", "pci")}
+    shown["processes"] = [asdict(process) for process in gpu.processes]
     more = {"trouble": gpu.trouble or None, "free": standing.is_free(gpu), "drained": standing.why_drained(gpu)}
     return {**shown, "jobs": jobs, **more}
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from burnish.core.ids import name_ids
 from burnish.core.jobs import Word
@@ -26,8 +27,7 @@ DEEPEST = 8
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-@dataclass(frozen=True)
-class ResultsView:
+class ResultsView(Struct, frozen=True, dict=True):
     """The results in a snapshot. `text`, `json`, and `csv` hold the same rows in table order. `alone`: it is of a bare file."""
 
     snapshot: Snapshot

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from burnish.core.ahead import leader_of
 from burnish.core.columns import CONTROL_COLUMNS
@@ -19,8 +20,7 @@ from burnish.core.requirements import Circles, requirements, unmet
 from burnish.core.state import Phase, State, phase
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
+class JobRow(Struct, frozen=True):
     """A job as it is shown. `cells` are aligned with `Snapshot.columns`.
 
     `host`, `gpus` and the times belong to the newest attempt, and are empty or None unless that attempt is what put the job
@@ -45,8 +45,7 @@ class JobRow:
     result: Mapping[str, object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """A table at time `now`: the rows to show, the number of jobs in each state, and the hosts kept out (and why).
 
     `unattended`: jobs that were started and have not ended as far as is known, and whose run is gone. `halted`: why nothing

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import nlargest, nsmallest
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from burnish.core.ids import name_ids, name_run, process_of
 from burnish.core.jobs import CoordinatorId, Job, JobId, Word
@@ -45,8 +46,7 @@ _FIXED = (
 )
 
 
-@dataclass(frozen=True)
-class StatusView:
+class StatusView(Struct, frozen=True):
     """What `burnish status` shows of a snapshot.
 
     Its rows are those of `picked` jobs; `partly` if that left some out which are not shown for want of room. Counts are of the

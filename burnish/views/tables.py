@@ -11,7 +11,8 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from burnish.errors import printable
 
@@ -22,8 +23,7 @@ LINES_OF_NAMES = 2  # for columns that are not shown; more of them are counted
 Paint = Callable[[str], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """`right`: numbers. `least`: narrowest it may become, in characters. `optional`: where there is no room, larger ones are
     dropped first, of equals the last; 0: never.
 
@@ -38,8 +38,7 @@ class Column:
     keep_empty: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """`rows` are aligned with `columns`. `paints`: cell text -> how to colour it, by column title."""
 
     columns: Sequence[Column]

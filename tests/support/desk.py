@@ -7,7 +7,8 @@ each step the state's own invariants are checked, and that untouched rows stayed
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from burnish.core import events
 from burnish.core.bases import Base, choose

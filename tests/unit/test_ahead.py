@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+from msgspec.structs import replace
 from support import facts, tables
 
 from burnish.core import events
@@ -32,7 +33,7 @@ class Table:
 
     def claim(self, job: int, slot: int = 0, after: str = "", by: str = "me", now: float = 0.0) -> Attempt:
         claim = facts.claim_of(AttemptId(JobId(job), 1), by, slot=slot)
-        self.happen(events.AttemptClaimed(**{**claim.__dict__, "nonce": f"{job:08x}", "after": after}), now)
+        self.happen(replace(claim, nonce=f"{job:08x}", after=after), now)
         return self.state.jobs[JobId(job)].attempts[-1]
 
     def start(self, attempt: Attempt, now: float = 0.0) -> Attempt:
@@ -180,7 +181,7 @@ def test_a_job_that_does_not_start_for_long_gets_none() -> None:
 def test_a_job_on_several_slots_gets_none() -> None:
     table = one_seen()
     claim = facts.claim_of(AttemptId(JobId(1), 1), "me", slot=0)
-    table.happen(events.AttemptClaimed(**{**claim.__dict__, "slots": (0, 1)}))
+    table.happen(replace(claim, slots=(0, 1)))
     table.start(table.state.jobs[JobId(1)].attempts[-1])
     assert table.slots() == []
 

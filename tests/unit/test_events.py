@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any, get_args
 
@@ -43,7 +42,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def any_of(kind: type[Any]) -> st.SearchStrategy[Fact]:
-    return st.builds(kind, **{field.name: BY_TYPE[str(field.type)] for field in dataclasses.fields(kind)})
+    return st.builds(kind, **{name: BY_TYPE[kind_of] for name, kind_of in kind.__annotations__.items()})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -115,4 +114,4 @@ def test_what_is_damaged_is_a_value_error(line: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_rule_and_cannot_be_changed(kind: type[Any]) -> None:
     assert kind in _APPLY
-    assert kind.__dataclass_params__.frozen
+    assert kind.__struct_config__.frozen

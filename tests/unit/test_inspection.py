@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 from support import facts, gpus
 from support.gpus import seen_card as card
 
@@ -74,8 +75,8 @@ class Desk:
             self._next += 1
             self.state.apply(events.JobsAdded(facts.COLUMNS, ((number, "1", "2"),)))
         attempt = AttemptId(JobId(number), len(self.state.jobs[JobId(number)].attempts) + 1)
-        claim = {**vars(facts.claim_of(attempt, slot=slot)), "host": host, "gpus": (str(slot),), "retries": retries}
-        for fact in (events.AttemptClaimed(**claim), end(attempt)):
+        claim = replace(facts.claim_of(attempt, slot=slot), host=host, gpus=(str(slot),), retries=retries)
+        for fact in (claim, end(attempt)):
             self.state.apply(fact)
             self.inspection.learn(fact)
         return number

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from support import tables
 
 from burnish.core.jobs import AttemptId, HostName, JobId
