@@ -335,8 +335,9 @@ class Coordinator:
     def _order(self, host: HostName) -> None:
         """Give every order that the state calls for. Those that the host has carried out change nothing."""
         self._again.pop(host, None)
-        held = [a for a in self._journal.state.open.on(host) if self._is_mine(a) and self._fleet.holds(a)]
-        self._send(order for a in held for order in actions.resume(a, holds_spec=a.name in self._claiming.specs))
+        state, specs = self._journal.state, self._claiming.specs
+        held = [(a, state.jobs[a.id.job]) for a in state.open.on(host) if self._is_mine(a) and self._fleet.holds(a)]
+        self._send(order for a, job in held for order in actions.resume(a, job, holds_spec=a.name in specs))
 
     def _refuse(self, job_id: JobId, why: str, detail: str) -> None:
         """The runner made no command: write what it said where the job's errors are read, and let that be its verdict."""
@@ -363,7 +364,7 @@ class Coordinator:
         Facts tell who would, or a look. It comes back by its host's word, as everything does: it may have started after all.
         """
         skipped, stopping = self._projection.skipped, self._stopping or bool(self._journal.state.halted)
-        for attempt, why in self._vacancies.unwanted(skipped, self._placing.highest, stopping):
+        for attempt, why in self._vacancies.unwanted(skipped, self._placing.first(), self._preparation, stopping):
             if self._claiming.specs.pop(attempt.name, None):
                 self._send([actions.void(attempt, why)])
 
@@ -406,8 +407,7 @@ class Coordinator:
             orders += actions.follow(fact, state, self.me, self._claiming.specs)
         self._send(orders)
         changed = state.take_touched() | self._preparation.settle()
-        self._placing.update(changed)
-        if ahead.unsettles(news):
+        if self._placing.update(changed) or ahead.unsettles(news):
             self._call_back()
         self._projection.mark(changed)
         self._take_up(job_id for job_id in changed if state.jobs[job_id].word in (Word.NOT_RUNNING, Word.RUNNING))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Set
 
-from burnish.core.hosts import Host
+from msgspec.structs import replace
+
 from burnish.core.ids import name_jobs
 from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot
 from burnish.core.lacking import Lacking
@@ -66,9 +67,12 @@ class Placing:
 
     # -- what waits ------------------------------------------------------------------------------------------------
 
-    def update(self, changed: Iterable[JobId]) -> None:
-        """These jobs may have begun or ceased to wait. Says, once, what stands in AFTER and can never be."""
-        ids = list(changed)
+    def update(self, changed: Iterable[JobId]) -> bool:
+        """These jobs may have begun or ceased to wait. True if more wait than did.
+
+        Says, once, what stands in AFTER and can never be.
+        """
+        ids, waited = list(changed), len(self._queue)
         self._queue.update(ids, self._state)
         waiting = {job_id for job_id in ids if job_id in self._queue.blocked}
         if len(waiting) > FEW:
@@ -80,6 +84,7 @@ class Placing:
                 self._misnamed[job_id] = why
                 if why:
                     self._say(f"{self._paths.shown}: job {job_id} is not started: {why}.")
+        return len(self._queue) > waited
 
     def _name_many(self, waiting: set[JobId]) -> None:
         """To follow each one's chain would cost the square of a long one."""
@@ -170,10 +175,9 @@ class Placing:
 
     # -- what starts -----------------------------------------------------------------------------------------------
 
-    def highest(self, host: Host) -> float | None:
-        """The PRIORITY of the next job that this host may take; None when none waits."""
-        named = (job_id for job_id, kind in self._queue.heads() if names(kind, host))
-        return max((priority(self._state.jobs[job_id], self._state) for job_id in named), default=None)
+    def first(self) -> list[tuple[float, Kind]]:
+        """Of the first job of each kind that waits: its PRIORITY, and what it asks of its place."""
+        return [(priority(self._state.jobs[job_id], self._state), kind) for job_id, kind in self._queue.heads()]
 
     def place(
         self, ending: set[AttemptId], most: int | None, on: Callable[[HostName], int | None] = lambda host: None
@@ -196,8 +200,10 @@ class Placing:
             if (few := on(site.host.name)) is not None and not self._preparation.slots(site.host.name):
                 chosen += assign(self._queue, [site], min(few, now - len(chosen)))
         chosen += assign(self._queue, [site for site in free if on(site.host.name) is None], now - len(chosen))
+        given = {slot for _, slots in chosen for slot in slots}
+        idle = [replace(site, free=[slot for slot in site.free if slot not in given]) for site in free]
         behind = [site for site in behind if on(site.host.name) is None]
-        chosen += assign(self._queue, behind, left - len(chosen))
+        chosen += assign(self._queue, behind, left - len(chosen), idle)
         jobs = ((self._state.jobs[job_id], slots) for job_id, slots in chosen)
         self._preparation.ask([(job, slots, self._call(job, slots)) for job, slots in jobs])
 

@@ -11,9 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from burnish.core.ahead import Ahead, patience
 from burnish.core.events import Fact
-from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
-from burnish.core.placement import Site, free_slots, in_place
+from burnish.core.placement import Kind, Site, free_slots, in_place, wants
 from burnish.core.requirements import priority
 from burnish.core.state import State
 from burnish.fleet import Fleet, Member
@@ -111,33 +110,38 @@ class Vacancies:
         return any(self._ahead.waiting())
 
     def unwanted(
-        self, skipped: Collection[JobId], highest: Callable[[Host], float | None], stopping: bool
+        self, skipped: Collection[JobId], first: Sequence[tuple[float, Kind]], kept: Preparation, stopping: bool
     ) -> Iterator[tuple[Attempt, str]]:
         """What was claimed ahead and should not start there, and why, a clause.
 
-        `highest`: the priority of the next job that a host may take.
+        `first`: of the jobs that come first in the queue, PRIORITY and kind.
         """
-        for attempt, leader in self._ahead.waiting():
+        waiting = list(self._ahead.waiting())
+        sites = self.find((), kept)[0] if waiting and first else []
+        for attempt, leader in waiting:
             if stopping:
                 yield attempt, "its run was stopped"
-            elif why := self._why_unwanted(attempt, leader, skipped, highest):
+            elif why := self._why_unwanted(attempt, leader, skipped):
                 yield attempt, why
+            else:
+                job, slots = self._state.jobs[attempt.id.job], self._slots(attempt)
+                own = priority(job, self._state)
+                if any(before > own and wants(kind, sites, slots) for before, kind in first):
+                    yield attempt, "a job of higher priority waits"
 
-    def _why_unwanted(
-        self, attempt: Attempt, leader: Attempt, skipped: Collection[JobId], highest: Callable[[Host], float | None]
-    ) -> str:
+    def _why_unwanted(self, attempt: Attempt, leader: Attempt, skipped: Collection[JobId]) -> str:
         job, member = self._state.jobs[attempt.id.job], self._fleet.members[attempt.host]
-        slots = [slot for slot in member.slots if slot.index in attempt.slots]
         if job.removed or job.ran_with is not None or job.id in skipped:
             return "its row was edited"
-        if not self._fleet.takes_jobs(attempt.host, self._state.drained) or not self._inspection.usable(slots):
+        usable = self._inspection.usable(self._slots(attempt))
+        if not self._fleet.takes_jobs(attempt.host, self._state.drained) or not usable:
             return "its slot takes no more jobs"
         if self._ahead.is_long(leader, time.monotonic(), patience(member.link.round_trip)):
             return f"job {leader.id.job} keeps its slot for long"
-        following = highest(member.host)
-        if following is not None and following > priority(job, self._state):
-            return "a job of higher priority waits"
         return ""
+
+    def _slots(self, attempt: Attempt) -> list[Slot]:
+        return [slot for slot in self._fleet.members[attempt.host].slots if slot.index in attempt.slots]
 
     def _occupied(self, ending: Collection[AttemptId]) -> defaultdict[HostName, list[Attempt]]:
         """The attempts that take slots, by host. Plain workers are this run's own."""

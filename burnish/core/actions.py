@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from burnish.core import events
 from burnish.core.events import Fact, job_of
-from burnish.core.jobs import Attempt, CoordinatorId, HostName
+from burnish.core.jobs import Attempt, CoordinatorId, HostName, Job
 from burnish.core.state import State
 
 
@@ -83,7 +83,7 @@ def follow(fact: Fact, state: State, me: CoordinatorId, specs: Container[str]) -
         case events.AttemptVoided() | events.AttemptExited() | events.AttemptLost():
             return [AckAttempt(attempt.host, attempt.name)]
         case events.CancelRequested() | events.AttemptAdopted() if attempt.open:
-            return resume(attempt, holds_spec=False)
+            return resume(attempt, state.jobs[attempt.id.job], holds_spec=False)
         case events.HoldRequested() if attempt.open and attempt.started_at is None:
             return [void(attempt, "held")]
     return []
@@ -100,15 +100,17 @@ def _attempt_of(fact: Fact, state: State) -> Attempt | None:
     return next((attempt for attempt in reversed(state.jobs[about].attempts) if attempt.id == named), None)
 
 
-def resume(attempt: Attempt, *, holds_spec: bool) -> list[Action]:
-    """The orders for an open attempt whose host was just reached: what recovery is, and what a clean start is, too.
+def resume(attempt: Attempt, job: Job, *, holds_spec: bool) -> list[Action]:
+    """The orders for an open attempt of `job` whose host was just reached: what recovery is, and what a clean start is, too.
 
     `holds_spec`: this process made the claim and still knows what to start. Otherwise the host is asked, and what never started
-    is voided by whoever hears so.
+    is voided by whoever hears so. If somebody wants the job held, the order that followed may have been lost with a link.
     """
     if attempt.cancelled_by is not None:
         claim = attempt.incarnation, attempt.state_id
         return [CancelAttempt(attempt.host, attempt.name, *claim, attempt.grace, attempt.cancelled_by)]
+    if attempt.started_at is None and job.hold_next:
+        return [void(attempt, "held")]
     if attempt.started_at is None and holds_spec:
         return [start(attempt)]
     return [AskStatus(attempt.host, attempt.name)]

@@ -132,6 +132,9 @@ def begins(facts: Iterable[Fact]) -> bool:
 
 
 def unsettles(facts: Iterable[Fact]) -> bool:
-    """True if, after these, somebody may want otherwise what was claimed ahead: any fact but those of jobs that go well."""
+    """True if, after these, somebody may want otherwise what was claimed ahead: any fact but those of jobs that go well.
+
+    One of the latter may do so too, where it is what another job waited for (AFTER).
+    """
     well = (events.AttemptClaimed, events.AttemptStarted)
     return any(not isinstance(fact, well) and getattr(fact, "code", None) != 0 for fact in facts)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -165,15 +165,19 @@ class Site(Struct, frozen=True):
         return self.plain or self.host.engine == "slurm"
 
 
-def assign(queue: WaitingQueue, sites: Sequence[Site], most: int) -> Iterator[tuple[JobId, tuple[Slot, ...]]]:
+def assign(
+    queue: WaitingQueue, sites: Sequence[Site], most: int, idle: Sequence[Site] | None = None
+) -> Iterator[tuple[JobId, tuple[Slot, ...]]]:
     """Take at most `most` jobs out of the queue, each with the slots it gets.
 
     The first job that fits goes first. One that needs several GPUs of a host keeps what is free there for itself, so that smaller
-    jobs behind it do not pass it by for ever.
+    jobs behind it do not pass it by for ever. `idle`: the sites with what is still free on them, where `sites` are those of slots
+    whose jobs may get successors: these must not pass it by on the host that it waits for, either.
     """
-    free = {site.host.name: list(site.free) for site in sites if site.free}
+    free = _given(sites)
+    awaited = partial(_awaited, sites=sites if idle is None else idle, free=free if idle is None else _given(idle))
     while most > 0 and free:
-        job_id, slots = _next(queue, sites, free)
+        job_id, slots = _next(queue, sites, free, awaited)
         if job_id is None:
             return
         queue.take(job_id)
@@ -185,17 +189,31 @@ def assign(queue: WaitingQueue, sites: Sequence[Site], most: int) -> Iterator[tu
         yield job_id, slots
 
 
+def _given(sites: Sequence[Site]) -> dict[HostName, list[Slot]]:
+    return {site.host.name: list(site.free) for site in sites if site.free}
+
+
 def _next(
-    queue: WaitingQueue, sites: Sequence[Site], free: Mapping[HostName, Sequence[Slot]]
+    queue: WaitingQueue,
+    sites: Sequence[Site],
+    free: Mapping[HostName, Sequence[Slot]],
+    awaited: Callable[[Kind], HostName | None],
 ) -> tuple[JobId | None, tuple[Slot, ...]]:
-    """The first job that fits, and its slots; None if none does."""
+    """The first job that fits, and its slots; None if none does. `awaited`: the host for which one of several GPUs waits."""
     kept: set[HostName] = set()
     for job_id, kind in queue.heads():
         if slots := _place(kind, sites, free, kept):
             return job_id, slots
-        if (kind.gpus or 0) > 1 and (best := _awaited(kind, sites, free)) is not None:
+        if (kind.gpus or 0) > 1 and (best := awaited(kind)) is not None:
             kept.add(best)
     return None, ()
+
+
+def wants(kind: Kind, sites: Sequence[Site], slots: Sequence[Slot]) -> bool:
+    """True if these `slots` of one host, were they all that is free, would go to a job of this kind, or be kept for it."""
+    if (kind.gpus or 0) > 1:
+        return _awaited(kind, sites, _given(sites)) == slots[0].host
+    return bool(_place(kind, sites, {slots[0].host: slots}, ()))
 
 
 def fits_nowhere(kind: Kind, sites: Iterable[Site]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,16 @@ def test_after_what_has_ended_it_starts_at_once(host: OneHost, link: AgentClient
     for after in (leader, new_attempt()):
         link.send("start", attempt=(attempt := new_attempt()), spec=make_spec("/bin/true"), after=after)
         link.wait_status(attempt, "ended")
+
+
+def test_behind_one_that_waits_itself_nothing_waits(host: OneHost, link: AgentClient) -> None:
+    """Nor does it start beside the one that has the slot."""
+    pair = Pair(host, link)
+    link.send("start", attempt=new_attempt(), spec=make_spec(*host.ledger_job()), after=pair.follower)
+    assert "waits itself" in link.wait(lambda frame: frame["type"] == "refused")["why"]
+    pair.gate.touch()
+    link.wait_status(pair.follower, "ended")
+    assert host.runs() == 1
 
 
 def test_end_that_was_told_is_not_told_again_to_whoever_comes_after_it(host: OneHost, link: AgentClient) -> None:
@@ -148,13 +159,19 @@ def wait_until_next(lab: Gated, job: int) -> None:
     assert lab.ran(job) == []
 
 
-def finish(lab: Gated) -> None:
-    """Let every job end, by another run if the first one is gone, and see that each is COMPLETE."""
+def agent_of(bench: Bench) -> int:
+    """The pid of the agent on the host; its supervisors are its children."""
+    return min(pid for pid in bench.hosts["gpu1"].processes() if b"-S\0-c" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
+def finish(lab: Gated, held: int | None = None) -> None:
+    """Let every job end, by another run if the first one is gone, and see that each is COMPLETE, but for one that is held."""
     lab.open(*range(LAST + 1))
     if lab.running[-1].poll() is not None:
         lab.start("run", "--hosts", "lab.yaml", "--command", "python3 job.py {n}")
     assert lab.running[-1].wait(timeout=60) == 0, lab.said()
-    assert {job["state"] for job in lab.status().values()} == {"COMPLETE"}
+    assert {job["state"] for number, job in lab.status().items() if number != held} == {"COMPLETE"}
+    assert held is None or not lab.ran(held)
 
 
 def test_next_job_starts_while_nobody_can_say_so(lab: Gated, network: Network) -> None:
@@ -168,15 +185,23 @@ def test_next_job_starts_while_nobody_can_say_so(lab: Gated, network: Network) -
 
 
 def test_agent_killed_keeps_the_order(lab: Gated, bench: Bench) -> None:
-    host = bench.hosts["gpu1"]
-    agents = [pid for pid in host.processes() if b"-S\0-c" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    kill(min(agents))  # the supervisors are its children
+    kill(agent_of(bench))
     wait_for(lambda: "does not answer" in lab.said(), lab.said)
     wait_until_next(lab, FOLLOWER)
     lab.open(LEADER)
     wait_for(lambda: lab.ran(FOLLOWER), lab.said)
     finish(lab)
     assert [len(lab.ran(job)) for job in range(LAST + 1)] == [1] * (LAST + 1)
+
+
+def test_held_while_its_agent_is_deaf_it_does_not_start(lab: Gated, bench: Bench) -> None:
+    """The order that follows from the hold is lost with the link; the next one must not be to start it."""
+    agent = agent_of(bench)
+    os.kill(agent, signal.SIGSTOP)
+    lab.burnish("hold", "--job_id", str(FOLLOWER))
+    kill(agent)
+    wait_for(lambda: lab.status()[FOLLOWER]["state"] == "HOLD", lab.status, deadline=60)
+    finish(lab, FOLLOWER)
 
 
 def test_host_that_dies_gives_it_back(lab: Gated, bench: Bench) -> None:

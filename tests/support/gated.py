@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,15 +53,21 @@ class Gated:
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, bench: Bench | None, jobs: int) -> Gated:
-        """A fresh table. The folder is where the hosts' account may write: pytest's own are closed to others."""
+    def of(cls, bench: Bench | None, jobs: int, **cells: Mapping[int, str]) -> Gated:
+        """A fresh table. The folder is where the hosts' account may write: pytest's own are closed to others.
+
+        `cells`: of each column besides `n`, what some jobs have there.
+        """
         made = cls(bench, Path(tempfile.mkdtemp(prefix="burnish-test-")))
         for name in ("gates", "home", "ran"):
             (made.folder / name).mkdir()
             (made.folder / name).chmod(0o777)
         made.folder.chmod(0o777)
         (made.folder / "job.py").write_text(JOB)
-        (made.folder / "jobs.csv").write_text("\n".join(["n", *map(str, range(jobs))]) + "\n")
+        rows = [["n", *cells]] + [
+            [str(job), *(column.get(job, "") for column in cells.values())] for job in range(jobs)
+        ]
+        (made.folder / "jobs.csv").write_text("".join(",".join(row) + "\n" for row in rows))
         made.burnish("create", "--csv", "jobs.csv")
         return made
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.gated import Gated
+from support.gated import PATIENT, Gated
 from support.sweeps import Sweep
 from support.waiting import wait_for
 
@@ -88,9 +88,59 @@ def test_row_of_higher_priority_goes_first(ahead: Gated) -> None:
     finish(ahead)
 
 
+@pytest.fixture
+def asked(request: pytest.FixtureRequest) -> Iterator[Gated]:
+    """Of eight jobs, the first three of which end at once; its parameter is what they ask for."""
+    made = Gated.of(None, LAST + 2, **request.param)
+    made.open(*QUICK)
+    yield made
+    made.stop()
+
+
+NO_GPU = dict.fromkeys(range(5, 8), "0")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"GPUS": {**dict.fromkeys(range(5), "1"), **NO_GPU}, "PRIORITY": dict.fromkeys(NO_GPU, "9")}],
+    indirect=True,
+)
+def test_row_of_higher_priority_that_could_not_have_the_slot_calls_nothing_back(asked: Gated) -> None:
+    """Of the jobs without a GPU one runs, and others wait for its slot: they have no use for that of a GPU."""
+    host = "{connection: local, state_dir: ~/%s, gpus: %s, slots: %s}"
+    (asked.folder / "lab.yaml").write_text(f"hosts:\n  a: {host % ('a', '[0]', 0)}\n  b: {host % ('b', 'none', 1)}\n")
+    run = asked.start("run", "--hosts", "lab.yaml", "--command", "python3 job.py {n}", patient=True)
+    wait_until_next(asked, FOLLOWER)
+    for verb in ("hold", "release"):  # at which the run looks
+        asked.burnish(verb, "--job_id", "7")
+    asked.open(*range(LAST + 2))
+    assert run.wait(timeout=60) == 0, asked.said()
+    assert [job["attempt"] for job in asked.status().values()] == [f"{job}.1" for job in range(LAST + 2)]
+
+
+@pytest.mark.parametrize("asked", [{"AFTER": {7: "3"}, "PRIORITY": {7: "9"}}], indirect=True)
+def test_row_of_higher_priority_whose_turn_comes_by_the_end_of_another_goes_first(asked: Gated) -> None:
+    """At once: this run looks at nothing by itself."""
+    blind = "from burnish import changes; changes.TURN = changes.REST = 100; "
+    run = asked.start("run", "--num_workers", "2", "--command", "python3 job.py {n}", program=blind + PATIENT)
+    wait_for(lambda: len(behind(asked)) == 2, asked.status)
+    (follower,) = (job for job, leader in behind(asked).items() if leader != LEADER)
+    asked.open(LEADER)
+    wait_for(lambda: follower not in behind(asked), asked.status)
+    asked.open(*range(LAST + 2))
+    assert run.wait(timeout=60) == 0, asked.said()
+    assert [len(asked.ran(job)) for job in range(LAST + 2)] == [1] * (LAST + 2)
+
+
+def behind(table: Gated) -> dict[int, int]:
+    """What is claimed ahead -> the job that it comes after."""
+    said = {job: shown["reason"].split() for job, shown in table.status().items()}
+    return {job: int(words[-1]) for job, words in said.items() if words[:2] == ["next", "after"]}
+
+
 def test_job_that_lasts_long_keeps_nobody_waiting_behind_it(table: Gated) -> None:
-    """Here a second is long: another slot, or another run, may take the next job instead."""
-    run = table.start(*RUN)
+    """Here five seconds are long: another slot, or another run, may take the next job instead."""
+    run = table.start(*RUN, program=PATIENT.replace("1000", "0.1"))
     wait_for(lambda: table.ran(LEADER), table.said)
     wait_for(lambda: "keeps its slot for long" in table.burnish("explain", "4").stdout, table.said)
     assert table.status()[FOLLOWER]["reason"] == ""

@@ -121,12 +121,31 @@ def test_a_cancel_of_an_attempt_that_has_ended_meanwhile_is_not_passed_on() -> N
 
 
 def test_a_host_that_is_reached_again_hears_what_the_state_calls_for() -> None:
-    (claimed,), (running,) = facts.claimed().open.values(), facts.running().open.values()
-    (cancelled,) = facts.claimed(cancel=True).open.values()
-    assert actions.resume(claimed, holds_spec=True) == [StartAttempt("gpu01", NAME, "inc", "sid")]
-    assert actions.resume(claimed, holds_spec=False) == [AskStatus("gpu01", NAME)]
-    assert actions.resume(running, holds_spec=True) == [AskStatus("gpu01", NAME)]
-    assert actions.resume(cancelled, holds_spec=True) == [CancelAttempt("gpu01", NAME, "inc", "sid", 1.0, "ann")]
+    assert resumed(facts.claimed(), holds_spec=True) == [StartAttempt("gpu01", NAME, "inc", "sid")]
+    assert resumed(facts.claimed(), holds_spec=False) == [AskStatus("gpu01", NAME)]
+    assert resumed(facts.running(), holds_spec=True) == [AskStatus("gpu01", NAME)]
+    cancelled = CancelAttempt("gpu01", NAME, "inc", "sid", 1.0, "ann")
+    assert resumed(facts.claimed(cancel=True), holds_spec=True) == [cancelled]
+
+
+def test_what_is_held_does_not_start_when_its_host_is_reached_again() -> None:
+    """The order that followed from the hold may have been lost with the link."""
+    void = VoidAttempt("gpu01", NAME, "inc", "sid", "held")
+    for holds_spec in (True, False):
+        state = facts.claimed()
+        state.apply(events.HoldRequested(0))
+        assert resumed(state, holds_spec=holds_spec) == [void]
+        state.apply(events.ReleaseRequested(0))
+        assert resumed(state, holds_spec=holds_spec) != [void]
+    state = facts.claimed()
+    state.apply(events.HoldRequested(0))
+    state.apply(events.AttemptStarted(FIRST, 4711, 1.0))
+    assert resumed(state, holds_spec=True) == [AskStatus("gpu01", NAME)]
+
+
+def resumed(state: State, *, holds_spec: bool) -> list[actions.Action]:
+    ((attempt_id, attempt),) = state.open.items()
+    return actions.resume(attempt, state.jobs[attempt_id.job], holds_spec=holds_spec)
 
 
 def test_facts_about_a_job_that_is_not_there_call_for_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support import tables
 
 from burnish.core import events
@@ -16,6 +17,7 @@ from burnish.core.placement import (
     assign,
     fits_nowhere,
     free_slots,
+    wants,
     why_nowhere,
 )
 from burnish.core.requirements import priority, requirements, unmet
@@ -180,6 +182,28 @@ def test_job_that_needs_several_gpus_is_not_passed_by_for_ever() -> None:
     state = asking(("2", "", ""), ("", "", ""), ("", "", ""))
     assert assigned(state, site("a", gpus=2, free=[1]), site("b", gpus=1)) == [(1, "b", ["0"])]
     assert assigned(state, site("a", gpus=1), site("b", gpus=1)) == [(1, "a", ["0"]), (2, "b", ["0"])]  # none ever fits
+
+
+def test_job_that_needs_several_gpus_is_not_passed_by_by_those_that_are_claimed_ahead() -> None:
+    """It waits for the host that has a GPU free, though on the other one more jobs may be followed."""
+    state = asking(("2", "", ""), *[("1", "", "")] * 4)
+    queue, idle = queue_of(state), [site("a", gpus=2, free=[0]), site("b", gpus=2, free=[])]
+    assert list(assign(queue, idle, most=100)) == []
+    behind = [replace(site("a", gpus=2, free=[1]), ahead=True), replace(site("b", gpus=2), ahead=True)]
+    given = [(int(job), slots[0].host) for job, slots in assign(queue, behind, most=100, idle=idle)]
+    assert given == [(1, "b"), (2, "b")]
+
+
+def test_slots_are_wanted_by_what_would_get_them_if_they_were_free() -> None:
+    gpus, cpus = site("a", gpus=2, free=[]), site("b", cpus=1, free=[])
+    sites = [gpus, cpus]
+    assert wants(Kind(1), sites, gpus.slots[1:]) and not wants(Kind(1), sites, cpus.slots)
+    assert wants(Kind(0), sites, cpus.slots) and not wants(Kind(0), sites, gpus.slots[:1])
+    assert not wants(Kind(None, ("b",)), sites, gpus.slots[:1])
+    retried = Kind(failed_on=frozenset([HostName("a")]))
+    assert wants(retried, sites, cpus.slots) and not wants(retried, sites, gpus.slots[:1])
+    other = site("c", gpus=2, free=[0])
+    assert wants(Kind(2), [gpus, other], other.slots[1:]) and not wants(Kind(2), [gpus, other], gpus.slots[:1])
 
 
 def test_no_more_are_assigned_than_asked_for() -> None:
