@@ -247,6 +247,7 @@ class Projection:
 
         follows = self._newest()
         self._journal.commit(decide)
+        self._said.difference_update(merged.notices)  # what is typed again is answered again
         if not merged.refused:
             self._texts.keep(theirs, time.time(), ids=merged.ids, follows=follows, saved=True)
         return merged, base

@@ -6,15 +6,16 @@ old is compared with the text of an hour ago, and what happened since is not und
 
 Three cases cannot be told apart by counting, and each is decided so that no result is lost:
 
-- A save that is *exactly* an older text is either an old buffer or an edit taken back. If a later save differs from it in
-  nothing but what people write, it is that save taken back, and that save is the base.
+- A save that is *exactly* an older text is either an old buffer or an edit taken back. If a later save, or the newest text,
+  differs from it in nothing but what people write, it is that text changed back, and that text is the base.
 - `NOT_RUNNING` over a result is a wish or an old buffer. It is in doubt if another text that is as near says the same, or if the
   text that was open may be one that is no longer kept and the row changed around then. A text that lacks a result which the
   save shows was overtaken: nobody had it open.
 - `RESET`, `HOLD` or `CANCEL` again in a text that was merged before is in doubt likewise, also where that text is taken for a
   later save taken back.
 
-`Choice.ambiguous` names the jobs in doubt. Their results stay, and `core.merge` says how to insist.
+`Choice.ambiguous` names the jobs in doubt. Their results stay, what runs goes on, and `core.merge` says how to insist. A job that
+waits or is held is released or held as the save says, and how to have it otherwise is said.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Base(Struct, eq=False, dict=True):
     """A text that an editor may hold. `read` gives its bytes; nothing is read before it is needed.
 
     `at`: when it was put in place or merged (s since 1970). `ids`: row number -> id, for rows whose JOB_ID is empty in it.
-    `follows`: sha256 of the text that stood there before (None: it was the first). `saved`: a person wrote it.
+    `follows`: sha256 of the text that stood there before (None: it was the first); `followed`: of those before which it stood
+    there, too, if it did so more than once. `saved`: a person wrote it.
 
     Known once it was chosen for a save: `born`, jobs that began as rows without id in any kept text; `equal_ids`, the `ids` of
     the kept text that reads exactly like the save.
@@ -55,6 +57,7 @@ class Base(Struct, eq=False, dict=True):
     ids: Mapping[int, JobId] = field(default_factory=dict)
     follows: str | None = None
     saved: bool = False
+    followed: frozenset[str] = frozenset()
     born: frozenset[JobId] = frozenset()
     equal_ids: Mapping[int, JobId] = field(default_factory=dict)
     _step: tuple[str, frozenset[str], frozenset[str]] | None = None
@@ -67,9 +70,10 @@ class Base(Struct, eq=False, dict=True):
         ids: Mapping[int, JobId] | None = None,
         follows: str | None = None,
         saved: bool = False,
+        followed: frozenset[str] = frozenset(),
     ) -> Base:
         """The base that `table` is, without reading anything."""
-        base = cls(table.sha256, at, lambda: table.data, ids or {}, follows, saved)
+        base = cls(table.sha256, at, lambda: table.data, ids or {}, follows, saved, followed)
         base.__dict__["table"] = table
         return base
 
@@ -142,7 +146,7 @@ def _choose(bases: Sequence[Base], theirs: Table) -> Choice:
     least = min(distances)
     nearest = [number for number, distance in enumerate(distances) if distance == least]
     nearest = [number for number in nearest if not _overtaken(bases[number], bases[-1], mine)] or nearest
-    undone = _save_taken_back(bases, nearest[-1], mine) if least == 0 else None
+    undone = _changed_back(bases, nearest[-1], mine) if least == 0 else None
     if undone is not None:
         nearest = [undone]
     newest = bases[-1]
@@ -157,7 +161,8 @@ def _choose(bases: Sequence[Base], theirs: Table) -> Choice:
         if row.usable and row.id is not None and row.word in DOUBTFUL and row.word != newest.word(row.id)
     }
     # What an older text asked for was done when that was saved: it is asked for again only if this is no old buffer.
-    wishes = () if undone is None else (job for job, word in candidates.items() if word in (RESET, Word.HOLD, CANCEL))
+    asked = DOUBTFUL if undone == len(bases) - 1 and not newest.saved else {RESET, str(Word.HOLD), CANCEL}
+    wishes = () if undone is None else (job for job, word in candidates.items() if word in asked)
     return Choice(chosen, frozenset([*wishes, *_in_doubt(bases, nearest, candidates)]))
 
 
@@ -237,10 +242,14 @@ def _overtaken(base: Base, newest: Base, mine: frozenset[str]) -> bool:
     return any(job is not None and word == newest.word(job) for job, word in later.items())
 
 
-def _save_taken_back(bases: Sequence[Base], equal: int, mine: frozenset[str]) -> int | None:
-    """The newest save after `bases[equal]` (which reads like this one) that differs from it only in what people write."""
+def _changed_back(bases: Sequence[Base], equal: int, mine: frozenset[str]) -> int | None:
+    """The newest after `bases[equal]`, which reads like this save, that differs from it only in what people write.
+
+    It is a save, or the text that stands there: somebody held a job by a command, say, and somebody typed over that.
+    """
     for number in range(len(bases) - 1, equal, -1):
-        if bases[number].saved and _only_people_wrote(frozenset(_lines(bases[number])), mine):
+        newest = number == len(bases) - 1
+        if (newest or bases[number].saved) and _only_people_wrote(frozenset(_lines(bases[number])), mine):
             return number
     return None
 
@@ -293,15 +302,23 @@ def _fields(lines: frozenset[str], all_lines: frozenset[str]) -> list[tuple[JobI
 def _across_gaps(bases: Sequence[Base], nearest: Sequence[int]) -> list[tuple[Base, Base | None]]:
     """(a nearest text, the kept text on the other side of texts no longer kept beside it; None: nothing older is kept)."""
     pairs: list[tuple[Base, Base | None]] = []
+    by_name = {base.sha256: base for base in bases}
     for number in nearest:
         base = bases[number]
         if number == 0:
             pairs += [(base, None)] if base.follows is not None else []
-        elif base.follows != bases[number - 1].sha256:
+        elif not _adjoin(bases[number - 1], base, by_name):
             pairs.append((base, bases[number - 1]))
-        if number + 1 < len(bases) and bases[number + 1].follows != base.sha256:
+        if number + 1 < len(bases) and not _adjoin(base, bases[number + 1], by_name):
             pairs.append((base, bases[number + 1]))
+        pairs += [(base, None)] if base.followed - by_name.keys() else []
     return pairs
+
+
+def _adjoin(older: Base, newer: Base, by_name: Mapping[str, Base]) -> bool:
+    """True if nothing stood there between them, or only a text that has come to stand there again since."""
+    between = by_name.get(newer.follows or "")
+    return newer.follows == older.sha256 or (between is not None and older.sha256 in between.followed)
 
 
 def _in_doubt(bases: Sequence[Base], nearest: Sequence[int], candidates: Mapping[JobId, str]) -> Iterator[JobId]:

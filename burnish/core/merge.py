@@ -48,7 +48,7 @@ from burnish.core.ids import name_ids, to_type
 from burnish.core.jobs import BY_HAND, CANCELLED, FOUND_RUNNING, FROM_FILE, GRACE, Job, JobId, Word
 from burnish.core.notices import Notices
 from burnish.core.table import CANCEL, Row, Table
-from burnish.core.typed_over import TYPED_OVER, Answer, kept, left_alone, state_of
+from burnish.core.typed_over import TYPED_OVER, Answer, kept, left_alone, state_of, taken
 from burnish.errors import counted, printable
 
 BY_TABLE = "table"
@@ -276,13 +276,16 @@ class _Merge:
         if answer is Answer.RERUN_IF_SURE:
             in_doubt |= said != job.word.value
             answer = Answer.RERUN
-        again = typed == said and answer in (Answer.HOLD, Answer.STOP)
+        steers = answer in (Answer.HOLD, Answer.STOP, Answer.RELEASE)
         costly = (answer is Answer.HOLD and job.word.final) or (answer is Answer.STOP and job.open_attempt is not None)
-        if in_doubt and (again or costly or answer in (Answer.RELEASE, Answer.RERUN, Answer.MARK)):
+        costly |= answer in (Answer.RERUN, Answer.MARK) or (answer is Answer.RELEASE and row.id is None)
+        if in_doubt and (costly or (steers and typed == said)):
             self.notices.add("doubt", row.line, kept(typed, job), job.id)
             return False
         if typed == said:
             return False
+        if in_doubt and steers:
+            self.notices.add("taken", row.line, taken(typed, answer is Answer.RELEASE, job), job.id)
         self._answer(answer, typed, row, job)
         return answer not in (Answer.NOTHING, Answer.IGNORE, Answer.REFUSE)
 

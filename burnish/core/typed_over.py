@@ -61,6 +61,15 @@ def kept(typed: str, job: Job) -> str:
     return f"{kept_as} To run it again: burnish reset --job_id {job.id}{insist}."
 
 
+def taken(typed: str, released: bool, job: Job) -> str:
+    """What is said when the typed word may be an old text, and is done all the same: nothing is lost by it."""
+    done, verb, why = ("Released", "hold", "keep it out") if released else ("Held", "release", "let it go on")
+    return (
+        f"says {typed}; job {job.id} was {state_of(job)}. {done}. (An older text of the table may have been saved. "
+        f"To {why}: burnish {verb} --job_id {job.id}.)"
+    )
+
+
 def left_alone(typed: str, job: Job) -> str:
     """What is said when the typed word changes nothing: why, and what would do it."""
     left = f"says {typed}; job {job.id} is {state_of(job)}. Left as it is"

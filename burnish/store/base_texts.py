@@ -47,13 +47,16 @@ class BaseTexts:
 
         `at`: s since 1970. `follows`: sha256 of the text that it replaces. Raises StoreError if the disk refuses.
         """
-        head = {"at": at, "follows": follows, "saved": saved, "ids": {str(n): job for n, job in (ids or {}).items()}}
         target = self.folder / f"{table.sha256}.z"
+        _, there = self._known.get(target.name, (0, None))
+        followed = frozenset() if there is None else there.followed | ({there.follows} if there.follows else set())
+        head: dict[str, object] = {"at": at, "follows": follows, "saved": saved, "followed": sorted(followed)}
+        head["ids"] = {str(number): job for number, job in (ids or {}).items()}
         temp = self.folder / f".{secrets.token_hex(8)}"
         try:
             temp.write_bytes(json.dumps(head).encode() + b"\n" + zlib.compress(table.data, 1))
             os.replace(temp, target)
-            base = Base.of(table, at, ids, follows, saved)
+            base = Base.of(table, at, ids, follows, saved, followed)
             base.read = lambda: _text(target)
             _, before = self._known.get(f"{follows}.z", (0, base))
             if before.in_memory:
@@ -127,7 +130,8 @@ def _read(path: Path) -> Base:
     with path.open("rb") as file:
         head = json.loads(file.readline())
     ids = {int(number): JobId(int(job)) for number, job in head["ids"].items()}
-    return Base(path.stem, float(head["at"]), lambda: _text(path), ids, head["follows"], bool(head["saved"]))
+    followed = frozenset(map(str, head.get("followed", ())))
+    return Base(path.stem, float(head["at"]), lambda: _text(path), ids, head["follows"], bool(head["saved"]), followed)
 
 
 def _text(path: Path) -> bytes:

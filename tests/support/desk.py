@@ -131,8 +131,10 @@ class Desk:
 
     def _remember(self, table: Table, *, saved: bool, ids: dict[int, JobId]) -> None:
         follows = self.bases[-1].sha256 if self.bases else None
-        self.bases = [base for base in self.bases if base.sha256 != table.sha256]
-        self.bases.append(Base.of(table, float(len(self.bases)), ids, follows, saved))
+        there = {base.sha256: base for base in self.bases}.get(table.sha256)
+        followed = frozenset() if there is None else there.followed | ({there.follows} if there.follows else set())
+        self.bases = [base for base in self.bases if base is not there]
+        self.bases.append(Base.of(table, float(len(self.bases)), ids, follows, saved, followed))
 
     def _claim(self, job: int) -> None:
         attempt = AttemptId(JobId(job), len(self.state.jobs[JobId(job)].attempts) + 1)

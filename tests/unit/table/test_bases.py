@@ -288,18 +288,75 @@ def test_what_differs_is_the_same_in_memory_and_read_and_over_texts_no_longer_ke
         assert remembered == (frozenset(texts[-1]) - frozenset(texts[0]), frozenset(texts[0]) - frozenset(texts[-1]))
 
 
-@pytest.mark.parametrize(
-    ("word", "how"), [("HOLD", "keep it out: burnish hold"), ("CANCEL", "keep it out: burnish hold")]
-)
-def test_what_is_typed_again_in_a_text_of_before_is_not_passed_over_in_silence(word: str, how: str) -> None:
+HELD = "Held. (An older text of the table may have been saved. To let it go on: burnish release --job_id 0.)"
+RELEASED = "Released. (An older text of the table may have been saved. To keep it out: burnish hold --job_id 0.)"
+
+
+@pytest.mark.parametrize("word", ["HOLD", "CANCEL"])
+def test_what_is_typed_again_in_a_text_of_before_is_done_and_named(word: str) -> None:
+    """To the byte what was saved before: it may be an editor that still holds that. Nothing is lost by doing it."""
     desk = Desk("JOB_ID,STATE,x\n0,,a\n")
-    desk.edit("NOT_RUNNING", word)
-    assert desk.word(0) == "HOLD"
-    desk.commit(ReleaseRequested(JobId(0)))
-    desk.edit("NOT_RUNNING", word)  # to the byte what was saved before: it may be an editor that still holds that
-    assert desk.word(0) == "NOT_RUNNING"
-    [notice] = desk.notices
-    assert notice == f"burnish.db:2: says {word}; job 0 is NOT_RUNNING. Kept NOT_RUNNING. To {how} --job_id 0."
+    for _ in range(2):
+        desk.edit("NOT_RUNNING", word)
+        assert desk.word(0) == "HOLD"
+        held, said = desk.text, desk.notices
+        desk.commit(ReleaseRequested(JobId(0)))
+    assert said == [f"burnish.db:2: says {word}; job 0 was NOT_RUNNING. {HELD}"]
+    desk.complete(0)
+    desk.save(held)
+    assert desk.word(0) == "COMPLETE"
+
+
+def test_word_typed_over_what_a_command_did_is_done_and_named() -> None:
+    for edit in (
+        "0,NOT_RUNNING,a",
+        "0,NOT_RUNNING,b",
+    ):  # as it stood before that, to the byte, or with an edit beside it
+        desk = Desk("JOB_ID,STATE,x\n0,,a\n")
+        desk.commit(HoldRequested(JobId(0)))
+        desk.edit("0,HOLD,a", edit)
+        assert desk.row(0) == edit
+        assert desk.notices == [f"burnish.db:2: says NOT_RUNNING; job 0 was HOLD. {RELEASED}"]
+
+
+def test_held_job_stays_so_in_an_old_buffer_that_others_went_on_from() -> None:
+    desk = long_desk()
+    old = desk.text
+    desk.commit(HoldRequested(JobId(3)))
+    desk.edit("7,NOT_RUNNING,v7", "7,NOT_RUNNING,new", old)
+    assert (desk.word(3), desk.facts) == ("HOLD", [JobChanged(7, {"x": "new"})])
+    old = desk.text
+    desk.commit(ReleaseRequested(JobId(3)))
+    desk.complete(8)
+    desk.save(old)
+    assert (desk.word(3), desk.word(8)) == ("NOT_RUNNING", "COMPLETE")
+    assert "job 3 is NOT_RUNNING. Kept NOT_RUNNING. To keep it out: burnish hold --job_id 3." in desk.notices[0]
+
+
+@pytest.mark.parametrize("word", ["COMPLETE", "ERROR"])
+def test_refused_word_leaves_no_doubt_behind(word: str) -> None:
+    """The text that stands there again after it stood there before: nothing was forgotten between the two."""
+    desk = long_desk(8)
+    desk.start(0)
+    desk.edit("5,NOT_RUNNING", "5,RUNNING")
+    assert "only burnish writes RUNNING" in desk.notices[0]
+    desk.edit("5,NOT_RUNNING", f"5,{word}")
+    assert (desk.word(5), desk.notices) == (word, [])
+
+
+def test_text_forgotten_before_one_that_stands_there_again_leaves_doubt() -> None:
+    """A buffer of the forgotten text would read like this save, and rerun what has ended."""
+    first, forgotten, ended = (
+        parse(f"JOB_ID,STATE,x\n0,{job},{x}\n1,,a\n2,,{y}\n".encode())
+        for job, x, y in (("", "a", "a"), ("NOT_RUNNING", "b", "b"), ("COMPLETE", "b", "b"))
+    )
+    refused = parse(ended.data.replace(b"1,,a", b"1,RUNNING,a"))
+    followed = frozenset([forgotten.sha256])
+    bases = [Base.of(first, 0.0), Base.of(refused, 3.0, follows=ended.sha256, saved=True)]
+    bases.append(Base.of(ended, 4.0, follows=refused.sha256, followed=followed))
+    assert choose(bases, forgotten).ambiguous == {0}
+    bases[-1].followed = frozenset([first.sha256])
+    assert choose(bases, forgotten).ambiguous == frozenset()
 
 
 def test_cancel_typed_again_in_a_text_of_before_says_how_to_insist() -> None:

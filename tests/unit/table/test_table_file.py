@@ -487,7 +487,11 @@ def test_bases_are_kept_for_every_coordinator(tmp_path: Path) -> None:
     assert [base.table for base in found] == [first, second]
     other.keep(first, 1002.0, follows=second.sha256, saved=False)
     assert [base.at for base in mine.bases()] == [1001.0, 1002.0]
-    assert [base.at for base in mine.bases([first.sha256, second.sha256])] == [1002.0, 1001.0]
+    for number in range(2):
+        other.keep(second, 1003.0 + number, follows=("another", first.sha256)[number], saved=False)
+    assert [base.followed for base in mine.bases()] == [frozenset(), {first.sha256, "another"}]
+    other.keep(first, 1005.0, follows=second.sha256, saved=False)
+    assert [base.at for base in mine.bases([first.sha256, second.sha256])] == [1005.0, 1004.0]
 
 
 def test_renderings_are_thinned_out_and_saves_do_not_go_with_them(tmp_path: Path) -> None:
