@@ -22,7 +22,7 @@ OWN_DISKS = frozenset(
 )
 CHANGES = inotify.IN_MODIFY | inotify.IN_ATTRIB | inotify.IN_MOVE_SELF | inotify.IN_CREATE | inotify.IN_ONESHOT
 TURN = 0.25  # s between two looks
-REST = 1.0  # s, the same once nothing was heard for `QUIET` s, where all that changes is told
+REST = 3.0  # s, the same once nothing was heard for `QUIET` s, where all that changes is told
 RENEWED = 0.05  # s after which the next change is told
 QUIET = 3.0  # longer than it takes to see that a save is whole
 MOUNTS, DESCRIPTORS = "/proc/self/mountinfo", "/proc/self/fdinfo"

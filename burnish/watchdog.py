@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-LOOK = 5.0  # s between two looks
-LOOKS = 12  # without a turn between them, until it is said
+LOOK = 10.0  # s between two looks
+LOOKS = 6  # without a turn between them, until it is said
 
 
 class Watchdog:

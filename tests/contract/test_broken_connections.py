@@ -34,8 +34,9 @@ STEP = 3.0  # s, at most, between two looks at a link: a longer one would be tak
 
 # burnish, but a silence counts after two seconds, and retries come quickly.
 IMPATIENT = """
+from burnish import changes
 from burnish.remote import link, ssh
-# A second passes between two looks of a run that hears nothing: more than two, and it stood still.
+changes.REST = 1.0  # between two looks of a run that hears nothing: more than two and a half, and it stood still
 link.PING, link.DEAD, link.PAUSE, link.SLOWEST_RETRY = 0.5, 2.0, 2.5, 1.0
 ssh.HANDSHAKE_TIMEOUT = ssh.SESSION_TIMEOUT = 2.0
 from burnish.cli.main import main

@@ -61,7 +61,9 @@ BLOW = {
 
 # burnish, but a silence counts after four and a half seconds, and retries come quickly.
 IMPATIENT = """
+from burnish import changes
 from burnish.remote import link, ssh
+changes.REST = 1.0
 link.PING, link.DEAD, link.PAUSE, link.SLOWEST_RETRY = 1.5, 4.5, 1.5, 5.0
 ssh.HANDSHAKE_TIMEOUT = ssh.SESSION_TIMEOUT = 5.0
 from burnish.cli.main import main

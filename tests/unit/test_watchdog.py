@@ -9,7 +9,7 @@ from support import wait_for
 
 from burnish.watchdog import Watchdog
 
-LOOK = 0.02  # s
+LOOK = 0.1  # s
 
 
 @pytest.fixture
