@@ -39,7 +39,7 @@ def test_a_loop_that_turns_is_not_spoken_for(watchdog: Watchdog, said: list[str]
 
     def turned() -> bool:
         watchdog.turned()
-        return next(turns) > 100
+        return next(turns) > 20
 
     wait_for(turned, "", deadline=60)
     assert said == []
