@@ -35,10 +35,11 @@ def dry_run(session: Session, plan: Plan) -> Iterator[str]:
     sites = [
         Site(host, slots, slots, bool(plan.workers)) for host in plan.hosts if (slots := _slots(host, plan.workers))
     ]
-    places = sum(len(site.slots) for site in sites)
+    would = waiting if plan.num_jobs is None else min(waiting, plan.num_jobs)
+    at_once = min(plan.most or sum(len(site.slots) for site in sites), max(would, 1))
     hosts = {host.name: host for host in plan.hosts}
     submitted: dict[HostName, dict[JobId, Demand]] = {}
-    for job_id, given in assign(queue, sites, SHOWN_COMMANDS):
+    for job_id, given in assign(queue, sites, min(SHOWN_COMMANDS, would, at_once)):
         job = session.state.jobs[job_id]
         yield from _shown_command(session, plan, hosts[given[0].host], job, given)
         asked = requirements(job, session.state)
@@ -51,7 +52,9 @@ def dry_run(session: Session, plan: Plan) -> Iterator[str]:
         yield f"{job_id} would not run: {why}."
     if len(idle) > SHOWN_COMMANDS:
         yield f"… and {len(idle) - SHOWN_COMMANDS} more would not."
-    yield f"{counted(waiting, 'job')} would run, {plan.most or places} at a time. Nothing was started (--dry_run)."
+    few = "" if would == waiting else f"{would:,} of "
+    limit = f" (--num_jobs {plan.num_jobs})" if few else ""
+    yield (f"{few}{counted(waiting, 'job')} would run{limit}, {at_once} at a time. Nothing was started (--dry_run).")
 
 
 def _without_a_start(queue: WaitingQueue, state: State, hosts: Sequence[Host]) -> dict[JobId, str]:

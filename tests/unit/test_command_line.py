@@ -247,6 +247,40 @@ def test_dry_run_counts_nothing_that_comes_after_what_would_not_run(
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked", "last"),
+    [
+        ("--num_jobs 2 --num_workers 4", "2 of 6 jobs would run (--num_jobs 2), 2 at a time."),
+        ("--num_jobs 3 --num_workers 2", "3 of 6 jobs would run (--num_jobs 3), 2 at a time."),
+        ("--num_jobs 0", "0 of 6 jobs would run (--num_jobs 0), 1 at a time."),
+        ("--num_jobs 9 --num_workers 4", "6 jobs would run, 4 at a time."),
+        ("--num_workers 9", "6 jobs would run, 6 at a time."),
+    ],
+)
+def test_dry_run_counts_no_more_than_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], asked: str, last: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("burnish.db").write_text("JOB_ID,STATE,n\n" + "".join(f"{number},,{number}\n" for number in range(6)))
+    assert outcome(["run", "--dry_run", "--command", "true", *asked.split()]) == 0
+    *shown, said = capsys.readouterr().out.splitlines()
+    assert said == f"{last} Nothing was started (--dry_run)."
+    would, at_a_time = (int(words.split()[0]) for words in (last, last.rpartition(", ")[2]))
+    assert [line.partition(":")[0] for line in shown] == [
+        f"{number} on localhost, slot {number}" for number in range(min(5, would, at_a_time))
+    ]
+
+
+def test_dry_run_shows_no_more_at_a_time_than_a_run_on_hosts_is_allowed(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table.write_text("JOB_ID,STATE,n\n0,,0\n1,,1\n2,,2\n", encoding="utf-8")
+    table.with_name("hosts.yaml").write_text("hosts:\n  one: {connection: local, slots: 4, gpus: none}\n")
+    assert outcome(["run", "--dry_run", "--command", "true", "--hosts", "hosts.yaml", "--num_workers", "2"]) == 0
+    *shown, said = capsys.readouterr().out.splitlines()
+    assert (len(shown), said) == (2, "3 jobs would run, 2 at a time. Nothing was started (--dry_run).")
+
+
 def test_create_and_check_name_what_after_can_never_meet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
