@@ -335,10 +335,12 @@ class _Merge:
             return
         column = shown[0]
         old, new = (printable(text, 60) for text in spelt[column])
+        now = f"now reads {new}" if new else "is empty now"
+        had = f"with {old}" if old else "without it"
         if job.open_attempt is not None:
-            what = f"{column} now reads {new}; job {job.id} goes on with {old}. The new text is for its next attempt."
+            what = f"{column} {now}; job {job.id} goes on {had}. The new text is for its next attempt."
         else:
-            what = f"{column} now reads {new}; job {job.id} is {job.word} with {old} and stays so. To run it again: write RESET."
+            what = f"{column} {now}; job {job.id} is {job.word} {had} and stays so. To run it again: write RESET."
         self.notices.add("edited", row.line, what, job.id)
 
     def _ours(self, job: Job, column: str) -> str:

@@ -145,6 +145,21 @@ def test_edit_of_a_complete_job_keeps_its_result() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("word", "goes_on", "end"),
+    [
+        (Word.RUNNING, "goes on {}", "The new text is for its next attempt."),
+        (Word.COMPLETE, "is COMPLETE {} and stays so", "To run it again: write RESET."),
+    ],
+)
+def test_edit_from_or_to_an_empty_cell_names_no_text_where_there_is_none(word: Word, goes_on: str, end: str) -> None:
+    desk = desk_with(word)
+    desk.edit(f"1,{word},b", f"1,{word},")
+    assert desk.notices == [f"burnish.db:3: --lr is empty now; job 1 {goes_on.format('with b')}. {end}"]
+    desk.edit(f"1,{word},", f"1,{word},new")
+    assert desk.notices == [f"burnish.db:3: --lr now reads new; job 1 {goes_on.format('without it')}. {end}"]
+
+
 @pytest.mark.parametrize("typed", ["RESET", "NOT_RUNNING"])
 def test_edit_of_a_row_that_is_to_run_again_is_not_said_to_change_nothing(typed: str) -> None:
     for word in (Word.COMPLETE, Word.ERROR):
