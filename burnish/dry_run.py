@@ -53,8 +53,10 @@ def dry_run(session: Session, plan: Plan) -> Iterator[str]:
     if len(idle) > SHOWN_COMMANDS:
         yield f"… and {len(idle) - SHOWN_COMMANDS} more would not."
     few = "" if would == waiting else f"{would:,} of "
-    limit = f" (--num_jobs {plan.num_jobs})" if few else ""
-    yield (f"{few}{counted(waiting, 'job')} would run{limit}, {at_once} at a time. Nothing was started (--dry_run).")
+    asked_for = f" (--num_jobs {plan.num_jobs})" if few else ""
+    yield (
+        f"{few}{counted(waiting, 'job')} would run{asked_for}, {at_once} at a time. Nothing was started (--dry_run)."
+    )
 
 
 def _without_a_start(queue: WaitingQueue, state: State, hosts: Sequence[Host]) -> dict[JobId, str]:

@@ -14,7 +14,7 @@ import click
 from burnish.cli import foot, later, options
 from burnish.cli.commands import SETTINGS
 from burnish.cli.options import Context
-from burnish.cli.parameters import JobOrJobs, State, Whole
+from burnish.cli.parameters import JobOrJobs, OneJob, State, Whole
 from burnish.core.jobs import JobId, Word
 from burnish.errors import UsageError
 
@@ -139,8 +139,8 @@ def view(
 
 
 @click.command(context_settings=SETTINGS)
-@click.argument("job", required=False, type=Whole())
-@click.option("--job_id", "job_id", type=Whole(), metavar="N", help="Which job; the same as JOB.")
+@click.argument("job", required=False, type=OneJob())
+@click.option("--job_id", "job_id", type=OneJob(), metavar="N", help="Which job; the same as JOB.")
 @options.common
 def explain(context: Context, job: int | None, job_id: int | None) -> None:
     """Say why a job is running, or not.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import click
 
+from burnish.cli import misplaced
 from burnish.core.columns import did_you_mean
 from burnish.errors import BurnishError, InputError, UsageError, concluded
 
-# What a command has not done when it ends with a user's mistake. Those that only look have done nothing anyway.
+# What a command has not done when it ends with a user's mistake.
 _UNDONE = {
     "create": "Nothing was written.",
     "run": "Nothing was started.",
     "clean": "Nothing was removed.",
     "cancel": "Nothing was cancelled.",
+    "wait": "Nothing was waited for.",
+    **dict.fromkeys(("hosts", "check"), "Nobody was asked."),
+    **dict.fromkeys(("status", "view", "explain", "results"), "Nothing was shown."),
     **dict.fromkeys(("edit", "reset", "hold", "release", "drain", "undrain", "forget"), "Nothing was changed."),
 }
 # What other tools call it.
@@ -32,7 +35,6 @@ _ELSEWHERE = {
     "init": "create",
     "start": "run",
 }
-_IDS = re.compile(r"[0-9]+(-[0-9]+)?|all", re.ASCII)
 
 
 def told(error: BurnishError, typed: Sequence[str], names: Sequence[str]) -> str:
@@ -54,30 +56,28 @@ def told_of_typing(error: click.ClickException, typed: Sequence[str], names: Seq
         sentence = f"{error.option_name} needs a value."
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         sentence = f"{_spelt(error.param)} is missing."
-        if error.param.name == "ids" and (ids := _ids_of([word for word in typed[1:] if not word.startswith("-")])):
+        if error.param.name == "ids" and (
+            ids := misplaced.ids_of([word for word in typed[1:] if not word.startswith("-")])
+        ):
             hint = f"burnish {typed[0]} --job_id {ids}"
     else:
         sentence = error.format_message()
     extra = "extra argument" in sentence
-    if (extra or isinstance(error, click.NoSuchOption)) and "--command" in typed:
+    if extra and command is not None and (meant := _as_meant(command, sentence, typed)):
+        hint = meant
+    elif (extra or isinstance(error, click.NoSuchOption)) and "--command" in typed:
         hint = "a command is one argument, in quotes: burnish run --command 'python train.py --lr {--lr}'"
-    elif extra and _takes_ids(command) and (ids := _ids_of(sentence.rpartition("(")[2].rstrip(").").split())):
-        hint = f"{path} --job_id {ids}"
     elif extra:
         hint = f"text with spaces needs quotes, and a pattern such as *.csv stands for several files; {hint}"
     return concluded(sentence, undone(typed, names)), hint
 
 
-def _takes_ids(command: click.Command | None) -> bool:
-    """True for a command that takes ids as --job_id, and only so."""
-    params = [] if command is None else command.params
-    return any("--job_id" in param.opts for param in params) and not any(isinstance(p, click.Argument) for p in params)
-
-
-def _ids_of(words: Sequence[str]) -> str:
-    """`3,5-8` of the words `3, 5-8`; empty if one of them is none."""
-    pieces = [piece for word in words for piece in word.split(",") if piece]
-    return ",".join(pieces) if all(map(_IDS.fullmatch, pieces)) else ""
+def _as_meant(command: click.Command, sentence: str, typed: Sequence[str]) -> str:
+    """What to type instead of a command in which some words, those of click's `sentence`, have no place."""
+    options = {option for param in command.params for option in param.opts}
+    words = sentence.partition("(")[2].removesuffix(".").removesuffix(")")
+    takes_job = any(isinstance(param, click.Argument) and param.name == "job" for param in command.params)
+    return misplaced.as_meant(str(command.name), options, takes_job, words, typed)
 
 
 def unknown_command(word: str, names: Sequence[str]) -> str:
@@ -88,7 +88,7 @@ def unknown_command(word: str, names: Sequence[str]) -> str:
 
 
 def undone(typed: Sequence[str], names: Sequence[str]) -> str:
-    """`Nothing was started.` for the command that was typed; empty for one that changes nothing."""
+    """`Nothing was started.` for the command that was typed; empty where none was."""
     words = (word.replace("-", "_") for word in typed)
     return _UNDONE.get(next((word for word in words if word in names), ""), "")
 

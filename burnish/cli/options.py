@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 from msgspec import Struct
 
-from burnish.cli.parameters import Ids
+from burnish.cli.parameters import Flag, Ids
 from burnish.errors import UsageError
 from burnish.store.paths import Paths
 from burnish.views import output
@@ -78,6 +78,8 @@ def from_environment(prefix: str) -> Callable[[click.Command], click.Command]:
     def named(command: click.Command) -> click.Command:
         for option in command.params:
             option.envvar = f"{prefix}_{spelt(option).lstrip('-').upper()}"
+            if isinstance(option.type, click.types.BoolParamType):
+                option.type = Flag()
         return command
 
     return named

@@ -22,14 +22,21 @@ else:
     _Type = click.ParamType  # generic only in later click than we need
 
 LONGEST_NUMBER = 20  # digits; Python refuses to read thousands of them
+# What a flag may be in the environment.
+NO = ("", "0", "false", "f", "no", "n", "off")
+YES = ("1", "true", "t", "yes", "y", "on")
 
 
 def refuse(param: click.Parameter | None, ctx: click.Context | None, value: str, expected: str) -> NoReturn:
     """Raise UsageError: which option, what was typed, what was expected."""
-    name = "the argument"
-    if param is not None and ctx is not None and param.param_type_name == "option":
-        name = f"${param.envvar}" if _from_environment(param, ctx) else max(param.opts, key=len)
-    raise UsageError(f'{name} "{printable(value)}": expected {expected}. Nothing was done.')
+    raise UsageError(f'{_named(param, ctx)} "{printable(value)}": expected {expected}. Nothing was done.')
+
+
+def _named(param: click.Parameter | None, ctx: click.Context | None) -> str:
+    """Where a value was typed: `--job_id`, `$BURNISH_RUN_JOB_ID`."""
+    if param is None or ctx is None or param.param_type_name != "option":
+        return "the argument"
+    return f"${param.envvar}" if _from_environment(param, ctx) else max(param.opts, key=len)
 
 
 def _from_environment(param: click.Parameter, ctx: click.Context) -> bool:
@@ -42,7 +49,7 @@ class Ids(_Type):
     name = "ids"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if not isinstance(value, str) else ids.parse_ids(value)
+        return value if not isinstance(value, str) else ids.parse_ids(value, _named(param, ctx))
 
 
 class JobOrJobs(Ids):
@@ -53,6 +60,19 @@ class JobOrJobs(Ids):
             return super().convert(value, param, ctx)
         except UsageError:
             refuse(param, ctx, value, "the number of a job, such as 3 (with --errors also 3,5-8, or all)")
+
+
+class OneJob(_Type):
+    """The number of a job, however large: whether there is such a job, the table says."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        if not ids.is_number(value):
+            refuse(param, ctx, value, "the number of a job, such as 3")
+        return int(value)
 
 
 class Parsed(_Type):
@@ -80,17 +100,28 @@ class CanaryType(_Type):
     """`30m`, `hosts`, `hosts,30m` -> `core.canary.Canary`. In the environment, "1" or "true" do as for a flag, and "0" is no."""
 
     name = "canary"
-    _words = (("", "0", "false", "no", "off"), ("1", "true", "yes", "on"))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
         word = value.strip().lower()
-        if ctx is not None and param is not None and _from_environment(param, ctx) and word in sum(self._words, ()):
-            return None if word in self._words[0] else canary.Canary()
+        if ctx is not None and param is not None and _from_environment(param, ctx) and word in (*NO, *YES):
+            return None if word in NO else canary.Canary()
         if (read := canary.parse(value)) is None:
             refuse(param, ctx, value, canary.EXPECTED)
         return read
+
+
+class Flag(click.types.BoolParamType):
+    """A flag that may stand in the environment: `1` or `0`, or such a word. By what it derives from click knows it for a flag."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        if not isinstance(value, str):
+            return bool(value)
+        word = value.strip().lower()
+        if word not in (*NO, *YES):
+            refuse(param, ctx, value, "1 or 0 (or true or false, yes or no, on or off)")
+        return word in YES
 
 
 class Whole(_Type):
@@ -108,6 +139,8 @@ class Whole(_Type):
         number = int(value) if value.isascii() and value.isdigit() and len(value) < LONGEST_NUMBER else -1
         if number < self.least or (self.most is not None and number > self.most):
             upwards = "or more" if self.most is None else f"to {self.most}"
+            if self.most is None and len(value) >= LONGEST_NUMBER:
+                upwards += f", of fewer than {LONGEST_NUMBER} digits"
             refuse(param, ctx, value, f"a whole number, {self.least} {upwards}")
         return number
 

@@ -5,30 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from burnish.core.jobs import CoordinatorId, JobId
-from burnish.errors import UsageError
+from burnish.errors import UsageError, printable
 
 SHOWN_IDS = 12
 TYPED_IDS = 100  # pieces of a command that somebody may copy
-LONGEST_ID = 12  # digits
+LONGEST_NUMBER = 4000  # digits; Python refuses to read more of them
+EXPECTED = "Expected 3, or 3,5-8, or all."
 
 
-def parse_ids(text: str) -> frozenset[JobId] | None:
-    """`3`, `3,5-8`, `all` (None). Raises UsageError for anything else."""
+def parse_ids(text: str, option: str = "--job_id") -> frozenset[JobId] | None:
+    """`3`, `3,5-8`, `all` (None). Raises UsageError for anything else, in which `option` says where it was typed."""
     if text.strip().lower() == "all":
         return None
+    if not text.strip():
+        raise UsageError(f"{option} is empty. {EXPECTED}")
+    where = f"{option} {printable(text)}"
     ids: set[JobId] = set()
     for part in text.split(","):
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         numbers = [first, last] if dash else [first]
-        if not all(number.isascii() and number.isdigit() and len(number) <= LONGEST_ID for number in numbers):
-            raise UsageError(f'--job_id {text}: "{part.strip()}" is not an id. Expected 3, or 3,5-8, or all.')
+        if not part.strip():
+            raise UsageError(f"{where}: an id is missing beside a comma. {EXPECTED}")
+        if not all(is_number(number) for number in numbers):
+            raise UsageError(f'{where}: "{printable(part.strip())}" is not an id. {EXPECTED}')
         low, high = int(numbers[0]), int(numbers[-1])
         if low > high:
-            raise UsageError(f"--job_id {text}: {low}-{high} runs backwards.")
+            raise UsageError(f"{where}: {printable(f'{low}-{high}')} runs backwards. {EXPECTED}")
         if high - low >= 10_000_000:
-            raise UsageError(f"--job_id {text}: {low}-{high} is more jobs than a table holds.")
+            raise UsageError(f"{where}: {printable(f'{low}-{high}')} is more jobs than a table holds.")
         ids.update(JobId(number) for number in range(low, high + 1))
     return frozenset(ids)
+
+
+def is_number(text: str) -> bool:
+    """True for a whole number, 0 or more, in the digits that ids are written in."""
+    return text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
 
 
 def name_ids(ids: Sequence[int]) -> str:

@@ -13,11 +13,11 @@ from msgspec import Struct, field
 
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.ids import name_ids
+from burnish.core.ids import name_ids, name_jobs
 from burnish.core.jobs import CANCELLED, AttemptId, Job, JobId, Word
 from burnish.core.state import Phase, State, phase
 from burnish.core.table import fault_alone
-from burnish.errors import Problem, UsageError
+from burnish.errors import Problem, UsageError, printable
 
 
 class Wish(Struct):
@@ -56,8 +56,11 @@ def chosen(
             for job_id in unread
         ]
         if unknown := [job_id for job_id in missing if job_id not in skipped]:
-            told.append(f"{shown} has no {'job' if len(unknown) == 1 else 'jobs'} {name_ids(unknown)}.")
-        hint = "burnish status shows the ids" if unknown else f"mend the row in {shown}"
+            has = name_jobs(list(there)) if there else "none"
+            told.append(
+                f"{shown} has no {'job' if len(unknown) == 1 else 'jobs'} {printable(name_ids(unknown), 400)}; it has {has}."
+            )
+        hint = f"mend the row in {shown}" if unread and not unknown else None
         raise UsageError("\n".join([*told[:-1], f"{told[-1]} {nothing}".rstrip()]), hint=hint)
     return [there[job_id] for job_id in sorted(ids)]
 

@@ -83,7 +83,7 @@ def test_a_run_that_is_ended_leaves_its_jobs_and_says_so_in_its_file(folder: Pat
     ("arguments", "code", "said"),
     [
         (["--python_file", "nope.py"], 2, "error: --python_file nope.py: no such file"),
-        (["--command", "true", "--job_id", "9"], 2, "burnish.db has no job 9. Nothing was started."),
+        (["--command", "true", "--job_id", "9"], 2, "burnish.db has no job 9; it has jobs 0-1. Nothing was started."),
         (["--command", "true", "--where", "n=7"], 0, "Nothing to run: no job that was chosen is NOT_RUNNING"),
     ],
 )

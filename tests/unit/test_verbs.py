@@ -36,9 +36,10 @@ def test_all_is_no_restriction(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", '--job_id : "" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("", "--job_id is empty. Expected 3, or 3,5-8, or all."),
+        (" ", "--job_id is empty. Expected 3, or 3,5-8, or all."),
         ("x", '--job_id x: "x" is not an id. Expected 3, or 3,5-8, or all.'),
-        ("3,", '--job_id 3,: "" is not an id. Expected 3, or 3,5-8, or all.'),
+        ("3,", "--job_id 3,: an id is missing beside a comma. Expected 3, or 3,5-8, or all."),
         ("-1", '--job_id -1: "-1" is not an id. Expected 3, or 3,5-8, or all.'),
         ("3-", '--job_id 3-: "3-" is not an id. Expected 3, or 3,5-8, or all.'),
         ("1-2-3", '--job_id 1-2-3: "1-2-3" is not an id. Expected 3, or 3,5-8, or all.'),
@@ -46,7 +47,7 @@ def test_all_is_no_restriction(text: str) -> None:
         ("\u0663", '--job_id \u0663: "\u0663" is not an id. Expected 3, or 3,5-8, or all.'),
         ("\u00b2", '--job_id \u00b2: "\u00b2" is not an id. Expected 3, or 3,5-8, or all.'),
         ("3,all", '--job_id 3,all: "all" is not an id. Expected 3, or 3,5-8, or all.'),
-        ("8-5", "--job_id 8-5: 8-5 runs backwards."),
+        ("8-5", "--job_id 8-5: 8-5 runs backwards. Expected 3, or 3,5-8, or all."),
         ("0-99999999999", "--job_id 0-99999999999: 0-99999999999 is more jobs than a table holds."),
     ],
 )
@@ -54,6 +55,16 @@ def test_anything_else_is_refused_in_a_sentence(text: str, sentence: str) -> Non
     with pytest.raises(UsageError) as caught:
         parse_ids(text)
     assert str(caught.value) == sentence
+
+
+def test_a_number_is_an_id_however_large() -> None:
+    assert parse_ids("99999999999999999999") == {99999999999999999999}
+    assert parse_ids("9" * 4000) is not None
+
+
+def test_what_is_refused_says_where_it_stood() -> None:
+    with pytest.raises(UsageError, match=r'^\$BURNISH_RUN_JOB_ID x: "x" is not an id'):
+        parse_ids("x", "$BURNISH_RUN_JOB_ID")
 
 
 def test_a_number_of_thousands_of_digits_is_refused_like_any_other() -> None:
@@ -100,7 +111,7 @@ def test_jobs_are_chosen_by_id_or_all_that_are_there() -> None:
 def test_unknown_ids_are_all_named_and_nothing_is_done() -> None:
     with pytest.raises(UsageError) as caught:
         chosen(mixed(), frozenset(JobId(number) for number in (0, 2, 7, 8)), "lab.db", nothing="Nothing was changed.")
-    assert str(caught.value) == "lab.db has no jobs 2, 7-8. Nothing was changed."
+    assert str(caught.value) == "lab.db has no jobs 2, 7-8; it has jobs 0-1, 3. Nothing was changed."
 
 
 def test_a_job_whose_row_cannot_be_read_is_told_with_the_reason() -> None:
@@ -108,7 +119,9 @@ def test_a_job_whose_row_cannot_be_read_is_told_with_the_reason() -> None:
     with pytest.raises(UsageError) as caught:
         chosen(mixed(), frozenset({JobId(7)}), "lab.db", skipped)
     assert str(caught.value) == ('Job 7 is not known yet: its row, lab.db:9, cannot be read: "DONE" is not a STATE.')
-    with pytest.raises(UsageError, match=r"(?s)Job 7 is not known yet.*\nlab\.db has no job 8\. Nothing was done\."):
+    with pytest.raises(
+        UsageError, match=r"(?s)Job 7 is not known yet.*\nlab\.db has no job 8; it has jobs 0-1, 3\. Nothing was done\."
+    ):
         chosen(mixed(), frozenset({JobId(7), JobId(8)}), "lab.db", skipped, "Nothing was done.")
 
 
