@@ -339,14 +339,14 @@ def selection(session: Session, ids: frozenset[JobId] | None, where: Sequence[st
 
 
 def exit_code(session: Session, outcome: Outcome) -> int:
-    """0 every job taken up is COMPLETE or was left alone, 130 stopped by a signal.
+    """0 every job taken up is COMPLETE or was left alone, or deleted while it waited, 130 stopped by a signal.
 
     1 one failed or could not be started, a row was skipped, or one still runs, looked after by another run. 2 the table or its
     rows could not be read and so nothing was started, 3 no host could be used.
     """
     if outcome.stopped_by is not None:
         return 130
-    taken = [session.state.jobs[job_id] for job_id in outcome.taken]
+    taken = [job for job_id in outcome.taken if not (job := session.state.jobs[job_id]).dropped]
     words = {job.word for job in taken}
     if session.projection.skipped_rows or not session.projection.readable:
         return 1 if outcome.claimed else 2

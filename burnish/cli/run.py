@@ -89,7 +89,8 @@ def run(context: Context, **asked: Any) -> int:
     child = _detached(context) if asked["detach"] and not asked["dry_run"] else None
     if isinstance(child, int):
         return child
-    source = _source(**{key: asked[key] for key in ("func", "python_file", "template", "python")})
+    ways = {key: asked[key] for key in ("func", "python_file", "template", "python")}
+    source = _source(**ways, here=asked["hosts"] is None)
     where = _where(asked["hosts"], asked["limit"], asked["num_workers"], context.out.say)
     opened = session.Session.open(context.paths, context.out.say)
     if not asked["dry_run"]:  # which writes neither
@@ -218,8 +219,11 @@ def _where(hosts: str | None, limit: str | None, num_workers: int | None, say: C
     return {"hosts": roster.hosts, "roster": roster, "most": num_workers}
 
 
-def _source(func: str | None, python_file: str | None, template: str | None, python: str | None) -> Any:
-    """Where commands come from. Raises UsageError unless exactly one of the three ways is asked for."""
+def _source(func: str | None, python_file: str | None, template: str | None, python: str | None, here: bool) -> Any:
+    """Where commands come from. Raises UsageError unless exactly one of the three ways is asked for.
+
+    `here`: jobs run on this machine, as this process would.
+    """
     from burnish.runners import sources
 
     ways = {"func": func, "python_file": python_file, "template": template}
@@ -230,4 +234,4 @@ def _source(func: str | None, python_file: str | None, template: str | None, pyt
         return sources.FunctionSource(func)
     if template is not None:
         return sources.TemplateSource(template)
-    return sources.PythonFileSource(str(python_file), python)
+    return sources.PythonFileSource(str(python_file), python, here=here)

@@ -188,6 +188,11 @@ class Job(Struct):
         return held or (self.word is Word.ERROR and self.reason != CANCELLED)
 
     @property
+    def dropped(self) -> bool:
+        """True if its row was deleted while it waited: nothing is to be done about it any more."""
+        return self.removed and self.word in (Word.NOT_RUNNING, Word.HOLD) and self.open_attempt is None
+
+    @property
     def attempt(self) -> Attempt | None:
         """The newest attempt, open or not."""
         return self.attempts[-1] if self.attempts else None

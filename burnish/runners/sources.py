@@ -6,11 +6,12 @@ A source is asked once, before anything starts, whether it can work at all (`che
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from burnish.core.columns import CONTROL_COLUMNS, did_you_mean
-from burnish.core.command import Command, Template, check_limits, for_python_file
+from burnish.core.command import Command, Template, check_limits, for_python_file, sought
 from burnish.errors import UsageError, printable
 from burnish.runners.function_process import CALL_LIMIT, FunctionProcess
 from burnish.runners.refusal import RunnerRefused
@@ -82,15 +83,40 @@ class TemplateSource(_PureSource):
 
 
 class PythonFileSource(_PureSource):
-    """`--python_file PATH`, run by `python` or by the first of python, python3 on the job's PATH."""
+    """`--python_file PATH`, run by `python` or by the first of python, python3 on the job's PATH.
 
-    def __init__(self, path: str, python: str | None = None) -> None:
+    `here`: jobs run on this machine with this environment, so that the interpreter can be sought before they do.
+    """
+
+    def __init__(self, path: str, python: str | None = None, *, here: bool = False) -> None:
         self._path = path
         self._python = python
+        self._here = here
 
     def check(self, columns: Sequence[str]) -> None:
-        if os.path.isfile(self._path):
+        if not os.path.isfile(self._path):
+            self._refuse_file()
+        if self._here:
+            self._find_interpreter()
+
+    def _find_interpreter(self) -> None:
+        """Raises UsageError where there is none, as a job would not find one either."""
+        argv = for_python_file(self._python, self._path, (), ())
+        programs = sought(argv).get("programs") or argv[:1]
+        path = os.environ.get("PATH") or os.defpath
+        if any(shutil.which(program, path=path) for program in programs):
             return
+        if "/" in programs[0]:
+            why = "this is not executable" if os.path.exists(programs[0]) else "no such file"
+        else:
+            why = f"no program {printable(' or '.join(programs))} in PATH ({printable(path, 500)})"
+        option = f"--python {printable(self._python)}" if self._python else "--python_file"
+        raise UsageError(
+            f"{option}: {why}; expected a Python interpreter on this machine.",
+            hint="--python names one, by its path or as it is called in PATH: --python python3",
+        )
+
+    def _refuse_file(self) -> None:
         folder, name = os.path.split(self._path)
         if os.path.isdir(self._path):
             raise UsageError(f"--python_file {printable(self._path)}: this is a folder; expected a Python file.")

@@ -139,7 +139,7 @@ class Dashboard:
             self._due = now + max(COUNTED, (time.monotonic() - now) / SHARE)
 
     def _counted(self, now: float) -> Progress:
-        jobs = [self._state.jobs[job_id] for job_id in self._taken]
+        jobs = [job for job_id in self._taken if not (job := self._state.jobs[job_id]).dropped]
         if self._most is not None:
             jobs.sort(key=lambda job: job.word is Word.NOT_RUNNING)  # what began counts, and of the rest what may begin
             jobs = jobs[: self._most]

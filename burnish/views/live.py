@@ -155,13 +155,25 @@ def awaited(jobs: Sequence[Job]) -> str:
 
 
 def progress(jobs: Iterable[Job], *, few: bool = False) -> str:
-    """`12 of 36 done, 1 ERROR, 4 RUNNING`; where only a `few` of them are asked for, `2 of 2 done, 34 wait`."""
-    words = Counter(job.word for job in jobs)
+    """`12 of 36 done, 1 ERROR, 4 RUNNING`; where only a `few` of them are asked for, `2 of 2 done, 34 wait`.
+
+    What was deleted from the table while it waited is no part of what is to be done: `35 of 35 done, 1 deleted`.
+    """
+    there, dropped = list[Job](), 0
+    for job in jobs:
+        if job.dropped:
+            dropped += 1
+        else:
+            there.append(job)
+    words = Counter(job.word for job in there)
     left = words.pop(Word.NOT_RUNNING, 0) if few else 0
     done = words[Word.COMPLETE] + words[Word.ERROR]
     parts = [f"{done} of {sum(words.values())} done"]
     parts += [f"{words[word]} {word}" for word in (Word.ERROR, Word.RUNNING, Word.HOLD) if words[word]]
     parts += [f"{left} wait{'s' * (left == 1)}"] if left else []
+    parts += [f"{dropped} deleted"] if dropped else []
+    if since := sum(job.removed for job in there):
+        parts.append(f"{since} of these {'is' if since == 1 else 'are'} in the table no more")
     return ", ".join(parts)
 
 

@@ -74,6 +74,7 @@ def test_deleted_row_does_not_start(ahead: Gated) -> None:
     (ahead.folder / "burnish.db").write_text(rows.replace("4,NOT_RUNNING,4\n", ""))
     wait_until_next(ahead, 5)
     finish(ahead, FOLLOWER)
+    assert f"\n{LAST} of {LAST} done, 1 deleted, in " in ahead.said()
 
 
 def test_row_of_higher_priority_goes_first(ahead: Gated) -> None:

@@ -109,6 +109,16 @@ def test_only_so_many_jobs_as_are_asked_for_are_ahead() -> None:
     assert board._progress.words == {Word.COMPLETE: 1, Word.RUNNING: 1, Word.NOT_RUNNING: 1}
 
 
+def test_rows_that_were_deleted_while_they_waited_are_not_waited_for() -> None:
+    state = tables.opened(("--n",), [(str(n),) for n in range(3)])
+    board = Dashboard(io.StringIO(), state, taken=set(state.jobs), slots=dict, last_line=lambda job: "", colour=False)
+    tables.start(state, 0)
+    for job in (0, 1):
+        state.apply(events.JobRemoved(job))
+    board.hear([], state)
+    assert board._progress.words == {Word.RUNNING: 1, Word.NOT_RUNNING: 1}
+
+
 def test_line_that_is_said_right_after_the_terminal_became_narrower_erases_the_whole_foot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

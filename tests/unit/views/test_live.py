@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from types import SimpleNamespace
 
 from support.tables import claim, finish, opened, start
 
@@ -10,6 +11,8 @@ from burnish.core import events
 from burnish.core.ids import name_run, new_run
 from burnish.core.jobs import CoordinatorId, JobId
 from burnish.core.state import State
+from burnish.plan import Outcome
+from burnish.session import exit_code
 from burnish.views.live import BEAT, Voice
 
 ME = CoordinatorId("me")
@@ -130,3 +133,28 @@ def test_progress_is_that_of_the_jobs_of_the_run() -> None:
     now[0] = 2 * BEAT
     voice.hear([events.AttemptStarted(attempt, 1, 0.0)], state)
     assert said == ["0 of 2 done, 1 RUNNING"]
+
+
+def test_rows_that_were_deleted_are_no_part_of_what_is_to_be_done_and_are_named() -> None:
+    state = opened(("--lr",), [("1",), ("2",), ("3",), ("4",), ("5",)])
+    finish(state, start(state, 0))
+    finish(state, start(state, 1), code=1)
+    attempt = start(state, 2)
+    for job in (1, 2, 3):
+        state.apply(events.JobRemoved(job))
+    assert (
+        last_words(state)[0] == "2 of 4 done, 1 ERROR, 1 RUNNING, 1 deleted, 2 of these are in the table no more, in 0s"
+    )
+    state.apply(events.JobRemoved(4))
+    finish(state, attempt)
+    assert last_words(state)[0] == "3 of 3 done, 1 ERROR, 2 deleted, 2 of these are in the table no more, in 0s"
+
+
+def test_a_row_that_was_deleted_while_it_waited_does_not_spoil_the_end_of_a_run() -> None:
+    state = opened(("--lr",), [("1",), ("2",)])
+    finish(state, start(state, 0))
+    session = SimpleNamespace(state=state, projection=SimpleNamespace(skipped_rows=0, readable=True))
+    ended = Outcome(taken={JobId(0), JobId(1)}, claimed=1, no_host=True)
+    assert exit_code(session, ended) == 3  # type: ignore[arg-type]
+    state.apply(events.JobRemoved(1))
+    assert exit_code(session, ended) == 0  # type: ignore[arg-type]
