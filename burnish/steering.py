@@ -17,7 +17,7 @@ def drain(session: Session, host: str, reason: str, inventory: str | None = None
 
     `inventory`: a file whose hosts may be drained before their first job. Raises UsageError for a host that is not known.
     """
-    listed = [] if inventory is None else [found.name for found in read(inventory, None)]
+    listed = () if inventory is None else read(inventory, None)
     _carry_out(session, lambda state: host_verbs.drain(state, host, reason, session.me, listed))
 
 

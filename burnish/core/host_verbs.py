@@ -10,8 +10,10 @@ from burnish.core import events
 from burnish.core.columns import did_you_mean
 from burnish.core.events import Fact
 from burnish.core.host_values import HOST
+from burnish.core.hosts import Host
 from burnish.core.ids import name_ids, typed_ids
 from burnish.core.jobs import Attempt, HostName
+from burnish.core.slots import named_gpus
 from burnish.core.state import State
 from burnish.errors import UsageError, printable
 
@@ -29,17 +31,19 @@ def known(state: State) -> tuple[HostName, ...]:
     return tuple(dict.fromkeys([*names, *state.drained]))
 
 
-def drain(state: State, host: str, reason: str, by: str, listed: Collection[HostName] = ()) -> HostWish:
+def drain(state: State, host: str, reason: str, by: str, listed: Collection[Host] = ()) -> HostWish:
     """No new job goes to `host`, or to one GPU of it (`gpu01:3`); what runs there runs on. `listed`: hosts of an inventory.
 
-    Raises UsageError for a host that is neither listed nor known.
+    Raises UsageError for a host that is neither listed nor known, and for a GPU that the inventory does not give to its host.
     """
     if not HOST.fullmatch(host):
         raise UsageError(f'"{printable(host)}" cannot be the name of a host. Nothing was changed.')
-    name = HostName(host)
-    if not {name, HostName(host.rpartition(":")[0])} & {*known(state), *listed}:
+    name, names = HostName(host), [found.name for found in listed]
+    whole = {*known(state), *names}
+    of_gpu = name not in whole and HostName(host.rpartition(":")[0]) in whole
+    if name not in whole and not of_gpu:
         raise UsageError(
-            f"{_unknown(state, host, listed)} Nothing was changed.",
+            f"{_unknown(state, host, names)} Nothing was changed.",
             hint=None if listed else f"burnish drain {host} --hosts hosts/lab.yaml drains a host before its first job",
         )
     running = state.open.on(name) or _open_on_gpu(state, host)
@@ -47,7 +51,31 @@ def drain(state: State, host: str, reason: str, by: str, listed: Collection[Host
     wish.said.append(f"{host} takes no new jobs of this table. burnish undrain {host} lets it again.")
     if running:
         wish.said.append(f"{_jobs(running)} on it and is left to end; burnish cancel stops a job.")
+    elif of_gpu and (doubt := _unseen(state, host, listed)):
+        wish.said.append(doubt)
     return wish
+
+
+def _unseen(state: State, host: str, listed: Collection[Host]) -> str:
+    """Where nothing tells that there is a GPU `gpu01:3`, a sentence that says so.
+
+    Raises UsageError where the inventory tells that there is none: it names GPUs by index as well. A UUID may be any of them.
+    """
+    name, _, gpu = host.rpartition(":")
+    described = next((found for found in listed if found.name == name and found.gpus != "auto"), None)
+    if described is not None:
+        named = named_gpus(described)
+        if gpu in named:
+            return ""
+        if gpu.isdigit() and all(one.isdigit() for one in named):
+            has = f"{'GPU' if len(named) == 1 else 'GPUs'} {name_ids([*map(int, named)])}" if named else "none"
+            raise UsageError(f"{name} has no GPU {gpu}: the inventory gives it {has}. Nothing was changed.")
+    there = (attempt for job in state.jobs.values() for attempt in job.attempts if attempt.host == name)
+    seen = dict.fromkeys(one for attempt in there for one in attempt.gpus)
+    if gpu in seen:
+        return ""
+    others = f", but on {', '.join([*seen][:12])}" if seen else ""
+    return f"No job of this table has been on GPU {gpu} of {name} so far{others}: whether there is one, burnish cannot tell."
 
 
 def undrain(state: State, host: str, by: str) -> HostWish:
