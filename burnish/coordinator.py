@@ -140,8 +140,7 @@ class Coordinator:
 
     def down(self) -> dict[HostName, str]:
         """Hosts that cannot be used now, and why: they have been silent for a while, or turned this run away."""
-        refused = {host: member.refused for host, member in self._fleet.members.items() if member.refused}
-        return {**self._silence.down(), **refused}
+        return {**self._silence.down(), **self._fleet.refused()}
 
     def run(self) -> Outcome:
         """Take turns until nothing that this run may start waits and nothing that it looks after runs."""
@@ -309,6 +308,7 @@ class Coordinator:
                 self._inspection.see(report)
             case reports.HostDropped(host, why):
                 self._silence.dropped(host, why)
+                self._inspection.miss(report)
             case reports.HostTurnedAway(host, why):
                 self._fleet.members[host].refused = why
                 self._say(f"{host} is not used: {without_name(host, why)}")

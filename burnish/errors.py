@@ -81,6 +81,14 @@ class HostUnreachable(BurnishError):
     transient = True
 
 
+class NameUnknown(HostUnreachable):
+    """No host has this `name`, says the resolver: it is spelled wrong, or not known on this network, or not yet."""
+
+    def __init__(self, message: str, *, name: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.name = name
+
+
 class Interrupted(BurnishError):
     """The user stopped the command. Jobs that were started live on."""
 

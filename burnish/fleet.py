@@ -32,8 +32,9 @@ class Member(Struct):
     """A host, what it offers, and our end of it. Without `starts`, it is here to collect only.
 
     `refused`: why it cannot be used in this run; `stopped`: why it gets no more jobs of it; `lacks`: why it gets none until
-    it has what jobs need, `trial`: true if one may find out, and `given_up`: true if that is not waited for. `same_as`: the host
-    whose second name this is. `met`: what it said of itself when its answer was heard.
+    it has what jobs need, `trial`: true if one may find out, and `given_up`: true if that is not waited for. `nameless`: no host
+    has its name, and none ever answered to it. `same_as`: the host whose second name this is. `met`: what it said of itself
+    when its answer was heard.
     """
 
     host: Host
@@ -45,6 +46,7 @@ class Member(Struct):
     lacks: str = ""
     trial: bool = False
     given_up: bool = False
+    nameless: bool = False
     paused_until: float = 0.0
     starts: bool = True
     same_as: HostName | None = None
@@ -101,7 +103,7 @@ class Fleet:
     def meet(self, host: HostName) -> list[HostName]:
         """A host answers. Before it gets jobs it is compared with these: the members that said to be the same, in order."""
         member = self.members[host]
-        member.met = member.link.welcome
+        member.met, member.nameless = member.link.welcome, False
         if member.met is None:
             return []
         names = self._names[member.met.state_id]
@@ -154,7 +156,11 @@ class Fleet:
         """True if no host that jobs may start on will become usable by waiting."""
         starters = [member for member in self.members.values() if member.starts]
         return all(
-            member.refused or member.stopped or member.given_up or (member.offer.known and not member.slots)
+            member.refused
+            or member.stopped
+            or member.given_up
+            or member.nameless
+            or (member.offer.known and not member.slots)
             for member in starters
         )
 
@@ -162,6 +168,10 @@ class Fleet:
     def gives_up(self) -> bool:
         """True if no host will become usable, and one of them for want of something that jobs need."""
         return self.hopeless and any(member.given_up for member in self.members.values() if member.starts)
+
+    def refused(self) -> dict[HostName, str]:
+        """The hosts that turned us away, and why."""
+        return {host: member.refused for host, member in self.members.items() if member.refused}
 
     def asks(self, host: HostName) -> bool:
         """False if the host turned us away: nothing more is heard of it in this run."""

@@ -24,6 +24,7 @@ from burnish.fleet import Fleet, Member
 
 LOOK = 15.0  # s between two looks at a host
 SILENCE = 60.0  # s between two sentences on why jobs wait
+NAMELESS = 60.0  # s in which a name has to be unknown at each try, before a host is not waited for
 SETUP_ENDS = 60.0  # s after which a job that runs is taken to have `setup` lines behind it
 _OF_PLACES = (events.AttemptClaimed, events.AttemptStarted, events.AttemptVoided, events.AttemptExited)
 
@@ -42,6 +43,7 @@ class Inspection:
         self._doubted: set[HostName] = set()
         self._asked: dict[HostName, float] = {}
         self._said: set[str] = set()
+        self._nameless: dict[HostName, float] = {}  # hosts by whose name none was found, since when (monotonic)
         # Started behind `setup` lines: where, since when (monotonic).
         self._setting_up: dict[AttemptId, tuple[Member, float]] = {}
         self._named = time.monotonic()
@@ -92,6 +94,29 @@ class Inspection:
         for slot in member.slots:
             if (fault := member.offer.fault(slot)) and not member.offer.unusable:
                 self._say_once(f"{report.host}: {printable(fault, 1000)}. Nothing is started on GPU {slot.gpu}.")
+
+    def miss(self, report: reports.HostDropped) -> None:
+        """A host could not be reached. Not waited for is one whose name nobody has had all the while, nor any job of the table.
+
+        A resolver that does not answer, as when there is no network, says something else, and that is waited out.
+        """
+        member, now = self._fleet.members[report.host], time.monotonic()
+        if not report.unknown or member.met is not None:
+            self._nameless.pop(report.host, None)
+            return
+        since = self._nameless.setdefault(report.host, now)
+        if member.nameless or now - since < NAMELESS or self._has_been_on(report.host):
+            return
+        member.nameless = True
+        self._say(
+            f"{report.host} was never reached, and for {now - since:.0f} s now no host is found by the name {report.unknown}. "
+            "A run that has no other host ends.\n"
+            f"hint: is {report.unknown} spelled right? `hostname:` in the inventory, or HostName for ssh, can name its address"
+        )
+
+    def _has_been_on(self, host: HostName) -> bool:
+        """True if a job of the table has been on it, in whatever run."""
+        return any(attempt.host == host for job in self._state.jobs.values() for attempt in job.attempts)
 
     # -- choosing --------------------------------------------------------------------------------------------------
 
@@ -153,7 +178,7 @@ class Inspection:
         if member.host.name in self._state.drained:
             return f"drained: {self._state.drained[member.host.name]}"
         if not member.link.up:
-            return "it does not answer"
+            return "its name is not found" if member.host.name in self._nameless else "it does not answer"
         if member.host.name in self._doubted:
             return "the last jobs on it failed at once; it gets one a minute"
         if member.lacks:

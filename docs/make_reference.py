@@ -32,9 +32,14 @@ Options are written with underscores and accept dashes too: `--job_id`, `--job-i
 | 0 | the command did what was asked; of `run` and `wait`: every job they took up is COMPLETE |
 | 1 | of `run` and `wait`: a job failed or was lost, a row of the table had to be skipped, or another run still works on jobs |
 | 2 | usage or bad input; nothing was started or changed |
-| 3 | a host that was needed could not be used or did not answer |
+| 3 | a host that was needed could not be used or did not answer; of `run`: no host can be used and jobs still wait |
 | 4 | burnish broke; running jobs are not affected |
 | 130 | interrupted: jobs that run go on |
+
+A run waits for a host that does not answer for as long as it takes, and for a name server that does not answer, too. It ends
+with 3 once none of its hosts can be used and nothing of it runs: each turned it away (its key, its login, no Python), could not
+run its first jobs, lacks what jobs need, offers no slot, or has a name by which no host is found, for a minute, without having
+been reached before, by this run or by a job of the table.
 """
 
 

@@ -76,7 +76,8 @@ if TYPE_CHECKING:
 def run(context: Context, **asked: Any) -> int:
     """Run every NOT_RUNNING job until none is left, on this machine or on the hosts of an inventory.
 
-    Takes back whatever an earlier run left running. Ctrl-C stops starting; running jobs live on.
+    Takes back whatever an earlier run left running. Ctrl-C stops starting; running jobs live on. A host that does not answer is
+    waited for; ends with 3 if no host can be used.
 
     \b
     Example: burnish run --num_workers 4 --command 'python train.py --lr {--lr}'

@@ -40,10 +40,14 @@ class HostSeen(Struct, frozen=True):
 
 
 class HostDropped(Struct, frozen=True):
-    """The link is down; it is tried again for ever. Nothing follows about the host's jobs."""
+    """The link is down; it is tried again for ever. Nothing follows about the host's jobs.
+
+    `unknown`: the name on the way there that no host has, as the resolver says; "" if it was something else.
+    """
 
     host: HostName
     why: str
+    unknown: str = ""
 
 
 class HostTurnedAway(Struct, frozen=True):

@@ -21,7 +21,7 @@ from typing import Any
 from burnish.core import reports
 from burnish.core.jobs import HostName
 from burnish.core.reports import Report
-from burnish.errors import HostRefused, HostUnreachable
+from burnish.errors import HostRefused, HostUnreachable, NameUnknown
 from burnish.remote import messages
 from burnish.remote.agent.frames import PROTOCOL, FrameReader, ProtocolError, encode_frame
 from burnish.remote.transport import Channel, Transport, bootstrap
@@ -106,6 +106,7 @@ class Link:
     def _live(self) -> None:
         failures = 0
         while not self._closing.is_set():
+            unknown = ""
             try:
                 early = self._connect()
                 failures = 0
@@ -117,11 +118,11 @@ class Link:
                 self._tell(reports.HostTurnedAway(self.host, f"{error}{hint}"))
                 return
             except HostUnreachable as error:
-                why = str(error)
+                why, unknown = str(error), error.name if isinstance(error, NameUnknown) else ""
             except Exception as error:  # a link that dies silently would leave its host for ever "connecting"
                 why = f"{type(error).__name__}: {error}"
             self._leave()
-            self._tell(reports.HostDropped(self.host, why))
+            self._tell(reports.HostDropped(self.host, why, unknown))
             failures += 1
             self._closing.wait(min(SLOWEST_RETRY, 0.5 * 2 ** min(failures, 8)) * random.uniform(0.5, 1))
 

@@ -24,7 +24,7 @@ from paramiko.agent import AgentSSH
 from paramiko.ssh_exception import IncompatiblePeer
 
 from burnish.core.hosts import Host
-from burnish.errors import BurnishError, HostRefused, HostUnreachable, printable
+from burnish.errors import BurnishError, HostRefused, HostUnreachable, NameUnknown, printable
 from burnish.remote import host_key_check, known_hosts
 from burnish.remote.doorstep import Doorsteps
 from burnish.remote.known_hosts import HostKey
@@ -44,6 +44,8 @@ LOGINS_TRIED = 2
 LOGIN_PAUSE = 1.5  # s between the two
 STDERR_KEPT = 4096  # bytes
 STDOUT_SEARCHED = (64 << 10) + 4096  # bytes in which the agent's first words are looked for
+
+SAID_BY_ITSELF = (".local", ".local.")  # names that a host answers to itself: while it is off, they are not found
 
 RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
 
@@ -404,10 +406,11 @@ def _sentence(endpoint: Endpoint, step: str, error: Exception) -> BurnishError:
         case paramiko.ChannelException():
             return HostRefused(f"{who}: it opens no session for this account (MaxSessions 0?). This host is left out.")
         case socket.gaierror():
-            return HostUnreachable(
-                f"{who}: its name is not found ({error.strerror}). It is tried again.",
-                hint=f"is {endpoint.name} spelled right? `hostname:` in the inventory, or HostName for ssh, can name its address",
-            )
+            what = f"{who}: its name is not found ({error.strerror}). It is tried again."
+            hint = f"is {endpoint.name} spelled right? `hostname:` in the inventory, or HostName for ssh, can name its address"
+            if error.errno == socket.EAI_NONAME and not endpoint.hostname.lower().endswith(SAID_BY_ITSELF):
+                return NameUnknown(what, name=endpoint.hostname, hint=hint)
+            return HostUnreachable(what, hint=hint)
         case TimeoutError():
             return HostUnreachable(f"{who}: does not answer. It is tried again.")
         case OSError():

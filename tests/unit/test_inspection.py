@@ -31,6 +31,7 @@ class NotedLink:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
+        self.welcome: reports.Welcome | None = None
 
     def start(self) -> None:
         pass
@@ -241,6 +242,77 @@ def test_host_that_can_run_nothing_is_stopped_and_others_go_on(desk: Desk) -> No
     assert not desk.fleet.takes_jobs(GPU01, {}) and desk.fleet.takes_jobs(HostName("gpu02"), {})
     assert not desk.fleet.hopeless
     assert "gpu01 gets no more jobs of this run" in desk.said[-1]
+
+
+class Naming:
+    """An inspection that hears of vain ways to gpu01 and gpu02, on a clock that the test turns."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.desk, self.now = desk, 1000.0
+        monkeypatch.setattr(inspection.time, "monotonic", lambda: self.now)
+        for member in desk.fleet.members.values():
+            member.offer = type(member.offer)(member.host)  # nothing was seen of it
+
+    def miss(self, *hosts: str, after: float = 0.0, unknown: bool = True) -> None:
+        self.now += after
+        for host in hosts:
+            name = host if unknown else ""
+            self.desk.inspection.miss(reports.HostDropped(HostName(host), "its name is not found", name))
+
+
+@pytest.fixture
+def naming(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Naming:
+    return Naming(desk, monkeypatch)
+
+
+def test_hosts_whose_names_nobody_has_are_not_waited_for_after_a_while(naming: Naming) -> None:
+    naming.miss("gpu01", "gpu02")
+    naming.miss("gpu01", "gpu02", after=inspection.NAMELESS - 1)
+    assert naming.desk.said == [] and not naming.desk.fleet.hopeless
+    naming.miss("gpu01", after=1)
+    assert not naming.desk.fleet.hopeless, "another one may have its name yet"
+    naming.miss("gpu02")
+    naming.miss("gpu01", "gpu02", after=1)
+    assert naming.desk.fleet.hopeless
+    assert [sentence.partition(",")[0] for sentence in naming.desk.said] == [
+        "gpu01 was never reached",
+        "gpu02 was never reached",
+    ]
+
+
+def test_name_that_could_not_be_asked_for_meanwhile_is_waited_for(naming: Naming) -> None:
+    naming.miss("gpu01", "gpu02")
+    naming.miss("gpu01", "gpu02", after=inspection.NAMELESS / 2, unknown=False)
+    naming.miss("gpu01", "gpu02", after=inspection.NAMELESS / 2)
+    assert not naming.desk.fleet.hopeless
+    naming.miss("gpu01", "gpu02", after=inspection.NAMELESS)
+    assert naming.desk.fleet.hopeless
+
+
+def test_name_that_a_host_has_answered_to_is_waited_for_for_ever(naming: Naming) -> None:
+    member = naming.desk.fleet.members[GPU01]
+    member.met = reports.Welcome("s", "i", "gpu01")
+    naming.miss("gpu01", "gpu02")
+    naming.miss("gpu01", "gpu02", after=inspection.NAMELESS)
+    assert not naming.desk.fleet.hopeless and not member.nameless
+
+
+def test_name_of_a_host_that_a_job_of_the_table_has_been_on_is_waited_for(naming: Naming) -> None:
+    naming.desk.attempt(succeeded)
+    naming.miss("gpu01", "gpu02")
+    naming.miss("gpu01", "gpu02", after=inspection.NAMELESS)
+    assert not naming.desk.fleet.hopeless
+    assert "gpu01" not in "".join(naming.desk.said)
+
+
+def test_host_that_is_found_after_all_is_used(naming: Naming) -> None:
+    member = naming.desk.fleet.members[GPU01]
+    naming.miss("gpu01")
+    naming.miss("gpu01", after=inspection.NAMELESS)
+    assert member.nameless
+    naming.desk.links[GPU01].welcome = reports.Welcome("s", "i", "gpu01")
+    naming.desk.fleet.meet(GPU01)
+    assert not member.nameless
 
 
 def test_cancelled_jobs_speak_against_nothing(desk: Desk) -> None:
