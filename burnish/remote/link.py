@@ -30,7 +30,7 @@ PING = 20.0  # s of silence; longer than from one look at a host to the next, wh
 AGAIN = 60.0  # s after which it is measured again how long an answer takes
 DEAD = 45.0  # s
 SLOWEST_RETRY = 60.0  # s between two attempts to connect
-PAUSE = 8.0  # s between two looks at the clock, of which a resting run has one in 3: more, and it was us who stood still
+PAUSE = 8.0  # s between two looks at the clock, two of a run at rest and more: longer, and it was us who stood still
 READ_SIZE = 1 << 16
 
 _STOP = None
