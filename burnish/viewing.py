@@ -23,6 +23,7 @@ from burnish.session import Session
 from burnish.views import durations
 from burnish.views.log_text import LogText
 from burnish.views.output import Output
+from burnish.views.snapshot import explains
 
 CHUNK = 1 << 16
 _WITHOUT_ATTEMPT = {
@@ -52,9 +53,12 @@ def view(
     if session.alone and job.word not in (Word.NOT_RUNNING, Word.HOLD):
         raise _log_elsewhere(session, job)
     chosen = _attempt(job, attempt)
+    passed_over = job.attempt if attempt is None and chosen is not job.attempt else None
     if meta:
-        out.lines(describe(job, chosen, session.presence.others()))
+        out.lines(describe(job, chosen, session.presence.others(), passed_over))
         return
+    if passed_over is not None:
+        session.say(f"({_unstarted(passed_over)} This is of attempt {chosen.id}.)")
     with _fetched(session, chosen) as fetch:
         _show(session, job, chosen, fetch, follow=follow, tail=tail, stderr=stderr, colour=out.colour)
 
@@ -94,13 +98,17 @@ def _show(
     errors = session.paths.log(attempt.log, "err")
     shown = errors if stderr or (not log.exists() and errors.exists()) else log
     if not shown.exists():
-        hint = f"burnish view {job.id} --log_dir DIR, if the run was given one"
+        hint = (
+            None
+            if session.paths.log_dir.is_dir()
+            else f"{_again(job, attempt)} --log_dir DIR, if the run was given one"
+        )
         raise UsageError(
             f"Job {job.id} has no log {shown}. {_why_no_log(session, job, attempt)}",
-            hint=None if session.paths.log_dir.is_dir() or attempt.voided is not None else hint,
+            hint=hint if attempt.voided is None else _older_log(job, attempt),
         )
-    if not (_size(shown) or follow) and (stderr or not _size(errors)):
-        session.say(f"(Job {job.id} {_nothing_in(job, attempt, log, stderr)})")
+    if not (_size(shown) or (follow and attempt.open)) and (stderr or not _size(errors)):
+        session.say(f"({_nothing_in(job, attempt, log, stderr)})")
         return
     if sys.stdout.isatty() and not (follow or stderr) and tail is None:
         _open_viewer(log, errors)
@@ -116,9 +124,8 @@ def _show(
     if follow:
         return
     if shown == log and _size(errors):
-        session.say(
-            f"(Job {job.id} wrote to stderr{', too' if _size(log) else ' only'}: burnish view {job.id} --stderr)"
-        )
+        also = ", too" if _size(log) else " only"
+        session.say(f"({_who(job, attempt)} wrote to stderr{also}: {_again(job, attempt)} --stderr)")
 
 
 def _size(path: Path) -> int:
@@ -127,26 +134,61 @@ def _size(path: Path) -> int:
 
 
 def _nothing_in(job: Job, attempt: Attempt, log: Path, stderr: bool) -> str:
-    """Why an empty log is empty, and where more is to be found: the end of a sentence about the job."""
+    """Why an empty log is empty, and where more is to be found: a sentence."""
     if attempt.voided is not None:
-        return f"never started: {printable(attempt.voided, REASON)}"
+        older = _older_log(job, attempt)
+        if older is None:
+            return f"Job {job.id} never started: {printable(attempt.voided, REASON)}"
+        command = f" Its command: {printable(as_shown(attempt.argv), REASON)}." if attempt.argv else ""
+        return f"{_unstarted(attempt)}{command} {older}"
+    who = _who(job, attempt)
+    if attempt is job.attempt or attempt.verdict is None:
+        how = f"it is {job.word}{_because(job)}"
+    else:
+        how = f"it ended as {attempt.verdict.word} ({printable(attempt.verdict.reason, REASON)})"
     if stderr and _size(log):
-        return (
-            f"wrote nothing to stderr; it is {job.word}{_because(job)}. What it wrote to stdout: burnish view {job.id}"
-        )
-    return f"wrote nothing{' so far' if attempt.open else ''}; it is {job.word}{_because(job)}"
+        return f"{who} wrote nothing to stderr; {how}. What it wrote to stdout: {_again(job, attempt)}"
+    return f"{who} wrote nothing{' so far' if attempt.open else ''}; {how}"
 
 
 def _attempt(job: Job, number: int | None) -> Attempt:
+    """The attempt of this number; for None the newest that started, or that was the job's end because it did not."""
     if not job.attempts:
         raise UsageError(f"Job {job.id} was not started under this table: it is {job.word}{_because(job)}.")
     if number is None:
+        newest = job.attempts[-1]
+        if newest.voided is not None and explains(newest, job):
+            return newest
         started = [attempt for attempt in job.attempts if attempt.started_at is not None or not attempt.argv]
-        return started[-1] if started else job.attempts[-1]
+        return started[-1] if started else newest
     for attempt in job.attempts:
         if attempt.id.number == number:
             return attempt
     raise UsageError(f"Job {job.id} has {counted(job.attempts[-1].id.number, 'attempt')}; there is no number {number}.")
+
+
+def _who(job: Job, attempt: Attempt) -> str:
+    return f"Job {job.id}" if attempt is job.attempt else f"Attempt {attempt.id}"
+
+
+def _again(job: Job, attempt: Attempt) -> str:
+    """The command that shows this attempt's log."""
+    return f"burnish view {job.id}{'' if attempt is _attempt(job, None) else f' --attempt {attempt.id.number}'}"
+
+
+def _unstarted(attempt: Attempt) -> str:
+    """A sentence about an attempt of which no start is known."""
+    if attempt.voided is not None:
+        return f"Attempt {attempt.id} never started: {printable(attempt.voided, REASON)}."
+    if attempt.verdict is not None:
+        return f"Attempt {attempt.id} is not known to have started: {printable(attempt.verdict.reason, REASON)}."
+    return f"Attempt {attempt.id} has not started yet."
+
+
+def _older_log(job: Job, attempt: Attempt) -> str | None:
+    """Where the log is of the one before `attempt` that started; None if none did."""
+    older = [one for one in job.attempts if one.started_at is not None and one.id.number < attempt.id.number]
+    return f"What attempt {older[-1].id} wrote: {_again(job, older[-1])}" if older else None
 
 
 def _because(job: Job) -> str:
@@ -228,12 +270,19 @@ def _start_of_tail(path: Path, lines: int) -> int:
     return start + position + 1
 
 
-def describe(job: Job, attempt: Attempt, runs: Collection[CoordinatorId]) -> Iterator[str]:
-    """What an attempt was: a line each for command, host, process, times, exit. `runs`: those that are going."""
+def describe(
+    job: Job, attempt: Attempt, runs: Collection[CoordinatorId], newest: Attempt | None = None
+) -> Iterator[str]:
+    """What an attempt was: a line each for command, host, process, times, exit. `runs`: those that are going.
+
+    `newest`: one that is passed over for it, as it did not start.
+    """
     verdict = attempt.verdict
     yield f"job       {job.id} ({job.word}{': ' + printable(job.reason, REASON) if job.reason else ''})"
     unstarted = [one.id.number for one in job.attempts if one.voided is not None and one.id.number < attempt.id.number]
     yield f"attempt   {attempt.id}{f' (of these, {name_ids(unstarted)} never started)' if unstarted else ''}"
+    if newest is not None:
+        yield f"newest    {_unstarted(newest)}"
     if attempt.argv:
         yield f"command   {printable(as_shown(attempt.argv), 10_000)}"
         yield f"host      {attempt.host}{f' ({printable(attempt.node)})' if attempt.node else ''}"

@@ -142,7 +142,7 @@ def explains(attempt: Attempt, job: Job) -> bool:
     """True when the newest attempt is why the job is in its state; false once it was reset, held or marked since."""
     if attempt.verdict is not None:
         return has_verdict(attempt.verdict.word, job)
-    return attempt.open or job.word is Word.ERROR
+    return attempt.open or (job.word is Word.ERROR and job.reason != BY_HAND)
 
 
 def has_verdict(word: Word | None, job: Job) -> bool:

@@ -125,6 +125,53 @@ def test_an_empty_log_is_not_silence(failed: Sweep) -> None:
     assert failed.burnish("view", "4").stderr == "(Job 4 wrote to stderr, too: burnish view 4 --stderr)\n"
 
 
+@pytest.fixture(scope="module")
+def never_again(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
+    """A job that ran, was reset, and could not be started then."""
+    sweep = Sweep.of(tmp_path_factory.mktemp("never"), 1)
+    sweep.burnish("run", "--command", "sh -c 'echo fine; echo but >&2'")
+    sweep.burnish("reset")
+    assert sweep.burnish("run", "--command", "no-such-program --lr", check=False).returncode == 1
+    yield sweep
+    sweep.stop()
+
+
+@pytest.mark.parametrize("how", [(), ("--stderr",), ("--follow",), ("--tail", "3"), ("--attempt", "2")])
+def test_newest_attempt_that_never_started_is_not_told_as_the_one_before(
+    never_again: Sweep, how: tuple[str, ...]
+) -> None:
+    shown = never_again.burnish("view", "0", *how)
+    assert shown.stdout == ""
+    assert shown.stderr.startswith("(Attempt 0.2 never started: no program no-such-program in PATH (")
+    assert shown.stderr.endswith(
+        ". Its command: no-such-program --lr. What attempt 0.1 wrote: burnish view 0 --attempt 1)\n"
+    )
+
+
+def test_meta_that_a_run_points_to_is_that_of_the_attempt_that_never_started(never_again: Sweep) -> None:
+    shown = never_again.burnish("view", "0", "--meta").stdout
+    assert "attempt   0.2\ncommand   no-such-program --lr\n" in shown and "verdict   never started (" in shown
+
+
+def test_hints_of_an_older_attempt_lead_to_that_one(never_again: Sweep) -> None:
+    older = never_again.burnish("view", "0", "--attempt", "1")
+    assert older.stdout == "fine\n"
+    assert older.stderr == "(Attempt 0.1 wrote to stderr, too: burnish view 0 --attempt 1 --stderr)\n"
+
+
+def test_log_of_an_older_attempt_is_named_as_such_once_the_job_waits_again(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 1)
+    sweep.burnish("run", "--command", "echo fine")
+    sweep.burnish("reset")
+    assert sweep.burnish("run", "--command", "no-such-program", check=False).returncode == 1
+    sweep.burnish("reset")
+    shown, meta = sweep.burnish("view", "0"), sweep.burnish("view", "0", "--meta")
+    assert shown.stdout == "fine\n"
+    assert shown.stderr.startswith("(Attempt 0.2 never started: no program no-such-program in PATH (")
+    assert shown.stderr.endswith(". This is of attempt 0.1.)\n")
+    assert "attempt   0.1\nnewest    Attempt 0.2 never started: no program" in meta.stdout
+
+
 def test_log_that_another_machine_collected_is_said_to_be_there(tmp_path: Path) -> None:
     """The folder was copied from there without its logs: what a host had of them went when they were at home."""
     sweep = Sweep.of(tmp_path, 1)

@@ -99,6 +99,14 @@ def test_state_set_by_hand_is_not_explained_by_the_last_attempt() -> None:
     assert (row.reason, row.host, row.run_time) == ("by hand", "", None)
 
 
+def test_state_set_by_hand_is_not_explained_by_a_claim_that_came_back() -> None:
+    state = opened(COLUMNS, [("1", "")])
+    state.apply(events.AttemptVoided(claim(state, 0, "gpu02"), "its slot takes no more jobs"))
+    state.apply(events.JobMarked(0, "ERROR", "by hand"))
+    row = take(state, BEGAN).rows[0]
+    assert (row.reason, row.host) == ("by hand", "")
+
+
 def test_job_that_could_not_start_is_explained() -> None:
     state = opened(COLUMNS, [("1", "")])
     attempt = claim(state, 0, "gpu02")
