@@ -21,7 +21,7 @@ from burnish.errors import UsageError, counted, printable
 from burnish.fetching import Fetch
 from burnish.session import Session
 from burnish.views import durations
-from burnish.views.log_text import LogText
+from burnish.views.log_text import LogText, what_stays
 from burnish.views.output import Output
 from burnish.views.snapshot import explains
 
@@ -380,9 +380,9 @@ def _last_lines(session: Session, attempt: Attempt, count: int = LAST_LINES) -> 
         try:
             with path.open("rb") as log:
                 log.seek(_start_of_tail(path, count))
-                lines = [line for line in log.read().decode(errors="backslashreplace").split("\n") if line.strip()]
+                lines = [what_stays(line) for line in log.read().decode(errors="backslashreplace").split("\n")]
         except OSError:
             continue
-        if lines:
-            return [line.rsplit("\r", 1)[-1] for line in lines]
+        if written := [line for line in lines if line]:
+            return written
     return []

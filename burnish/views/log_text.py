@@ -22,6 +22,16 @@ _FOREIGN = re.compile(
 _BROKEN_OFF = re.compile(rf"(?:{_CONTROL}|{_STRING}\x1b?|\x1b[ -/]*)\Z")
 
 
+def what_stays(line: str) -> str:
+    """What a line (without its newline) says in the end, "" if nothing that can be seen.
+
+    A progress bar begins its line anew by a carriage return. One that only ends it, as in lines of Windows, takes nothing back;
+    nor does what cannot be seen: blanks, and the colours that a logger puts right.
+    """
+    pieces = reversed(line.split("\r"))
+    return next((piece for piece in pieces if _FOREIGN.sub("", piece).strip()), "")
+
+
 class LogText:
     """Takes a log in pieces. `colour`: whether the terminal shows colours."""
 

@@ -30,10 +30,11 @@ def runner(runner_args, job):
         "silent": "exit 4",
         "last": "echo of job $BURNISH_JOB_ID; echo 'ValueError: x.' >&2; exit 1",
         "stdout": "echo last words; kill -9 $$",
+        "windows": "printf 'first\\\\r\\\\nerror: real cause\\\\r\\\\n' >&2; exit 1",
         "wide": "printf x%.0s $(seq 5000) >&2; printf $BURNISH_JOB_ID >&2; exit 1",
     }[job["fate"]]]
 """
-FATES = ("raise", "raise", "absent", "silent", "last", "last", "last", "stdout", "wide", "unread", "wide")
+FATES = ("raise", "raise", "absent", "silent", "last", "last", "last", "stdout", "wide", "unread", "wide", "windows")
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +58,14 @@ def test_alike_failures_stand_together_under_what_went_wrong(failed: Sweep) -> N
     heads = [line for line in shown.splitlines() if not line.startswith(" ")]
     assert heads[0] == "3 jobs (4-6): ValueError: x."
     assert heads[1] == "2 jobs (0-1): not started: maker.runner raised ValueError: no such model"
-    absent, silent, stdout, wide, unread, wide_too = heads[2:]
+    absent, silent, stdout, wide, unread, wide_too, windows = heads[2:]
     assert absent.startswith("1 job (2): not started: no program no-such-program in PATH (")
     assert silent == "1 job (3): exit 4, and nothing on stdout or stderr"
     assert stdout == "1 job (7): last words"
     assert (wide, wide_too) == (f"1 job (8): {'x' * 299}…", f"1 job (10): {'x' * 299}…")  # they end each in its id
     assert unread == "1 job (9): not started: ./unread cannot be run: No such file or directory"
+    assert windows == "1 job (11): error: real cause"
+    assert "    job 11, exit 1:\n    | first\n    | error: real cause\n" in shown
     assert "    job 4, exit 1:\n    | ValueError: x.\n" in shown
     assert "    job 0:\n    | maker.runner raised" in shown
     assert "    | It printed:\n    | the command of 0\n" in shown

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.views.log_text import LONGEST, LogText
+from burnish.views.log_text import LONGEST, LogText, what_stays
 
 
 def shown(*pieces: bytes, colour: bool = True) -> str:
@@ -70,3 +70,23 @@ def test_sequence_without_an_end_is_not_waited_for_for_ever() -> None:
     assert text.feed(b"\x1b]0;" + b"x" * 10 * LONGEST) == ""
     assert len(text._held) <= LONGEST
     assert "seen" in text.feed(b"\nseen")
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("error: real cause\r", "error: real cause"),
+        ("error: real cause\r\r", "error: real cause"),
+        ("a\x1b[31mred\x00\r", "a\x1b[31mred\x00"),
+        ("10%\r20%", "20%"),
+        ("10%\r20%\r", "20%"),
+        ("error: real cause\r\x1b[0m", "error: real cause"),
+        ("100%\r    ", "100%"),
+        ("  indented", "  indented"),
+        ("\r", ""),
+        (" \t\x1b[0m", ""),
+        ("", ""),
+    ],
+)
+def test_only_what_is_written_over_a_line_takes_it_back(line: str, left: str) -> None:
+    assert what_stays(line) == left
