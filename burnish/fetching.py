@@ -1,4 +1,4 @@
-"""The logs of one open attempt, brought home from its host while somebody looks at them and no run does.
+"""One open attempt, asked after on its host while somebody looks at its logs and no run does; they are brought home meanwhile.
 
 It reads and claims nothing: the job stays as it is in the journal, and whoever runs burnish next takes it back. Bytes are written
 where a run would write them, each at its own offset, so that both may do it.
@@ -26,11 +26,21 @@ WATCHED = 0.3  # s between two questions about a log that does not grow: somebod
 Say = Callable[[str], None]
 
 
+def in_place(attempt: Attempt) -> bool:
+    """True if the attempt's log is written where it is read: it runs on the machine whose run started it."""
+    host = Host.from_entry({**attempt.entry, "name": attempt.host})
+    return host.connection == "local" and host.engine == "host"
+
+
 class Fetch:
-    """A link to the attempt's host. Use it in a `with` block and give it `turn`s. `ended`: no more will come."""
+    """A link to the attempt's host. Use it in a `with` block and give it `turn`s. `ended`: no more will come.
+
+    `status`: what the host last said that the attempt is, "" before that. A log that is written in place is not fetched.
+    """
 
     def __init__(self, attempt: Attempt, table: str, paths: Paths, say: Say) -> None:
         self.ended = False
+        self.status = ""
         self._attempt = attempt
         self._paths = paths
         self._say = say
@@ -42,7 +52,8 @@ class Fetch:
         self._logs = LogPull(self._link.send, WATCHED)
 
     def __enter__(self) -> Fetch:
-        self._paths.make_log_dir()
+        if not in_place(self._attempt):
+            self._paths.make_log_dir()
         self._link.start()
         return self
 
@@ -99,8 +110,14 @@ class Fetch:
 
     def _status(self, report: reports.AttemptReported) -> None:
         name = self._attempt.name
-        if report.name != name or report.status not in ("starting", "running", "ended"):
-            self.ended = self.ended or report.name == name
+        if report.name != name:
+            return
+        self.status = report.status
+        if report.status not in ("starting", "running", "ended"):
+            self.ended = True
+            return
+        if in_place(self._attempt):
+            self.ended = report.status == "ended"
             return
         self._logs.watch(name, {stream: self._paths.log(self._attempt.log, stream) for stream in STREAMS})
         if report.status == "ended":

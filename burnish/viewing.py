@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from burnish import following
 from burnish.core.command import as_shown
 from burnish.core.explain import more_of
-from burnish.core.hosts import Host
 from burnish.core.ids import name_ids, name_run, process_of
 from burnish.core.jobs import BY_HAND, FROM_FILE, Attempt, CoordinatorId, Job, JobId, Word
 from burnish.errors import UsageError, counted, printable
-from burnish.fetching import Fetch
+from burnish.fetching import Fetch, in_place
 from burnish.session import Session
 from burnish.views import durations
 from burnish.views.log_text import LogText, what_stays
@@ -30,7 +30,6 @@ _WITHOUT_ATTEMPT = {
     FROM_FILE: "ERROR already when burnish first read this table; no log of it is known",
     BY_HAND: "set to ERROR by hand; it was not run",
 }
-LOOK = 0.2  # s between two looks at a log that is followed
 LAST_LINES = 20  # of a failed job's stderr, in `view --errors`
 REASON = 2000  # characters of a reason, at most
 LINE = 300  # likewise of a line of a log, among failures
@@ -75,8 +74,7 @@ def _log_elsewhere(session: Session, job: Job) -> UsageError:
 
 def _fetched(session: Session, attempt: Attempt) -> AbstractContextManager[Fetch | None]:
     """Brings home the log of an attempt on another machine, when no run is going that does."""
-    here = Host.from_entry({**attempt.entry, "name": attempt.host}).connection == "local"
-    if not attempt.open or here or session.presence.others():
+    if not attempt.open or in_place(attempt) or session.presence.others():
         return nullcontext()
     return Fetch(attempt, session.state.table, session.paths, session.say)
 
@@ -116,8 +114,13 @@ def _show(
     text = LogText(colour) if sys.stdout.isatty() else None
     try:
         position = _copy(shown, 0 if tail is None else _start_of_tail(shown, tail), text)
+
+        def more() -> None:
+            nonlocal position
+            position = _copy(shown, position, text)
+
         if follow:
-            _follow(session, attempt, fetch, shown, position, text)
+            following.follow(session, attempt, more, fetch)
     finally:
         if text is not None:
             _write(text.end())
@@ -238,21 +241,6 @@ def _copy(path: Path, position: int, text: LogText | None) -> int:
 def _write(text: str) -> None:
     sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "backslashreplace"))
     sys.stdout.buffer.flush()
-
-
-def _follow(
-    session: Session, attempt: Attempt, fetch: Fetch | None, path: Path, position: int, text: LogText | None
-) -> None:
-    while True:
-        session.journal.catch_up()
-        ended = attempt.id not in session.state.open or (fetch is not None and fetch.ended)
-        position = _copy(path, position, text)
-        if ended:
-            return
-        if fetch is None:
-            time.sleep(LOOK)
-        else:
-            fetch.turn(LOOK)
 
 
 def _start_of_tail(path: Path, lines: int) -> int:

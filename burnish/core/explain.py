@@ -211,6 +211,8 @@ def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         yield f"Attempt {attempt.id} was given to Slurm on {where}, which has not started it yet."
     elif attempt.started_at is None:
         yield f"Attempt {attempt.id} was given to {where}, which has not said yet that it started."
+    elif attempt.by not in around.runs:
+        yield f"Attempt {attempt.id} was started on {where}{f' as pid {attempt.pid}' if attempt.pid else ''}."
     else:
         pid = f"; it was started as pid {attempt.pid}" if attempt.pid else ""  # which may be over, and its children not
         yield f"Attempt {attempt.id} runs on {where}{pid}."

@@ -25,7 +25,7 @@ class JobRow(Struct, frozen=True):
 
     `host`, `gpus` and the times belong to the newest attempt, and are empty or None unless that attempt is what put the job
     in its state. Times are seconds since 1970 on the host's clock, `run_time` is in s, `max_rss` in KiB. `attempts` counts
-    all there were.
+    all there were. The `run_time` of a job that no run looks after is None: it may have ended since.
     """
 
     id: JobId
@@ -90,10 +90,11 @@ def take(
     """
     away = away or {}
     circles = Circles(state)
-    rows = tuple(_row(job, state, now, away, circles) for job in (state.listed() if jobs is None else jobs))
+    left = () if runs is None else (attempt.id.job for attempt in state.open.values() if attempt.by not in runs)
+    gone = frozenset(left)
+    rows = tuple(_row(job, state, now, away, circles, gone) for job in (state.listed() if jobs is None else jobs))
     counts = dict.fromkeys(Word, 0)
     counts.update(Counter(job.word for job in state.listed()))
-    gone = () if runs is None else (attempt.id.job for attempt in state.open.values() if attempt.by not in runs)
     return Snapshot(
         now,
         state.columns,
@@ -107,7 +108,14 @@ def take(
     )
 
 
-def _row(job: Job, state: State, now: float, away: Mapping[HostName, str], circles: Circles) -> JobRow:
+def _row(
+    job: Job,
+    state: State,
+    now: float,
+    away: Mapping[HostName, str],
+    circles: Circles,
+    gone: Collection[JobId],
+) -> JobRow:
     attempt = job.attempt
     if attempt is None:
         return JobRow(job.id, job.word, _because(job, state, circles), job.cells)
@@ -117,7 +125,8 @@ def _row(job: Job, state: State, now: float, away: Mapping[HostName, str], circl
     started = attempt.started_at if verdict is None else verdict.started
     ended = verdict.ended if verdict else None
     run_time = verdict.duration if verdict else None
-    if run_time is None and started is not None and (ended is not None or attempt.open):
+    going = attempt.open and job.id not in gone  # or it may have ended long ago
+    if run_time is None and started is not None and (ended is not None or going):
         run_time = max(0.0, (now if ended is None else ended) - started)
     return JobRow(
         id=job.id,

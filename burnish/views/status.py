@@ -144,10 +144,10 @@ def unattended(jobs: Sequence[JobId]) -> Iterator[str]:
     """What is said of jobs that no run looks after: their supervisors do, and nobody has heard of them since."""
     if len(jobs) == 1:
         yield f"No burnish run looks after job {jobs[0]}: it runs on, or has ended since."
-        yield "burnish run takes it back either way."
+        yield "burnish run takes it back either way; so does burnish wait, which starts nothing."
     elif jobs:
         yield f"No burnish run looks after jobs {name_ids(jobs)}: they run on, or have ended since."
-        yield "burnish run takes them back either way."
+        yield "burnish run takes them back either way; so does burnish wait, which starts nothing."
 
 
 def what_matters(jobs: Iterable[Job], state: State) -> list[Job]:
@@ -207,12 +207,19 @@ def _table(snapshot: Snapshot) -> Table:
             row.host,
             ",".join(row.gpus),
             str(row.attempt or ""),
-            durations.short(row.run_time),
+            _time(row, snapshot.now),
             *(row.cells[index] for index in ordered),
         ]
         for row in snapshot.rows
     ]
     return Table(columns, cells, {"STATE": _paint_of})
+
+
+def _time(row: JobRow, now: float) -> str:
+    """How long it ran; `<3d` of one that may have ended since its start without anybody who heard of it."""
+    if row.run_time is None and row.started is not None and not row.word.final:
+        return f"<{durations.short(max(0.0, now - row.started))}"
+    return durations.short(row.run_time)
 
 
 def _paint_of(cell: str) -> tables.Paint | None:

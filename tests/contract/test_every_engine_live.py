@@ -154,6 +154,30 @@ def test_log_is_followed_to_its_end(table: Gated) -> None:
     ends_well(table, run)
 
 
+@OVER_SSH_TOO
+def test_log_is_followed_to_its_end_though_the_run_was_killed(table: Gated) -> None:
+    """Before anybody follows it, and while somebody does: only the host can tell then that the job has ended."""
+    run = table.run()
+    table.wait_running(JOBS)
+    before = table.start("view", "1", "--follow", into="before.txt")
+    wait_for(lambda: "job 1 on " in table.said("before.txt"), lambda: table.said("before.txt"))
+    run.kill()
+    run.wait()
+    after = table.start("view", "1", "--follow", into="after.txt")
+    for file in ("before.txt", "after.txt"):
+        wait_for(lambda file=file: "(No burnish run looks after job 1, so " in table.said(file), table.said)
+        assert "burnish wait" in table.said(file)
+    assert (before.poll(), after.poll()) == (None, None)
+    table.open(1)
+    assert (before.wait(AGAIN), after.wait(AGAIN)) == (0, 0)
+    for file in ("before.txt", "after.txt"):
+        assert "the end of 1\n" in table.said(file)
+        assert table.said(file).endswith("(Job 1 has ended; how, burnish run or burnish wait takes in.)\n")
+    table.open(*range(JOBS))
+    assert table.burnish("wait").returncode == 0
+    assert set(words(table).values()) == {"COMPLETE exit 0"}
+
+
 def test_order_of_those_that_wait_is_the_tables(there: Engine, table: Gated) -> None:
     there.inventory(table, slots=1)
     run = table.run()

@@ -113,9 +113,9 @@ def test_running_job_whose_run_is_gone_says_who_takes_it_back() -> None:
     assert "runs on gpu01, GPU 0, 1; it was started as pid 4711." in told(state)
     assert "is gone" not in told(state)
     assert "The burnish run that looks after it is me." in told(state)
-    assert "The run that looked after it (me) is gone, so it may have ended since." in told(
-        state, around=Surroundings()
-    )
+    gone = told(state, around=Surroundings())
+    assert "Attempt 0.1 was started on gpu01, GPU 0, 1 as pid 4711." in gone and "runs on" not in gone
+    assert "The run that looked after it (me) is gone, so it may have ended since." in gone
 
 
 def test_earlier_attempts_are_told_with_their_ends() -> None:

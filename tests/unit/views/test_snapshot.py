@@ -6,7 +6,7 @@ import pytest
 from support.tables import BEGAN, claim, finish, opened, start
 
 from burnish.core import events
-from burnish.core.jobs import HostName, Job, JobId, Word
+from burnish.core.jobs import CoordinatorId, HostName, Job, JobId, Word
 from burnish.core.requirements import Requirements, requirements
 from burnish.core.state import State
 from burnish.views.snapshot import take
@@ -44,6 +44,13 @@ def test_running_job_runs_until_now() -> None:
         "0.1",
         90,
     )
+
+
+def test_job_that_no_run_looks_after_is_not_said_to_have_run_until_now() -> None:
+    state = opened(COLUMNS, [("1", "")])
+    start(state, 0)
+    for runs, run_time in (None, 60.0), ([CoordinatorId("me")], 60.0), ([], None):
+        assert take(state, BEGAN + 60, runs=runs).rows[0].run_time == run_time
 
 
 def test_clock_behind_the_hosts_gives_no_negative_time() -> None:

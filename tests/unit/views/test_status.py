@@ -61,8 +61,12 @@ def test_jobs_whose_run_is_gone_are_named_above_the_table_and_in_json() -> None:
     assert list(attended.text())[1] == ""
     assert list(gone.text())[1:3] == [
         "No burnish run looks after jobs 1-2: they run on, or have ended since.",
-        "burnish run takes them back either way.",
+        "burnish run takes them back either way; so does burnish wait, which starts nothing.",
     ]
+    assert list(gone.text())[6].split()[:5] == ["1", "RUNNING", "gpu01", "1.1", "<0s"]
+    (later,) = (line for line in StatusView(take(state, BEGAN + 75, runs=[])).text() if line.startswith("     1"))
+    assert " <1m15s " in later, "it may have ended long ago"
+    assert gone.json()["jobs"][1]["run_time"] is None and attended.json()["jobs"][1]["run_time"] == 0  # type: ignore[index]
     assert max(map(width_of, gone.text(width=60))) <= 60
     assert [view.json()["unattended"] for view in (attended, gone)] == [[], [1, 2]]  # type: ignore[index]
     state.apply(events.AttemptVoided(AttemptId(JobId(2), 1), "its coordinator is gone"))
