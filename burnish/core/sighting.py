@@ -136,6 +136,12 @@ def _gpu(gpu: Mapping[str, Any]) -> GpuSeen:
     )
 
 
+def listed(name: str) -> GpuSeen:
+    """A GPU of which nothing is known but its name in an inventory, an index or a UUID."""
+    index, uuid = (int(name), "") if name.isdigit() else (None, name)
+    return GpuSeen(index, uuid, "", None, None, None, (), None)
+
+
 def _is_answer(pair: list[Any]) -> bool:
     """True for what a need is answered with. One that cannot be read must not pass for a need that is met."""
     return len(pair) == 2 and isinstance(pair[0], dict) and isinstance(pair[1], str)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct, field
 
-from burnish.core.gpus import drain_names, found_by_auto, full, occupied
+from burnish.core.gpus import drain_names, found_by_auto, full, occupied, unusable
 from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, HostName
-from burnish.core.sighting import GpuSeen, Holders, Sighting
+from burnish.core.sighting import GpuSeen, Holders, Sighting, listed
 from burnish.core.slots import named_gpus, slots_of
 from burnish.core.state import State
 
@@ -50,6 +50,18 @@ class Standing(Struct, frozen=True):
         if gpus is None and self.host.gpus == "auto":
             return self.host.slots
         return len(slots_of(self.host, self._found()))
+
+    @property
+    def gpus(self) -> tuple[GpuSeen, ...]:
+        """The GPUs that were seen; or, taken at their word, those that the inventory lists."""
+        return self._listed() if self.at_their_word else self._seen_gpus
+
+    @property
+    def at_their_word(self) -> bool:
+        """True where the inventory lists GPUs and no nvidia-smi tells of any, nor speaks against them: jobs start there."""
+        if self.seen is None or self._seen_gpus or not self.described:
+            return False
+        return bool(self._listed()) and not unusable(self.seen, known=False)
 
     def on(self, gpu: GpuSeen) -> tuple[Attempt, ...]:
         """The attempts of the table that use `gpu`."""
@@ -103,6 +115,14 @@ class Standing(Struct, frozen=True):
         own, of = gpu.holders.get(part, Holders()), self.host.slots_per_gpu
         jobs = sum(part in attempt.gpus for attempt in self.attempts)
         return not gpu.alone and jobs < of and not all(own.has(share, of) for share in range(of))
+
+    @property
+    def _seen_gpus(self) -> tuple[GpuSeen, ...]:
+        return () if self.seen is None else self.seen.gpus or ()
+
+    def _listed(self) -> tuple[GpuSeen, ...]:
+        """The GPUs that the inventory lists, of which nothing else is known."""
+        return () if self.host.gpus == "auto" else tuple(map(listed, named_gpus(self.host)))
 
     def _offered(self, gpu: GpuSeen) -> list[str]:
         """The names by which the inventory offers `gpu` or parts of it."""

@@ -70,13 +70,12 @@ class FleetView(Struct, frozen=True):
     def _json(self, standing: Standing) -> dict[str, object]:
         shown = host_json(standing)
         if self.only_free and standing.seen is not None:
-            free = [gpu_json(standing, gpu) for gpu in standing.seen.gpus or () if standing.is_free(gpu)]
+            free = [gpu_json(standing, gpu) for gpu in standing.gpus if standing.is_free(gpu)]
             shown["gpus"] = free
         return shown
 
     def _rows(self, standing: Standing) -> Iterator[list[str]]:
-        seen = standing.seen
-        gpus = (seen.gpus if seen else None) or ()
+        seen, gpus = standing.seen, standing.gpus
         shown = [gpu for gpu in gpus if not self.only_free or standing.is_free(gpu)]
         for number, gpu in enumerate(shown):
             load, of_host = (_load(seen), note(standing)) if number == 0 else ("", "")
@@ -102,13 +101,12 @@ class HostsView(Struct, frozen=True):
         return [host_json(standing) for standing in self.standings]
 
     def _row(self, standing: Standing) -> list[str]:
-        gpus = (standing.seen.gpus if standing.seen else None) or ()
         return [
             standing.host.name,
             word(standing),
             f"{len(standing.attempts)}/{'?' if standing.slots is None else standing.slots}",
             _load(standing.seen),
-            ", ".join(_brief(standing, gpu) for gpu in gpus),
+            ", ".join(_brief(standing, gpu) for gpu in standing.gpus),
             note(standing),
         ]
 
@@ -193,7 +191,7 @@ def host_json(standing: Standing) -> dict[str, object]:
         "disk_free": seen.disk_free,
         "python": seen.python or None,
         "gpu_error": seen.gpu_error or None,
-        "gpus": None if seen.gpus is None else [gpu_json(standing, gpu) for gpu in seen.gpus],
+        "gpus": [gpu_json(standing, gpu) for gpu in standing.gpus] if seen.gpus is not None or standing.gpus else None,
     }
 
 
@@ -202,6 +200,8 @@ def gpu_json(standing: Standing, gpu: GpuSeen) -> dict[str, object]:
     jobs = [int(attempt.id.job) for attempt in standing.on(gpu)]
     shown = {name: value for name, value in asdict(gpu).items() if name not in ("was_held", "holders", "pci")}
     shown["processes"] = [asdict(process) for process in gpu.processes]
+    shown |= {name: shown[name] or None for name in ("uuid", "name")}
+    shown["shares"] = None if gpu.held is None else gpu.shares
     more = {"trouble": gpu.trouble or None, "free": standing.is_free(gpu), "drained": standing.why_drained(gpu)}
     return {**shown, "jobs": jobs, **more}
 
@@ -222,6 +222,7 @@ def note(standing: Standing) -> str:
     if (seen := standing.seen) is not None:
         if seen.gpus and seen.mask is not None and standing.host.gpus == "auto" and standing.described:
             notes.append(f"CUDA_VISIBLE_DEVICES={seen.mask} there")
+        notes += ["no nvidia-smi answers: its GPUs are taken at their word"] if standing.at_their_word else []
         notes += [seen.gpu_error] if seen.gpu_error else []
         if seen.gpus and (seen.age or 0.0) > STALE:
             notes.append(f"its GPUs were seen {seen.age:.0f} s ago")
@@ -230,7 +231,7 @@ def note(standing: Standing) -> str:
 
 def _summary(standings: Sequence[Standing]) -> str:
     reached = [standing for standing in standings if standing.seen is not None]
-    gpus = [standing.is_free(gpu) for standing in reached for gpu in standing.seen.gpus or ()]  # type: ignore[union-attr]
+    gpus = [standing.is_free(gpu) for standing in reached for gpu in standing.gpus]
     hosts = counted(len(standings), "host")
     silent = len(standings) - len(reached)
     parts = [f"{hosts}, {silent} of them not reached" if silent else hosts]
@@ -248,7 +249,7 @@ def _hints(standings: Sequence[Standing], width: int | None) -> Iterator[str]:
 def _gpu_cells(standing: Standing, gpu: GpuSeen) -> list[str]:
     return [
         standing.host.name,
-        "?" if gpu.index is None else str(gpu.index),
+        (gpu.uuid or "?") if gpu.index is None else str(gpu.index),
         gpu.name,
         f"{_memory(gpu)} GiB",
         "?" if gpu.util is None else f"{gpu.util}%",
@@ -275,7 +276,7 @@ def _brief(standing: Standing, gpu: GpuSeen) -> str:
     jobs = _names(standing.on(gpu))
     out = " drained" if standing.why_drained(gpu) is not None else f" {gpu.trouble}" if gpu.trouble else ""
     more = (f" job {jobs}" if jobs else "") + out
-    return f"{'?' if gpu.index is None else gpu.index}: {util} {_memory(gpu)} GiB{more}"
+    return f"{(gpu.uuid or '?') if gpu.index is None else gpu.index}: {util} {_memory(gpu)} GiB{more}"
 
 
 def _drain(standing: Standing, gpu: GpuSeen) -> str:

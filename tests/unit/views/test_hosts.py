@@ -64,6 +64,34 @@ def test_free_shows_only_what_is_free_and_says_so_when_nothing_is() -> None:
     assert page(standing(gpus=[CARD]), only_free=True)[-1] == "Nothing is free."
 
 
+@pytest.mark.parametrize("seen", [{"gpus": []}, {"gpus": None, "gpu_error": "nvidia-smi has not answered for 9 s"}])
+def test_listed_gpus_are_shown_and_free_where_no_nvidia_smi_answers(seen: dict[str, Any]) -> None:
+    """As a run takes them: at their word."""
+    state = tables.opened(("--lr",), [("1",)])
+    tables.start(state, 0, "gpu1", gpus=("1",))
+    entry = {"gpus": ("0", "1", "GPU-7", "2")}
+    here = Host(HostName("gpu1"), **entry)
+    drains = {HostName("gpu1:2"): "fan"}
+    one = standing(seen=sighting.read({}, seen), entry=entry, attempts=attempts_on(state, here, "sid"), drains=drains)
+    text = page(one)
+    assert text[0] == "1 host: 4 GPUs, 2 free"
+    assert "no nvidia-smi answers: its GPUs are taken at their word" in text[3]
+    rows = [line.split() for line in text[3:]]
+    assert [row[1] for row in rows] == ["0", "1", "GPU-7", "2"] and rows[1][:6] == ["gpu1", "1", "?/?", "GiB", "?", "0"]
+    assert [line.split()[1] for line in page(one, only_free=True)[3:]] == ["0", "GPU-7"]
+    (shown,) = FleetView(0.0, [one]).json()["hosts"]  # type: ignore[index]
+    assert [gpu["free"] for gpu in shown["gpus"]] == [True, False, True, False]
+    assert (shown["gpus"][0]["uuid"], shown["gpus"][0]["memory_used"], shown["gpus"][0]["held"]) == (None, None, None)
+    assert HostsView([one]).json()[0]["slots"] == 4  # type: ignore[index]
+    assert "0: ? ?/? GiB, 1: ? ?/? GiB job 0" in "\n".join(HostsView([one]).text())
+
+
+def test_listed_gpus_of_a_host_whose_driver_is_gone_are_not_free() -> None:
+    gone = sighting.read({}, {"gpus": None, "gpu_error": "no driver", "gpu_exit": 9})
+    one = standing(seen=gone, entry={"gpus": ("0",)})
+    assert "no driver" in page(one)[-1] and page(one, only_free=True)[-1] == "Nothing is free."
+
+
 def test_jobs_and_slots_without_a_gpu_are_shown_beside_the_gpus() -> None:
     state = tables.opened(("--lr",), [("1",)])
     tables.start(state, 0, "gpu1")
