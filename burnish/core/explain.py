@@ -103,14 +103,15 @@ def _waiting(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         yield f"Its row, {fault.where}, cannot be read, so it is passed over until that is mended: {fault_alone(fault)}"
     if not around.readable:
         yield "The table cannot be read as a whole, and until it can, nothing new is started."
-    yield from _in_runs(around, around.refusals(state, job))
+    unread, blocked = fault is not None or not around.readable, why_blocked(state, job.id)
+    yield from _in_runs(around, around.refusals(state, job), has_a_turn=not (unread or blocked or state.halted))
     if state.halted:
         yield f"Nothing is started since {printable(state.halted)}; the next burnish run goes on."
-    if blocked := why_blocked(state, job.id):
+    if blocked:
         yield f"It cannot start now: {blocked}.{_way_out(state, job)}"
     else:
         yield from _place(state, job)
-        if around.startable(state, job):
+        if around.startable(state, job) and not unread:
             yield from _turn(state, job, around)
     yield from _drained(state)
 
@@ -128,12 +129,12 @@ def _way_out(state: State, job: Job) -> str:
     return ""
 
 
-def _in_runs(around: Surroundings, refusals: Mapping[CoordinatorId, str]) -> Iterator[str]:
-    """What it has to hope for from the runs that are going, or from the next."""
+def _in_runs(around: Surroundings, refusals: Mapping[CoordinatorId, str], *, has_a_turn: bool) -> Iterator[str]:
+    """What it has to hope for from the runs that are going, or from the next. Unless it `has_a_turn`, that is told elsewhere."""
     starters = around.starters
     if taking := [run for run in starters if run not in refusals]:
         ends = ", unless --num_jobs ends the run before" if all(run in around.limited for run in taking) else ""
-        yield f"{_runs(taking)} going; the job comes in its turn{ends}."
+        yield f"{_runs(taking)} going; the job comes in its turn{ends}." if has_a_turn else f"{_runs(taking)} going."
     for run in starters:
         if run in refusals:
             yield f"{_runs([run])} going and cannot start it: {printable(refusals[run], 500)}."

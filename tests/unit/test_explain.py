@@ -43,6 +43,38 @@ def test_place_in_the_queue_counts_priority_and_skipped_rows() -> None:
     assert why in said.splitlines(), "what was said when the table was read may be out of sight"
 
 
+def hopeless() -> list[tuple[str, State, Surroundings]]:
+    """What keeps job 1 from starting, with the sentence that says so."""
+    me = [CoordinatorId("me")]
+    plain = tables.opened(("--lr",), [("1",)] * 3)
+    fault = Problem("burnish.db:3", '"DONE" is not a STATE.')
+    itself = tables.opened(("AFTER",), [("",), ("1",), ("",)])
+    behind = tables.opened(("AFTER",), [("",), ("0",), ("",)])
+    tables.finish(behind, tables.start(behind, 0), code=1)
+    halted = tables.opened(("--lr",), [("1",)] * 3)
+    halted.apply(events.StartsHalted("1 job failed", "me"))
+    return [
+        ("passed over until that is mended", plain, Surroundings({JobId(1): fault}, runs=me, limited=me)),
+        ("The table cannot be read as a whole", plain, Surroundings(readable=False, runs=me)),
+        ("by AFTER it waits for itself: 1, 1", itself, GOING),
+        ("it comes after job 0, which is ERROR", behind, GOING),
+        ("Nothing is started since 1 job failed", halted, GOING),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("why", "state", "around"), hopeless(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_job_that_something_keeps_out_is_not_said_to_come_in_its_turn(
+    why: str, state: State, around: Surroundings
+) -> None:
+    said = told(state, 1, around)
+    assert why in said and "A burnish run (me) is going." in said.splitlines()
+    assert "in its turn" not in said
+    if why.startswith(("passed", "The table", "by AFTER", "it comes")):
+        assert "before it" not in said and "next to start" not in said, "it has no place in the queue"
+
+
 def test_job_of_one_run_does_not_wait_for_those_of_another() -> None:
     state = tables.opened(("--lr",), [("1",), ("1",), ("2",), ("2",)])
     one, two = CoordinatorId("one"), CoordinatorId("two")
