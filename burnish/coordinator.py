@@ -261,7 +261,7 @@ class Coordinator:
         for host in [host for host, when in self._again.items() if time.monotonic() >= when]:
             self._order(host)
         self._inspection.watch()
-        self._inspection.name_idle(len(self._placing) if self._plan.source and not self._mine() else 0)
+        self._inspection.name_idle(0 if self._mine() else self._placing.waiting, self._projection.readable)
         self._adopt()
         self._silence.name(self._mine(), self._fleet.estranged(self._journal.state.open.values(), self.me))
         self._journal.checkpoint()

@@ -7,7 +7,7 @@ about a job. The rules are in `core.offer`, `core.gpus`, `core.suspicion` and `c
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from burnish.core import events, reports
 from burnish.core.events import Fact
@@ -26,6 +26,7 @@ LOOK = 15.0  # s between two looks at a host
 SILENCE = 60.0  # s between two sentences on why jobs wait
 NAMELESS = 60.0  # s in which a name has to be unknown at each try, before a host is not waited for
 SETUP_ENDS = 60.0  # s after which a job that runs is taken to have `setup` lines behind it
+UNREADABLE = "  the table cannot be read as a whole until that is mended (burnish status says where)"
 _OF_PLACES = (events.AttemptClaimed, events.AttemptStarted, events.AttemptVoided, events.AttemptExited)
 
 
@@ -134,24 +135,43 @@ class Inspection:
 
     def _why_not(self, slot: Slot) -> str:
         offer = self._fleet.members[slot.host].offer
-        for name in offer.drain_names(slot):
-            if name in self._state.drained:
-                return f"drained: {self._state.drained[HostName(name)]}"
+        if (name := self._drained(offer.drain_names(slot))) is not None:
+            return self._how_drained(name)
         return offer.why_not(slot, time.monotonic())
 
-    def name_idle(self, waiting: int) -> None:
-        """Say each minute why nothing is started although `waiting` jobs wait and none of this run is going."""
+    def _drained(self, names: Iterable[str]) -> HostName | None:
+        """The first of these names of a host or a GPU that is drained."""
+        return next((HostName(name) for name in names if name in self._state.drained), None)
+
+    def _how_drained(self, name: HostName) -> str:
+        reason = self._state.drained[name]
+        return f"drained: {reason}" if reason else "drained"
+
+    def name_idle(self, waiting: int, readable: bool = True) -> None:
+        """Say each minute why nothing is started although `waiting` jobs wait and none of this run is going.
+
+        `readable`: whether the table can be read as a whole.
+        """
         if not waiting:
             self._named = time.monotonic()
         elif time.monotonic() - self._named >= SILENCE:
             self._named = time.monotonic()
-            reasons = list(dict.fromkeys(self._obstacles()))
-            more = f"\n… and {len(reasons) - 5} more." if len(reasons) > 5 else ""
-            self._say(
-                f"{counted(waiting, 'job waits', 'jobs wait')}, and nothing can start:\n"
-                + "\n".join(reasons[:5])
-                + more
-            )
+            reasons = list(dict.fromkeys(self._obstacles())) if readable else [UNREADABLE]
+            more = [f"… and {len(reasons) - 5} more."] if len(reasons) > 5 else []
+            hint = self._hint_undrain() if readable else []
+            what = f"{counted(waiting, 'job waits', 'jobs wait')}, and nothing can start:"
+            self._say("\n".join([what, *reasons[:5], *more, *hint]))
+
+    def _hint_undrain(self) -> list[str]:
+        """What gives back what is drained of this run's hosts: one line, or none."""
+        starting = [member for member in self._fleet.members.values() if member.starts]
+        slots = [member.offer.drain_names(slot) for member in starting for slot in member.slots]
+        found = dict.fromkeys(self._drained(names) for names in [*((member.host.name,) for member in starting), *slots])
+        drained = [name for name in found if name is not None]
+        if not drained:
+            return []
+        also = f"; so it does for {', '.join(drained[1:5])}{', …' if len(drained) > 5 else ''}" if drained[1:] else ""
+        return [f"hint: burnish undrain {drained[0]} lets jobs start there again{also}"]
 
     def _obstacles(self) -> Iterator[str]:
         for host, member in self._fleet.members.items():
@@ -176,7 +196,7 @@ class Inspection:
         if (why := member.refused or member.stopped) is not None:
             return without_name(member.host.name, why).partition("\n")[0]
         if member.host.name in self._state.drained:
-            return f"drained: {self._state.drained[member.host.name]}"
+            return self._how_drained(member.host.name)
         if not member.link.up:
             return "its name is not found" if member.host.name in self._nameless else "it does not answer"
         if member.host.name in self._doubted:

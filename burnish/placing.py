@@ -65,6 +65,11 @@ class Placing:
     def __len__(self) -> int:
         return len(self._queue)
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for this run to start them; 0 if it starts none."""
+        return 0 if self._plan.source is None else len(self._queue)
+
     # -- what waits ------------------------------------------------------------------------------------------------
 
     def update(self, changed: Iterable[JobId]) -> bool:

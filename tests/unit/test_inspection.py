@@ -343,7 +343,8 @@ def test_why_jobs_wait_is_said_each_minute(desk: Desk, monkeypatch: pytest.Monke
     desk.inspection.name_idle(7)
     assert desk.said == [
         "7 jobs wait, and nothing can start:\n  gpu01, GPU 0: bob uses it (0.0 GiB)\n"
-        "  gpu01, GPU 1: another burnish job has it\n  gpu02: drained: new disk"
+        "  gpu01, GPU 1: another burnish job has it\n  gpu02: drained: new disk\n"
+        "hint: burnish undrain gpu02 lets jobs start there again"
     ]
 
 
@@ -358,5 +359,28 @@ def test_slot_that_is_free_is_not_said_to_be_in_use(desk: Desk, monkeypatch: pyt
     assert desk.said == [
         "2 jobs wait, and nothing can start:\n"
         "  gpu01, GPU 0: no job that waits may start on it (burnish explain says why)\n"
-        "  gpu01, GPU 1: it is in use\n  gpu02: drained: new disk"
+        "  gpu01, GPU 1: it is in use\n  gpu02: drained: new disk\n"
+        "hint: burnish undrain gpu02 lets jobs start there again"
     ]
+
+
+def test_what_was_drained_by_hand_is_named_with_its_way_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.see("gpu01", card(1), card(2))
+    for name in ("gpu01:0", f"gpu01:{card(2)['uuid']}", "gpu02"):
+        desk.state.apply(events.HostDrained(name, "", "alice"))
+    now = time.monotonic()
+    monkeypatch.setattr(inspection.time, "monotonic", lambda: now + 61)
+    desk.inspection.name_idle(2)
+    assert desk.said == [
+        "2 jobs wait, and nothing can start:\n"
+        "  gpu01, GPU 0: drained\n  gpu01, GPU 1: drained\n  gpu02: drained\n"
+        f"hint: burnish undrain gpu02 lets jobs start there again; so it does for gpu01:0, gpu01:{card(2)['uuid']}"
+    ]
+
+
+def test_jobs_that_wait_for_the_table_are_not_told_of_hosts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.state.apply(events.HostDrained("gpu02", "", "alice"))
+    now = time.monotonic()
+    monkeypatch.setattr(inspection.time, "monotonic", lambda: now + 61)
+    desk.inspection.name_idle(2, readable=False)
+    assert desk.said == [f"2 jobs wait, and nothing can start:\n{inspection.UNREADABLE}"]
