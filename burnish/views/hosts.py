@@ -25,7 +25,7 @@ MIB = 1 << 10  # MiB in a GiB
 STALE = 60.0  # s: older readings of GPUs are named as such
 
 _GPUS = (
-    Column("HOST", least=11, keep_empty=True),
+    Column("HOST", least=11, keep_empty=True, apart=True),
     Column("GPU", right=True),
     Column("MODEL", least=8, optional=4),
     Column("MEMORY", right=True, least=13, optional=3),
@@ -37,7 +37,7 @@ _GPUS = (
     Column("NOTE", least=10, tight=6),
 )
 _HOSTS = (
-    Column("HOST", least=8, keep_empty=True),
+    Column("HOST", least=8, keep_empty=True, apart=True),
     Column("IS", keep_empty=True),
     Column("SLOTS", right=True, keep_empty=True),
     Column("LOAD", right=True, optional=1),

@@ -39,7 +39,7 @@ _FIXED = (
     Column("JOB_ID", right=True, keep_empty=True),
     Column("STATE", least=len(Word.NOT_RUNNING), tight=len(Word.COMPLETE), keep_empty=True),
     Column("REASON", tight=6),
-    Column("HOST", least=8, tight=6),
+    Column("HOST", least=8, tight=6, apart=True),
     Column("GPU", least=4, optional=1),
     Column("ATTEMPT", right=True, optional=1),
     Column("TIME", right=True),

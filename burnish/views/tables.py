@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 
@@ -25,9 +25,10 @@ Paint = Callable[[str], str]
 
 class Column(Struct, frozen=True):
     """`right`: numbers. `least`: narrowest it may become, in characters. `optional`: where there is no room, larger ones are
-    dropped first, of equals the last; 0: never.
+    dropped first, of equals one that says the same in all rows, then the last; 0: never.
 
-    `tight`: narrowest where rows would wrap although all that may be dropped is; None: no narrower than `least`.
+    `tight`: narrowest where rows would wrap although all that may be dropped is; None: no narrower than `least`. `apart`: names,
+    which are cut at a place that leaves them different.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Column(Struct, frozen=True):
     tight: int | None = None
     optional: int = 0
     keep_empty: bool = False
+    apart: bool = False
 
 
 class Table(Struct, frozen=True):
@@ -68,6 +70,32 @@ def cut(text: str, width: int) -> str:
     return "".join(kept) + "…"
 
 
+def shortened(names: Collection[str], width: int) -> dict[str, str]:
+    """Each of `names` in at most `width` terminal columns, all cut at one place: the one that leaves most of them different.
+
+    They are cut at the end, in the middle, or at the beginning: `gpu-n…`, `gpu…01`, `…a100-1`.
+    """
+    if all(width_of(name) <= width for name in names):
+        return {name: name for name in names}
+    ways = [{name: _cut_within(name, width, kept) for name in names} for kept in (0, (width - 1) // 2, width - 1)]
+    return max(ways, key=lambda way: len(set(way.values())))
+
+
+def _cut_within(text: str, width: int, kept: int) -> str:
+    """As `cut`, but the last `kept` columns stay."""
+    if width_of(text) <= width:
+        return text
+    end = cut(text[::-1], kept + 1)[-2::-1] if kept > 0 else ""
+    return cut(text, width - width_of(end)) + end
+
+
+def _apart_from(names: Collection[str], least: int) -> int:
+    """The narrowest width, of `least` and more, at which these names stay different."""
+    whole = max(map(width_of, names), default=0)
+    wide_enough = (w for w in range(least, whole) if len(set(shortened(names, w).values())) == len(names))
+    return next(wide_enough, whole)
+
+
 def lines(table: Table, width: int | None = None, colour: bool = False) -> Iterator[str]:
     """The lines of `table`, title line first, without newlines; at most `width` terminal columns wide, or uncut without it."""
     titles = [_shown(column.title) for column in table.columns]
@@ -78,12 +106,23 @@ def lines(table: Table, width: int | None = None, colour: bool = False) -> Itera
         for index, column in enumerate(table.columns)
         if column.keep_empty or not cells or any(row[index] for row in cells)
     ]
-    shown, dropped = _fit(table.columns, widths, filled, width)
+    short: dict[int, dict[str, str]] = {}
+    dropped: list[int] = []
+    shown = filled
+    if width is not None and _total(widths, filled) > width:
+        shown, dropped = _fit(table.columns, cells, widths, filled, width)
+        apart = [index for index in shown if table.columns[index].apart]
+        short = {index: shortened({row[index] for row in cells}, widths[index]) for index in apart}
     columns = [table.columns[index] for index in shown]
     yield _line([titles[index] for index in shown], columns, [widths[index] for index in shown])
     paints = [table.paints.get(column.title) if colour else None for column in columns]
     for row in cells:
-        yield _line([row[index] for index in shown], columns, [widths[index] for index in shown], paints)
+        yield _line(
+            [short[index][row[index]] if index in short else row[index] for index in shown],
+            columns,
+            [widths[index] for index in shown],
+            paints,
+        )
     if dropped:
         yield from _not_shown([titles[index] for index in dropped], width)
 
@@ -105,37 +144,43 @@ def _not_shown(titles: Sequence[str], width: int | None) -> Sequence[str]:
     return [cut(f"Not shown for want of room: {len(titles)} columns", width or LONGEST_CELL)]
 
 
+def _total(widths: Mapping[int, int] | Sequence[int], shown: Sequence[int]) -> int:
+    """Terminal columns that a row of these columns takes."""
+    return sum(widths[index] for index in shown) + len(GAP) * (len(shown) - 1)
+
+
 def _fit(
-    columns: Sequence[Column], widths: list[int], filled: list[int], width: int | None
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], widths: list[int], filled: Sequence[int], width: int
 ) -> tuple[list[int], list[int]]:
     """Indices to show and indices dropped; narrows `widths` in place. The widest gives way first.
 
-    What may be dropped is, before any column is made tight.
+    What may be dropped is, before any column is made tight; and of that, what says the same in all rows gives way first.
     """
+    names = {index: {row[index] for row in cells} for index in filled if columns[index].apart}
+    same = {index for index in filled if len(cells) > 1 and all(row[index] == cells[0][index] for row in cells)}
+
+    def narrowest(index: int, wish: int) -> int:
+        """What `wish` comes to: no more than is there, and enough for names to stay apart."""
+        return min(widths[index], _apart_from(names[index], wish) if index in names else wish)
+
+    least = {i: narrowest(i, max(columns[i].least, min(width_of(columns[i].title), 20))) for i in filled}
+    tight = {i: least[i] if (tightest := columns[i].tight) is None else min(least[i], tightest) for i in filled}
+    apart = {i: min(least[i], narrowest(i, tight[i])) for i in filled}
     shown = list(filled)
     dropped: list[int] = []
-    if width is None:
-        return shown, dropped
-
-    def least(index: int) -> int:
-        return min(widths[index], max(columns[index].least, min(width_of(columns[index].title), 20)))
-
-    def total(size: Callable[[int], int]) -> int:
-        return sum(map(size, shown)) + len(GAP) * (len(shown) - 1)
-
-    while total(least) > width and any(columns[index].optional for index in shown):
-        first = max(shown, key=lambda index: (columns[index].optional, index))
+    while _total(least, shown) > width and any(columns[index].optional for index in shown):
+        first = max(shown, key=lambda index: (columns[index].optional, index in same, index))
         shown.remove(first)
         dropped.append(first)
-
-    def tight(index: int) -> int:
-        narrowest = columns[index].tight
-        return least(index) if narrowest is None else min(least(index), narrowest)
-
-    for narrowest in (least, tight):
-        while total(lambda index: widths[index]) > width:
-            widest = max(shown, key=lambda index: widths[index] - narrowest(index))
-            if widths[widest] <= narrowest(widest):
+    for index in reversed(dropped[:-1]):  # one that was dropped in vain comes back
+        if _total(least, [*shown, index]) <= width:
+            dropped.remove(index)
+            shown = sorted([*shown, index])
+    alike = [index for index in shown if index in same and columns[index].optional]
+    for giving, narrow in (alike, least), (shown, least), (shown, apart), (shown, tight):
+        while giving and _total(widths, shown) > width:
+            widest = max(giving, key=lambda index: widths[index] - narrow[index])
+            if widths[widest] <= narrow[widest]:
                 break  # if it is tight: what must be shown is wider than the terminal. It wraps, and is whole
             widths[widest] -= 1
     return shown, sorted(dropped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from support.tables import BEGAN, claim, finish, opened, start
 
 from burnish.core import events
@@ -88,6 +89,16 @@ def test_a_narrow_terminal_shows_what_failed_where_and_for_how_long() -> None:
         "Not shown for want of room: ATTEMPT,",
         "  --lr",
     ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_hosts_of_long_names_are_told_apart_at_every_width(width: int) -> None:
+    state = opened(("--lr", "--dataset"), [("1e-4", "imagenet-1k-full-resolution")] * 2)
+    for job in range(2):
+        start(state, job, f"gpu-node-a100-0{job}")
+    rows = [line.split() for line in page(state, BEGAN + 75).text(width) if "RUNNING " in line]
+    hosts = [cells[cells.index("RUNNING") + 1] for cells in rows if cells[0] in "01"]
+    assert [host.endswith(f"0{job}") for job, host in enumerate(hosts)] == [True, True], hosts
 
 
 def test_a_narrow_terminal_cuts_a_reason_before_it_wraps() -> None:
