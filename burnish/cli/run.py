@@ -234,5 +234,5 @@ def _source(func: str | None, python_file: str | None, template: str | None, pyt
     if func is not None:
         return sources.FunctionSource(func)
     if template is not None:
-        return sources.TemplateSource(template)
+        return sources.TemplateSource(template, here=here)
     return sources.PythonFileSource(str(python_file), python, here=here)

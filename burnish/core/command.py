@@ -81,6 +81,12 @@ class Template(Struct, frozen=True):
             dict.fromkeys(part.column for parts in self.elements for part in parts if isinstance(part, _Field))
         )
 
+    @property
+    def program(self) -> str | None:
+        """What every job starts; None if that depends on the job."""
+        first = self.elements[0]
+        return None if any(isinstance(part, _Field) for part in first) else "".join(map(str, first))
+
     def check(self, columns: Iterable[str]) -> None:
         """Raises UsageError when a field names no column of the table. `columns`: all of them, JOB_ID and STATE included."""
         known = list(columns)

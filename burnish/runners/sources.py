@@ -65,13 +65,21 @@ class _PureSource:
 
 
 class TemplateSource(_PureSource):
-    """`--command TEMPLATE`. Raises UsageError when the template cannot be read."""
+    """`--command TEMPLATE`. Raises UsageError when the template cannot be read.
 
-    def __init__(self, template: str) -> None:
+    `here`: jobs run on this machine with this environment, so that their program can be sought before, if it is the same for all.
+    """
+
+    def __init__(self, template: str, *, here: bool = False) -> None:
         self._template = Template.parse(template)
+        self._here = here
 
     def check(self, columns: Sequence[str]) -> None:
         self._template.check(columns)
+        if self._here and (program := self._template.program) and (why := _why_not_there([program])):
+            path = os.environ.get("PATH") or os.defpath
+            near = "" if "/" in program else did_you_mean(program, _programs(path))
+            raise UsageError(f"--command {printable(program)}: {why}.{near}")
 
     def _argv(self, job: Mapping[str, str]) -> tuple[str, ...]:
         try:
@@ -102,14 +110,9 @@ class PythonFileSource(_PureSource):
     def _find_interpreter(self) -> None:
         """Raises UsageError where there is none, as a job would not find one either."""
         argv = for_python_file(self._python, self._path, (), ())
-        programs = sought(argv).get("programs") or argv[:1]
-        path = os.environ.get("PATH") or os.defpath
-        if any(shutil.which(program, path=path) for program in programs):
+        why = _why_not_there(sought(argv).get("programs") or argv[:1])
+        if not why:
             return
-        if "/" in programs[0]:
-            why = "this is not executable" if os.path.exists(programs[0]) else "no such file"
-        else:
-            why = f"no program {printable(' or '.join(programs))} in PATH ({printable(path, 500)})"
         option = f"--python {printable(self._python)}" if self._python else "--python_file"
         raise UsageError(
             f"{option}: {why}; expected a Python interpreter on this machine.",
@@ -170,6 +173,27 @@ class FunctionSource:
             self._on_output(call.job.get("JOB_ID", ""), printed)
         made = reply["command"]
         return _outcome(lambda: _startable(Command(tuple(made["argv"]), made["env"], made["cwd"])))
+
+
+def _why_not_there(programs: Sequence[str]) -> str:
+    """Why none of these can be started on this machine, a clause; "" if one can."""
+    path = os.environ.get("PATH") or os.defpath
+    if any(shutil.which(program, path=path) for program in programs):
+        return ""
+    if "/" in programs[0]:
+        return "this is not executable" if os.path.exists(programs[0]) else "no such file"
+    return f"no program {printable(' or '.join(programs))} in PATH ({printable(path, 500)})"
+
+
+def _programs(path: str) -> list[str]:
+    """What the folders of a PATH hold, as far as they can be read."""
+    found: set[str] = set()
+    for folder in path.split(os.pathsep):
+        try:
+            found.update(os.listdir(folder or "."))
+        except OSError:
+            continue
+    return sorted(found)
 
 
 def _without_control(job: Mapping[str, str]) -> dict[str, str]:

@@ -134,7 +134,7 @@ def never_again(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
     sweep = Sweep.of(tmp_path_factory.mktemp("never"), 1)
     sweep.burnish("run", "--command", "sh -c 'echo fine; echo but >&2'")
     sweep.burnish("reset")
-    assert sweep.burnish("run", "--command", "no-such-program --lr", check=False).returncode == 1
+    assert sweep.burnish("run", "--command", "no-such-program-{JOB_ID} --lr", check=False).returncode == 1
     yield sweep
     sweep.stop()
 
@@ -145,15 +145,15 @@ def test_newest_attempt_that_never_started_is_not_told_as_the_one_before(
 ) -> None:
     shown = never_again.burnish("view", "0", *how)
     assert shown.stdout == ""
-    assert shown.stderr.startswith("(Attempt 0.2 never started: no program no-such-program in PATH (")
+    assert shown.stderr.startswith("(Attempt 0.2 never started: no program no-such-program-0 in PATH (")
     assert shown.stderr.endswith(
-        ". Its command: no-such-program --lr. What attempt 0.1 wrote: burnish view 0 --attempt 1)\n"
+        ". Its command: no-such-program-0 --lr. What attempt 0.1 wrote: burnish view 0 --attempt 1)\n"
     )
 
 
 def test_meta_that_a_run_points_to_is_that_of_the_attempt_that_never_started(never_again: Sweep) -> None:
     shown = never_again.burnish("view", "0", "--meta").stdout
-    assert "attempt   0.2\ncommand   no-such-program --lr\n" in shown and "verdict   never started (" in shown
+    assert "attempt   0.2\ncommand   no-such-program-0 --lr\n" in shown and "verdict   never started (" in shown
 
 
 def test_hints_of_an_older_attempt_lead_to_that_one(never_again: Sweep) -> None:
@@ -166,11 +166,11 @@ def test_log_of_an_older_attempt_is_named_as_such_once_the_job_waits_again(tmp_p
     sweep = Sweep.of(tmp_path, 1)
     sweep.burnish("run", "--command", "echo fine")
     sweep.burnish("reset")
-    assert sweep.burnish("run", "--command", "no-such-program", check=False).returncode == 1
+    assert sweep.burnish("run", "--command", "no-such-program-{JOB_ID}", check=False).returncode == 1
     sweep.burnish("reset")
     shown, meta = sweep.burnish("view", "0"), sweep.burnish("view", "0", "--meta")
     assert shown.stdout == "fine\n"
-    assert shown.stderr.startswith("(Attempt 0.2 never started: no program no-such-program in PATH (")
+    assert shown.stderr.startswith("(Attempt 0.2 never started: no program no-such-program-0 in PATH (")
     assert shown.stderr.endswith(". This is of attempt 0.1.)\n")
     assert "attempt   0.1\nnewest    Attempt 0.2 never started: no program" in meta.stdout
 
