@@ -150,7 +150,9 @@ def _choose(bases: Sequence[Base], theirs: Table) -> Choice:
     if undone is not None:
         nearest = [undone]
     newest = bases[-1]
-    chosen = copy(bases[_fewest_cells(bases, nearest, mine) if least else nearest[-1]])
+    base = bases[_fewest_cells(bases, nearest, mine) if least else nearest[-1]]
+    chosen = copy(base)
+    chosen.__dict__.update(base.__dict__)  # its rows, if they are in memory: a copy of a struct has its fields only
     chosen.born = frozenset(job for base in bases for job in base.ids.values())
     chosen.equal_ids = next((base.ids for base in reversed(bases) if base.sha256 == theirs.sha256), {})
     if chosen.sha256 == newest.sha256 and len(nearest) == 1 and undone is None and not _across_gaps(bases, nearest):

@@ -246,6 +246,12 @@ def test_nearest_text_is_the_base_and_the_newest_on_a_tie() -> None:
     assert choose(bases, stranger).base.sha256 == bases[-1].sha256
 
 
+def test_rows_that_are_in_memory_are_not_read_again_for_a_save() -> None:
+    desk = long_desk()
+    newest = desk.bases[-1]
+    assert choose(desk.bases, parse(desk.text.replace("v7", "new").encode())).base.table is newest.table
+
+
 def test_texts_are_kept_by_age() -> None:
     hour, day = 3600, 86400
     now = 10.0 * day
