@@ -7,7 +7,7 @@ old is compared with the text of an hour ago, and what happened since is not und
 Three cases cannot be told apart by counting, and each is decided so that no result is lost:
 
 - A save that is *exactly* an older text is either an old buffer or an edit taken back. If a later save, or the newest text,
-  differs from it in nothing but what people write, it is that text changed back, and that text is the base.
+  differs from it in nothing but what people write (the newest: in words), it was changed back, and is the base.
 - `NOT_RUNNING` over a result is a wish or an old buffer. It is in doubt if another text that is as near says the same, or if the
   text that was open may be one that is no longer kept and the row changed around then. A text that lacks a result which the
   save shows was overtaken: nobody had it open.
@@ -247,11 +247,13 @@ def _overtaken(base: Base, newest: Base, mine: frozenset[str]) -> bool:
 def _changed_back(bases: Sequence[Base], equal: int, mine: frozenset[str]) -> int | None:
     """The newest after `bases[equal]`, which reads like this save, that differs from it only in what people write.
 
-    It is a save, or the text that stands there: somebody held a job by a command, say, and somebody typed over that.
+    It is a save; or the text that stands there, if nothing but words differs: somebody held a job by a command, say, and somebody
+    typed over that. Nobody types away at once what a command has added: that is an old buffer.
     """
     for number in range(len(bases) - 1, equal, -1):
-        newest = number == len(bases) - 1
-        if (newest or bases[number].saved) and _only_people_wrote(frozenset(_lines(bases[number])), mine):
+        lines, newest = frozenset(_lines(bases[number])), number == len(bases) - 1
+        typed = bases[number].saved or (newest and _differing_cells(lines, mine) == 0)
+        if typed and _only_people_wrote(lines, mine):
             return number
     return None
 

@@ -325,6 +325,16 @@ def test_word_typed_over_what_a_command_did_is_done_and_named() -> None:
         assert desk.notices == [f"burnish.db:2: says NOT_RUNNING; job 0 was HOLD. {RELEASED}"]
 
 
+def test_old_buffer_saved_unchanged_removes_no_rows_that_a_command_added() -> None:
+    desk = long_desk()
+    old = desk.text
+    desk.commit(JobsAdded(("x",), ((JobId(30), "new"),)))
+    desk.commit(HoldRequested(JobId(3)))
+    desk.save(old)
+    assert desk.facts == []
+    assert (desk.row(30), desk.word(3)) == ("30,NOT_RUNNING,new", "HOLD")
+
+
 def test_held_job_stays_so_in_an_old_buffer_that_others_went_on_from() -> None:
     desk = long_desk()
     old = desk.text
