@@ -104,6 +104,7 @@ class Inspection:
         member, now = self._fleet.members[report.host], time.monotonic()
         if not report.unknown or member.met is not None:
             self._nameless.pop(report.host, None)
+            member.nameless = False
             return
         since = self._nameless.setdefault(report.host, now)
         if member.nameless or now - since < NAMELESS or self._has_been_on(report.host):

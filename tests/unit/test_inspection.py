@@ -305,6 +305,13 @@ def test_name_of_a_host_that_a_job_of_the_table_has_been_on_is_waited_for(naming
     assert "gpu01" not in "".join(naming.desk.said)
 
 
+def test_name_that_is_found_later_is_waited_for_again(naming: Naming) -> None:
+    naming.miss("gpu01", "gpu02")
+    naming.miss("gpu01", "gpu02", after=inspection.NAMELESS)
+    naming.miss("gpu01", unknown=False)
+    assert not naming.desk.fleet.hopeless
+
+
 def test_host_that_is_found_after_all_is_used(naming: Naming) -> None:
     member = naming.desk.fleet.members[GPU01]
     naming.miss("gpu01")
