@@ -77,8 +77,7 @@ class TemplateSource(_PureSource):
     def check(self, columns: Sequence[str]) -> None:
         self._template.check(columns)
         if self._here and (program := self._template.program) and (why := _why_not_there([program])):
-            path = os.environ.get("PATH") or os.defpath
-            near = "" if "/" in program else did_you_mean(program, _programs(path))
+            near = "" if "/" in program else did_you_mean(program, _programs())
             raise UsageError(f"--command {printable(program)}: {why}.{near}")
 
     def _argv(self, job: Mapping[str, str]) -> tuple[str, ...]:
@@ -177,7 +176,7 @@ class FunctionSource:
 
 def _why_not_there(programs: Sequence[str]) -> str:
     """Why none of these can be started on this machine, a clause; "" if one can."""
-    path = os.environ.get("PATH") or os.defpath
+    path = _path()
     if any(shutil.which(program, path=path) for program in programs):
         return ""
     if "/" in programs[0]:
@@ -185,10 +184,14 @@ def _why_not_there(programs: Sequence[str]) -> str:
     return f"no program {printable(' or '.join(programs))} in PATH ({printable(path, 500)})"
 
 
-def _programs(path: str) -> list[str]:
-    """What the folders of a PATH hold, as far as they can be read."""
+def _path() -> str:
+    return os.environ.get("PATH") or os.defpath
+
+
+def _programs() -> list[str]:
+    """What the folders of this process's PATH hold, as far as they can be read."""
     found: set[str] = set()
-    for folder in path.split(os.pathsep):
+    for folder in _path().split(os.pathsep):
         try:
             found.update(os.listdir(folder or "."))
         except OSError:
