@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -13,13 +14,16 @@ from pathlib import Path
 import pytest
 
 from burnish.remote.agent.place import Place
-from burnish.remote.agent.processes import has_open
+from burnish.remote.agent.processes import has_open, incarnation
+from burnish.remote.agent.standing import read_status
 from burnish.remote.agent.traces import kin, traces
 from tests.support.waiting import wait_for
 
 LOOKS = 300
 # Becomes another program some hundred times a second, and each time shows no environment for a moment.
 EXECS = '#!/bin/sh\ni=0; while [ $i -lt 500 ]; do i=$((i+1)); done; exec "$0"\n'
+# Each of its processes starts the next and ends, some hundred times a second: of the first look none lives at the second.
+HOPS = '#!/bin/sh\n[ -e "$0.stop" ] || exec "$0" & i=0; while [ $i -lt 500 ]; do i=$((i+1)); done\n'
 
 
 @pytest.fixture
@@ -40,8 +44,30 @@ def executing(place: Place, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]
 
 def test_process_that_is_starting_a_program_is_found(place: Place, executing: subprocess.Popen[bytes]) -> None:
     wait_for(lambda: traces(place))
-    assert [traces(place) for _ in range(LOOKS)] == [[executing.pid]] * LOOKS
+    assert [[found.pid for found in traces(place)] for _ in range(LOOKS)] == [[executing.pid]] * LOOKS
     assert executing.poll() is None
+
+
+@pytest.fixture
+def hopping(place: Place, tmp_path: Path) -> Iterator[None]:
+    script = tmp_path / "hops"
+    script.write_text(HOPS)
+    script.chmod(0o700)
+    subprocess.run([str(script)], env={**os.environ, "BURNISH_RESULT": place.file("result.json")}, check=True)
+    yield
+    (tmp_path / "hops.stop").touch()
+    wait_for(lambda: not traces(place))
+
+
+def test_attempt_that_goes_from_process_to_process_is_not_over(place: Place, hopping: None) -> None:
+    here = incarnation()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    os.makedirs(place.folder)
+    go = {"incarnation": here, "supervisor": {"pid": ended.pid, "starttime": 1}}
+    Path(place.file("start.json")).write_text(json.dumps({"go": go}))
+    looks = [read_status(place, here) for _ in range(LOOKS // 3)]
+    assert {(look.status, look.dead) for look in looks} == {("running", "")}
 
 
 def test_process_that_closes_files_is_known_by_the_lock_it_keeps_open(place: Place, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from .files import read_text
 from .locks import HELD, lock_state
 from .processes import is_alive, read_process, recorded_process
 from .records import read_record, replace_record, write_once
-from .traces import traces
+from .traces import kin, traces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,8 +129,9 @@ def _status_after_start(place: Place, start: Record, here: str) -> Standing:
     if supervisor is not None and is_alive(supervisor):
         return Standing(RUNNING, start, witness=supervisor)
     witness = read_process(pid_in(place.lock)) if lock_state(place.lock) == HELD else None
-    for pid in () if witness else traces(place):
-        witness = read_process(pid) or witness
+    if witness is None:
+        # The oldest lasts longest. It may have ended since it was seen: then another look is due, and no verdict.
+        witness = min(kin(place), key=lambda process: process.started, default=None)
     if witness is not None or lock_state(place.lock) == HELD:
         return Standing(RUNNING, start, supervised=False, witness=witness)
     # A record without words is what a power loss leaves of one that was just written.

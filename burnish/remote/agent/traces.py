@@ -5,44 +5,44 @@ from __future__ import annotations
 import os
 import time
 
-from .processes import all_processes, environment, has_open, with_descendants
+from .processes import all_processes, environment, has_open, read_process, with_descendants
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Optional
+    from typing import List, Optional, Set
 
     from .place import Place
     from .processes import Process
 
 PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)  # s; an execve shows no environment for some 0.1 ms, and `env -i` for ever
+LISTINGS = 20  # of all processes, at most: what begins while one is gone through is in the next only
 
 
-def traces(place: Place) -> List[int]:
-    """Pids of the processes that carry an attempt's cookie or have its lock open, other than the caller."""
+def traces(place: Place) -> List[Process]:
+    """The processes that carry an attempt's cookie or have its lock open, other than the caller.
+
+    Each was alive when it was looked at. If it has ended since, its work may go on in one that was not.
+    """
     lock = os.path.realpath(place.lock)
-    found, unclear = [], []
-    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
-        if pid == os.getpid():
-            continue
-        shown = environment(pid)
-        if _bears(shown, place.cookie) or has_open(pid, lock):
-            found.append(pid)
-        elif shown == b"":
-            unclear.append(pid)
-    return found or _traces_shown_late(unclear, place.cookie)
-
-
-def _traces_shown_late(pids: List[int], cookie: bytes) -> List[int]:
-    """Those of `pids`, which showed no environment, that carry the cookie once their execve is done."""
-    for pause in PAUSES:
-        if not pids:
-            break
-        time.sleep(pause)
-        shown = {pid: environment(pid) for pid in pids}
-        found = [pid for pid in pids if _bears(shown[pid], cookie)]
+    seen = {os.getpid()}
+    unclear: Set[int] = set()  # they show no environment
+    pauses = list(PAUSES)
+    for _ in range(LISTINGS):
+        listed = {int(name) for name in os.listdir("/proc") if name.isdigit()} - seen
+        if not listed:
+            if not unclear or not pauses:
+                break
+            time.sleep(pauses.pop(0))
+        seen |= listed
+        found: List[Process] = []
+        for pid in listed | unclear:
+            process = read_process(pid)
+            shown = None if process is None else environment(pid)
+            if process is not None and (_bears(shown, place.cookie) or has_open(pid, lock)):
+                found.append(process)
+            (unclear.add if shown == b"" else unclear.discard)(pid)
         if found:
             return found
-        pids = [pid for pid in pids if shown[pid] == b""]
     return []
 
 
@@ -52,5 +52,13 @@ def _bears(environment: Optional[bytes], cookie: bytes) -> bool:
 
 
 def kin(place: Place) -> List[Process]:
-    """All living processes of an attempt without a supervisor: those that bear its traces, and what descends from them."""
-    return [process for process in with_descendants(traces(place), all_processes()) if process.pid != os.getpid()]
+    """All living processes of an attempt without a supervisor: those that bear its traces, and what descends from them.
+
+    Never none while anything of it is alive: where all that bore its traces have ended meanwhile, it is those.
+    """
+    found = traces(place)
+    if not found:
+        return []
+    now = all_processes()
+    roots = [process.pid for process in found if process.pid in now and now[process.pid].started == process.started]
+    return [process for process in with_descendants(roots, now) if process.pid != os.getpid()] or found
