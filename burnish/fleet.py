@@ -7,7 +7,7 @@ carries orders and knows what each host has.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +151,11 @@ class Fleet:
         lacks = bool(member.lacks) and not member.trial
         return member.starts and member.stopped is None and not lacks and host not in drained
 
+    def gives(self, slots: Sequence[Slot], drained: Mapping[HostName, str]) -> bool:
+        """True if these slots of one host are there, and jobs may start on them."""
+        member = self.members[slots[0].host]
+        return member.greeted and self.takes_jobs(member.host.name, drained) and set(slots) <= set(member.slots)
+
     @property
     def hopeless(self) -> bool:
         """True if no host that jobs may start on will become usable by waiting."""
@@ -204,7 +209,8 @@ class Fleet:
     def send(self, orders: Iterable[actions.Action], specs: Mapping[str, dict[str, Any]]) -> list[actions.Action]:
         """Give orders, to each host all of its own at once; returns them. One that is not here, or does not answer, gets none."""
         frames: defaultdict[HostName, list[dict[str, Any]]] = defaultdict(list)
-        for action in (given := list(orders)):
+        # Acks last: while an agent puts away what has ended, its slots should not stand idle.
+        for action in sorted(given := list(orders), key=lambda order: isinstance(order, actions.AckAttempt)):
             member = self.members.get(action.host)
             if member is None:
                 continue

@@ -16,7 +16,7 @@ from burnish.remote.agent.common_locks import is_held
 from burnish.remote.agent.slots import gpu_lock
 from burnish.remote.transport import LocalTransport, Transport
 from tests.support import gpus
-from tests.support.agent_client import AgentClient, Frame, kill
+from tests.support.agent_client import AgentClient, Frame, kill, make_spec, new_attempt
 from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
@@ -296,6 +296,19 @@ def test_two_users_never_share_a_gpu(host: OneHost, open_folder: Path, monkeypat
         assert third["status"] == "running"
         for attempt in (second["attempt"], third["attempt"]):
             other.cancel(attempt)
+
+
+def test_what_comes_after_a_job_that_waits_for_the_first_look_at_the_gpus_waits_with_it(
+    host: OneHost, smi: Path
+) -> None:
+    """So both are ordered by a run that has connected again."""
+    link = host.connect()
+    leader = link.start(*WAIT, slots=on_gpu("1"))
+    link.send("start", attempt=(follower := new_attempt()), spec=make_spec(*SHOW, slots=on_gpu("1")), after=leader)
+    told = link.wait(lambda frame: frame.get("attempt") in (leader, follower))
+    assert (told["attempt"], told.get("status")) in ((leader, "starting"), (leader, "running")), told
+    link.cancel(leader)
+    link.wait_status(follower, "ended")
 
 
 # -- asking nvidia-smi ---------------------------------------------------------------------------------------------

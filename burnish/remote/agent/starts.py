@@ -81,12 +81,14 @@ class Starts:
     def _is_behind(self, request: Header) -> bool:
         """True if another attempt, which the request is to come after, has not ended; then its end is heard of here.
 
-        Raises Refusal if that one itself still waits: on a slot waits one, and nobody hears of its turn.
+        Raises Refusal if that one waits for another's end itself: on a slot waits one, and nobody hears of its turn.
         """
         if request.get("after") is None:
             return False
-        if self.is_waiting(request["after"]):
+        if any(waiting["attempt"] == request["after"] for waiting in self._behind):
             raise Refusal("not started, because the attempt that it is to come after waits itself")
+        if self.is_waiting(request["after"]):
+            return True
         leader = self._watches.place({"attempt": request["after"]})
         if leader.attempt not in self._watches and not self._watches.is_over(leader.attempt):
             self._watches.answer(leader)
