@@ -354,10 +354,9 @@ class Coordinator:
 
     # -- placing ---------------------------------------------------------------------------------------------------
 
-    def _ending(self) -> dict[AttemptId, bool]:
-        """What this turn commits as ended, and if well. A job that waits again is in the queue before its slot is given."""
-        exits = (fact for fact in self._proposals.values() if isinstance(fact, events.AttemptExited))
-        return {fact.attempt: ahead.ended_well(fact) for fact in exits}
+    def _ending(self) -> set[AttemptId]:
+        """What this turn commits as ended for good. A job that goes back to the queue shall be there before its slot is given."""
+        return {attempt for attempt, fact in self._proposals.items() if isinstance(fact, events.AttemptExited)}
 
     def _call_back(self) -> None:
         """See to it that what was claimed ahead never starts where somebody would rather have it otherwise.
@@ -377,13 +376,14 @@ class Coordinator:
         facts += self._brakes.halts()
         if self._brakes.may_halt(facts):
             return facts
-        ending, claimed = self._ending(), dict[Sequence[Slot], str]()
+        leader = self._vacancies.leaders(self._ending())
         for ready in self._preparation.ready(lambda job_id: state.jobs[job_id].cells):
-            job, usable = state.jobs[ready.job], self._fleet.gives(ready.slots, state.drained)
+            job, host = state.jobs[ready.job], ready.slots[0].host
+            member = self._fleet.members[host]
+            usable = member.greeted and self._fleet.takes_jobs(host, state.drained)
+            usable = usable and set(ready.slots) <= set(member.slots)
             if usable and phase(job) is Phase.WAITING and not job.removed and not self._stopping and not state.halted:
-                after = claimed.get(ready.slots) or self._vacancies.leader(ready.slots, ending)
-                facts.append(claim := self._claiming.claim(job, ready, after))
-                claimed[ready.slots] = claim.name
+                facts.append(self._claiming.claim(job, ready, leader(ready.slots)))
         return facts
 
     # -- acting ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ carries orders and knows what each host has.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,11 +150,6 @@ class Fleet:
         member = self.members[host]
         lacks = bool(member.lacks) and not member.trial
         return member.starts and member.stopped is None and not lacks and host not in drained
-
-    def gives(self, slots: Sequence[Slot], drained: Mapping[HostName, str]) -> bool:
-        """True if these slots of one host are there, and jobs may start on them."""
-        member = self.members[slots[0].host]
-        return member.greeted and self.takes_jobs(member.host.name, drained) and set(slots) <= set(member.slots)
 
     @property
     def hopeless(self) -> bool:

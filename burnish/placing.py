@@ -7,7 +7,7 @@ start, which rows can be read.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 
 from msgspec.structs import replace
 
@@ -185,14 +185,11 @@ class Placing:
         return [(priority(self._state.jobs[job_id], self._state), kind) for job_id, kind in self._queue.heads()]
 
     def place(
-        self,
-        ending: Mapping[AttemptId, bool],
-        most: int | None,
-        on: Callable[[HostName], int | None] = lambda host: None,
+        self, ending: set[AttemptId], most: int | None, on: Callable[[HostName], int | None] = lambda host: None
     ) -> None:
         """Keep slots for each next job and ask the runner for its command, for at most `most` jobs at a time, and `on` a host.
 
-        The slots of `ending` attempts, each with whether it ended well, are free.
+        The slots of `ending` attempts are free.
         """
         if self._plan.source is None or not self._queue or not self._projection.readable:
             return
@@ -210,13 +207,7 @@ class Placing:
         chosen += assign(self._queue, [site for site in free if on(site.host.name) is None], now - len(chosen))
         given = {slot for _, slots in chosen for slot in slots}
         idle = [replace(site, free=[slot for slot in site.free if slot not in given]) for site in free]
-        alone = {slots[0] for _, slots in chosen if len(slots) == 1}
-        without = {slot for site in free for slot in site.free} - alone  # slots without a job that may be followed
-        behind = [
-            replace(site, free=[slot for slot in site.free if slot not in without])
-            for site in behind
-            if on(site.host.name) is None
-        ]
+        behind = [site for site in behind if on(site.host.name) is None]
         chosen += assign(self._queue, behind, left - len(chosen), idle)
         jobs = ((self._state.jobs[job_id], slots) for job_id, slots in chosen)
         self._preparation.ask([(job, slots, self._call(job, slots)) for job, slots in jobs])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from burnish.core.ahead import Ahead, patience
 from burnish.core.events import Fact
@@ -24,8 +24,8 @@ class Vacancies:
     """The slots of a run's hosts, for coordinator `me`. `plain`, `most`, `attend`: as its plan says.
 
     Without `ahead`, nothing is claimed ahead.
-    `ending` are attempts whose end is about to be committed, and whether each ended well: such a one leaves its slot to a claim
-    in the same commit, so that there is one wait for the disk, not two.
+    `ending` are attempts whose end is about to be committed: such a one leaves its slot to a claim in the same commit, so that
+    there is one wait for the disk, not two.
     """
 
     def __init__(
@@ -54,14 +54,12 @@ class Vacancies:
         """A fact was committed."""
         self._ahead.learn(fact, time.monotonic())
 
-    def find(self, ending: Mapping[AttemptId, bool], kept: Preparation) -> tuple[list[Site], list[Site], int | None]:
+    def find(self, ending: Collection[AttemptId], kept: Preparation) -> tuple[list[Site], list[Site], int | None]:
         """Where jobs may be claimed for: on free slots, and behind others; and how many at most on free ones.
 
-        What comes behind others includes free slots: for who comes after the job that gets one now. `kept`: slots that are taken.
+        `kept`: slots that are taken.
         """
         now, occupied = time.monotonic(), self._occupied(ending)
-        failing = [attempt for attempt in self._state.open.values() if ending.get(attempt.id) is False]
-        amiss = {(attempt.host, index) for attempt in failing for index in attempt.slots}
         free: list[Site] = []
         behind: list[Site] = []
         for member in self._fleet.ready(now, self._state.drained):
@@ -71,10 +69,8 @@ class Vacancies:
             if member.host.engine == "slurm" or not self._looks_ahead or member.trial:
                 continue  # who comes next on Slurm is Slurm's to say; on trial, the first one's end
             following = self._ahead.slots(member.slots, there, now, patience(member.link.round_trip))
-            following = [slot for slot in self._inspection.usable(following) if slot not in reserved]
-            doubly = self._ahead.doubly(slots, patience(member.link.round_trip))
-            following += [slot for slot in doubly if (slot.host, slot.index) not in amiss]
-            behind.append(Site(member.host, member.slots, following, self._plain, ahead=True))
+            slots = [slot for slot in self._inspection.usable(following) if slot not in reserved]
+            behind.append(Site(member.host, member.slots, slots, self._plain, ahead=True))
         if self._most is None:
             return free, behind, None
         running = [a for there in occupied.values() for a in in_place(there) if self._is_mine(a)]
@@ -89,17 +85,21 @@ class Vacancies:
             busy[member.host.name] = len(held) if member.offer.known else len(running)
         return busy
 
-    def leader(self, slots: Sequence[Slot], ending: Collection[AttemptId]) -> str:
-        """The name of the attempt that a claim for these slots has to come after; "" if they are free."""
-        there = [a for a in self._state.open.on(slots[0].host) if self._occupies(a, ending)]
-        found = self._ahead.leader(slots[0], there) if len(slots) == 1 else None
-        return "" if found is None else found.name
+    def leaders(self, ending: Collection[AttemptId]) -> Callable[[Sequence[Slot]], str]:
+        """What tells the name of the attempt that a claim for slots has to come after; "" if they are free."""
+
+        def leader(slots: Sequence[Slot]) -> str:
+            there = [a for a in self._state.open.on(slots[0].host) if self._occupies(a, ending)]
+            found = self._ahead.leader(slots[0], there) if len(slots) == 1 else None
+            return "" if found is None else found.name
+
+        return leader
 
     @property
     def hurried(self) -> bool:
         """True if jobs are so short that what has just got a slot, or begun, may have a successor."""
-        members = self._fleet.members.values()
-        return any(self._ahead.all_short(patience(member.link.round_trip)) for member in members)
+        longest, members = self._ahead.longest, self._fleet.members.values()
+        return longest is not None and any(longest < patience(member.link.round_trip) for member in members)
 
     def is_followed(self, name: str) -> bool:
         """True if something that was claimed ahead comes after the attempt of this name."""
@@ -117,7 +117,7 @@ class Vacancies:
         `first`: of the jobs that come first in the queue, PRIORITY and kind.
         """
         waiting = list(self._ahead.waiting())
-        sites = self.find({}, kept)[0] if waiting and first else []
+        sites = self.find((), kept)[0] if waiting and first else []
         for attempt, leader in waiting:
             if stopping:
                 yield attempt, "its run was stopped"

@@ -62,21 +62,22 @@ class Ahead:
         if ended.by != self._me:
             return  # its host may be another machine of that name: each has a localhost
         slots = {(ended.host, index) for index in ended.slots}
-        if ended_well(fact):
+        if isinstance(fact, events.AttemptExited) and fact.code == 0:
             self._well |= slots
         else:
             self._well -= slots
 
-    def all_short(self, limit: float) -> bool:
-        """True if the last jobs all lasted less than `limit` s; False before one has ended."""
-        return bool(self._durations) and max(self._durations) < limit
+    @property
+    def longest(self) -> float | None:
+        """How long the longest of the last jobs lasted, in s; None before one has ended."""
+        return max(self._durations, default=None)
 
     def slots(self, slots: Iterable[Slot], there: Sequence[Attempt], now: float, limit: float) -> list[Slot]:
         """Those of a host's `slots` whose job may get a successor. `there`: its open attempts; `limit`: s that are short.
 
         A job of which nobody has heard yet that it started counts as started where the last one ended well.
         """
-        if not self.all_short(limit):
+        if self.longest is None or self.longest >= limit:
             return []
         found = []
         for slot in slots:
@@ -86,10 +87,6 @@ class Ahead:
             if leader.started_at is not None or (slot.host, slot.index) in self._well:
                 found.append(slot)
         return found
-
-    def doubly(self, slots: Iterable[Slot], limit: float) -> list[Slot]:
-        """Those of a host's free `slots` for which a job and its successor may be claimed in one commit."""
-        return [slot for slot in slots if (slot.host, slot.index) in self._well and self.all_short(limit)]
 
     def leader(self, slot: Slot, there: Sequence[Attempt]) -> Attempt | None:
         """The attempt that an attempt on `slot` comes after: ours, the last one there and with nobody behind it.
@@ -127,11 +124,6 @@ def leader_of(attempt: Attempt, state: State) -> Attempt | None:
         return None
     leader = state.open.get(AttemptId.parse(attempt.after.partition("-")[0]))
     return leader if leader is not None and leader.name == attempt.after else None
-
-
-def ended_well(fact: Fact) -> bool:
-    """True for an end after which more may be risked on the same slot."""
-    return isinstance(fact, events.AttemptExited) and fact.code == 0
 
 
 def begins(facts: Iterable[Fact]) -> bool:

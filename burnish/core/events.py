@@ -125,11 +125,6 @@ class AttemptClaimed(Struct, frozen=True):
     retries: int = 0
     on_failure: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def name(self) -> str:
-        """As of the attempt that it makes."""
-        return f"{self.attempt}-{self.nonce}"
-
 
 class AttemptRefused(Struct, frozen=True):
     """burnish could not even make a command (the runner raised, an argument is too long): ERROR, `not started: why`."""

@@ -10,7 +10,6 @@ from support import facts, tables
 
 from burnish.core import events
 from burnish.core.ahead import REMEMBERED, Ahead, begins, leader_of, patience, unsettles
-from burnish.core.hosts import Host
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
 from burnish.core.placement import free_slots
 from burnish.vacancies import Vacancies
@@ -107,38 +106,6 @@ def test_a_job_that_was_just_claimed_gets_none_after_one_that_did_not_end_well()
         assert table.slots() == []
         table.start(leader)
         assert table.slots() == [0]
-
-
-def test_a_job_and_its_successor_are_claimed_together_only_where_jobs_are_short_and_the_last_ended_well() -> None:
-    assert Table().ahead.doubly(SLOTS, LIMIT) == []
-    table = one_seen()
-    assert table.ahead.doubly(SLOTS, LIMIT) == SLOTS[:1], "of the other nothing is known"
-    assert one_seen(LIMIT).ahead.doubly(SLOTS, LIMIT) == []
-    table.happen(facts.exit_of(table.claim(1).id, code=1, duration=0.1))
-    assert table.ahead.doubly(SLOTS, LIMIT) == []
-
-
-def test_what_is_about_to_end_badly_leaves_its_slot_to_one_job_and_no_successor() -> None:
-    member = SimpleNamespace(
-        host=Host(HOST),
-        slots=SLOTS,
-        offer=SimpleNamespace(plain=False),
-        link=SimpleNamespace(round_trip=0.001),
-        trial=False,
-    )
-    fleet: Any = SimpleNamespace(ready=lambda now, drained: [member])
-    inspection: Any = SimpleNamespace(usable=lambda slots, tried=False: slots)
-    kept: Any = SimpleNamespace(slots=lambda host: [])
-    table = Table()
-    run = Vacancies(ME, table.state, fleet, inspection, plain=False, most=None, attend=())
-    for job, slot in ((0, 0), (1, 1)):
-        attempt = table.start(table.claim(job, slot))
-        table.state.apply(ended := facts.exit_of(attempt.id, duration=0.1))
-        run.learn(ended)
-    last = [table.start(table.claim(job, slot)) for job, slot in ((2, 0), (3, 1))]
-    free, behind, _ = run.find({last[0].id: True, last[1].id: False}, kept)
-    assert [site.free for site in free] == [SLOTS]
-    assert [site.free for site in behind] == [SLOTS[:1]]
 
 
 def test_what_another_run_ended_well_vouches_for_no_slot() -> None:

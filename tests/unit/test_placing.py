@@ -15,7 +15,6 @@ from burnish.core import events
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName, JobId, Slot
 from burnish.core.lacking import Lacking
-from burnish.core.placement import Site
 from burnish.core.reports import CommandPrepared
 from burnish.core.state import State
 from burnish.core.unplaced import Unplaced
@@ -136,30 +135,3 @@ def test_what_hosts_lack_for_some_jobs_is_told_of_these_alone() -> None:
     [told] = queue.placing.unplaced()
     assert (told.why, told.jobs) == ("there is no /data/2 on desk", {1})
     assert [told.concerns(job, queue.state) for job in queue.state.jobs.values()] == [False, True]
-
-
-def test_a_job_is_placed_behind_one_that_gets_its_slot_now_and_never_on_a_slot_that_nobody_gets() -> None:
-    """Nor behind one that has several slots: who comes next may need them all."""
-
-    class Offered(Queue):
-        def __init__(self, gpus: str, rows: int, room: int | None = None) -> None:
-            super().__init__()
-            offered = member("gpu01", 3)
-            self.all = offered.slots
-            self.state.apply(events.JobsAdded(("--n", "GPUS"), tuple((n, str(n), gpus) for n in range(1, rows))))
-            self.state.apply(events.JobChanged(0, {"GPUS": gpus}))
-            free = [Site(offered.host, self.all, self.all)]
-            behind = [Site(offered.host, self.all, self.all, ahead=True)]
-            self.placing._vacancies.find = lambda ending, kept: (free, behind, room)
-            self.placing._projection.readable = True
-            self.placing._plan = Plan((), source=TemplateSource("true"))
-            self.placing.update(self.state.jobs)
-            self.placing.place({}, None)
-
-        def placed(self) -> list[list[int]]:
-            return [[slot.index for slot in kept.slots] for kept in self.preparation._reserved.values()]
-
-    assert Offered("1", 7).placed() == [[0], [1], [2], [0], [1], [2]]
-    assert Offered("1", 2).placed() == [[0], [1]]
-    assert Offered("1", 7, room=1).placed() == [[0], [0]]
-    assert Offered("2", 3).placed() == [[0, 1]]
