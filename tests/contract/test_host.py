@@ -20,6 +20,7 @@ import pytest
 from burnish.remote.agent.frames import PROTOCOL
 from burnish.remote.agent.locks import FREE, lock_state
 from burnish.remote.agent.processes import read_process
+from burnish.remote.agent.standing import read_status
 from burnish.remote.transport import Transport
 from tests.support import beginnings
 from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, make_spec, new_attempt
@@ -729,6 +730,56 @@ def test_records_of_another_incarnation_are_lost_whoever_has_the_pid_now(link: A
     finally:
         innocent.kill()
         innocent.wait()
+
+
+@pytest.mark.parametrize(
+    "seen", ["another.{1}.{2}", "{0}.0.{2}", "{0}.1.2"], ids=["other boot", "hidden pid 1", "container"]
+)
+@pytest.mark.parametrize("supervised", [True, False])
+def test_job_that_lives_is_not_lost_whatever_incarnation_somebody_sees(
+    link: AgentClient, host: OneHost, seen: str, supervised: bool
+) -> None:
+    attempt = link.start("sleep", "1000")
+    running = link.wait_status(attempt, "running")
+    there = seen.format(*str(link.welcome["incarnation"]).rsplit(".", 2))
+    if not supervised:
+        kill(supervisor_pid(running))
+        link.wait(lambda frame: frame["type"] == "status" and frame["supervised"] is False)
+    standing = read_status(host.place(attempt), there)
+    assert (standing.status, standing.dead) == ("running", "")
+    if supervised:
+        kill(supervisor_pid(running))
+    kill(job_pid(running))
+    link.wait_status(attempt, "ended")
+    os.unlink(host.folder_of(attempt) / "final.json")
+    assert read_status(host.place(attempt), there).dead == "its host rebooted"
+
+
+def test_job_without_its_lock_that_lives_is_not_lost_where_pid_1_is_hidden(link: AgentClient, host: OneHost) -> None:
+    attempt = link.start("/bin/bash", "-c", "exec 100>&-; sleep 1000; true")
+    running = link.wait_status(attempt, "running")
+    kill(supervisor_pid(running))
+    link.wait(lambda frame: frame["type"] == "status" and frame["supervised"] is False)
+    boot, _, namespace = str(link.welcome["incarnation"]).rsplit(".", 2)
+    standing = read_status(host.place(attempt), f"{boot}.0.{namespace}")
+    assert (standing.status, standing.dead) == ("running", "")
+    link.cancel(attempt)
+
+
+def test_attempt_whose_disk_refuses_for_a_moment_costs_no_link(link: AgentClient, host: OneHost) -> None:
+    attempt = link.start("sleep", "1000")
+    running = link.wait_status(attempt, "running")
+    kill(supervisor_pid(running))
+    link.wait(lambda frame: frame["type"] == "status" and frame["supervised"] is False)
+    final = host.folder_of(attempt) / "final.json"
+    final.mkdir()  # who reads it meets an error
+    kill(job_pid(running))
+    wait_for(lambda: not alive(job_pid(running)))
+    before = processor_time(link.pid)
+    assert link.run("sleep", "1")["status"] == "ended"
+    assert processor_time(link.pid) - before < 0.5, "nor is it looked at without a pause"
+    final.rmdir()
+    assert "lost" in link.wait_status(attempt, "ended")["final"]
 
 
 @pytest.mark.parametrize("left", [b"", b'{"exit":{"co', b"\0" * 300, b"[]"])

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from burnish.remote.agent.processes import has_open, libc
+from burnish.remote.agent.processes import all_processes, has_open, libc
 from burnish.remote.transport import LocalTransport
-from tests.support.agent_client import alive, kill
+from tests.support.agent_client import AgentClient, alive, kill
 from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
@@ -200,6 +200,71 @@ def test_cancel_works_when_the_supervisor_is_dead(
     assert time.monotonic() - asked < GRACE + SLACK
     assert ended["final"]["lost"]["cancelled"] == "alice"
     victim.check_dead_and_alone(bystanders)
+
+
+# It gives its worker an environment of its own and none of its descriptors, and does not wait for it to end.
+LAUNCHER = """
+import signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+worker = "trap '' TERM; echo $$ >$0; while :; do sleep 0.05; done"
+subprocess.Popen(["/bin/sh", "-c", worker, sys.argv[1]], env={}).wait()
+"""
+
+
+def test_who_was_seen_once_is_ended_though_its_parent_went_first(host: OneHost) -> None:
+    noted, link = host.folder / "worker", host.connect()
+    attempt = link.start(sys.executable, "-c", LAUNCHER, str(noted))
+    running = link.wait_status(attempt, "running")
+    wait_for(lambda: noted.exists() and noted.read_text())
+    worker = int(noted.read_text())
+    kill(supervisor_pid(running))
+    wait_for(lambda: not alive(supervisor_pid(running)))
+    ended = link.cancel(attempt, GRACE)
+    assert ended["final"]["lost"]["cancelled"] == "alice"
+    assert not alive(worker) and not alive(job_pid(running))
+
+
+def orphaned(host: OneHost, link: AgentClient) -> tuple[str, int]:
+    """An attempt whose supervisor is dead and whose job ignores TERM, and the job's pid."""
+    attempt = link.start("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+    running = link.wait_status(attempt, "running")
+    kill(supervisor_pid(running))
+    link.wait(lambda frame: frame["type"] == "status" and frame["supervised"] is False)
+    return attempt, job_pid(running)
+
+
+def undertaker(link: AgentClient, before: set[int]) -> int:
+    """The process that the agent has carry out a cancel."""
+    return wait_for(lambda: next(iter(children(link.pid) - before), 0))
+
+
+def children(pid: int) -> set[int]:
+    return {process.pid for process in all_processes().values() if process.parent == pid}
+
+
+def test_cancel_is_carried_out_though_who_did_so_was_killed(host: OneHost) -> None:
+    link = host.connect()
+    attempt, job = orphaned(host, link)
+    before = children(link.pid)
+    link.send("cancel", attempt=attempt, grace=GRACE, by="alice")
+    kill(undertaker(link, before))
+    link.wait_status(attempt, "ended")
+    assert not alive(job)
+
+
+def test_cancel_that_cannot_be_read_for_a_moment_is_carried_out_all_the_same(host: OneHost) -> None:
+    link = host.connect()
+    attempt, job = orphaned(host, link)
+    before = children(link.pid)
+    link.send("cancel", attempt=attempt, grace=GRACE, by="alice")
+    pid = undertaker(link, before)
+    record = host.folder_of(attempt) / "cancel.json"
+    record.unlink()
+    record.mkdir()  # who reads it meets an error
+    wait_for(lambda: not alive(job))
+    record.rmdir()
+    link.wait_status(attempt, "ended")
+    wait_for(lambda: not alive(pid))
 
 
 OTHER_UID = 65534

@@ -93,6 +93,22 @@ def test_process_that_closes_files_is_known_by_the_lock_it_keeps_open(place: Pla
     assert missed == []
 
 
+def test_process_that_only_looks_at_the_lock_is_none_of_the_attempt(place: Place) -> None:
+    """Every agent looks at it, and all that an agent has started descends from it."""
+    os.makedirs(os.path.dirname(place.lock), exist_ok=True)
+    with open(place.lock, "w") as lock, open(place.lock) as read:
+        looking = subprocess.Popen(["sleep", "1000"], stdin=read)
+        holding = subprocess.Popen(["sleep", "1000"], pass_fds=[lock.fileno()])
+    try:
+        assert [found.pid for found in traces(place)] == [holding.pid]
+        os.unlink(place.lock)
+        assert [found.pid for found in traces(place)] == [holding.pid]
+    finally:
+        for process in (looking, holding):
+            process.kill()
+            process.wait()
+
+
 def test_all_of_a_process_is_of_one_family_with_its_threads(place: Place) -> None:
     """The first thread of the process has ended, so that it looks like a zombie; it is found by its other threads, and lives."""
     program = (

@@ -45,7 +45,7 @@ class Command:
 class Commands:
     """The commands that run now, by the pipe on which each one's answer comes."""
 
-    def __init__(self, outbox: Outbox, poll: select.poll, fork: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, outbox: Outbox, poll: select.poll, fork: Callable[[Callable[[], None]], int]) -> None:
         self._outbox = outbox
         self._poll = poll
         self._fork = fork

@@ -57,7 +57,7 @@ class Crews:
     `notices` is the pipe for those that get one attempt only.
     """
 
-    def __init__(self, home: Home, poll: select.poll, notices: int, fork: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, home: Home, poll: select.poll, notices: int, fork: Callable[[Callable[[], None]], int]) -> None:
         self._home = home
         self._poll = poll
         self._notices = notices

@@ -28,7 +28,7 @@ class FolderLook:
     A process that not even a signal ends keeps its pipe open: no other is started before it has gone.
     """
 
-    def __init__(self, poll: select.poll, fork: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, poll: select.poll, fork: Callable[[Callable[[], None]], int]) -> None:
         self._poll = poll
         self._fork = fork
         self._pipe: Optional[int] = None

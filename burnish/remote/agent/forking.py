@@ -35,10 +35,11 @@ def leave_session(null: int) -> None:
         os.dup2(null, descriptor)
 
 
-def fork(work: Callable[[], None]) -> None:
-    """Do `work` in a process of its own, which then ends."""
-    if os.fork():
-        return
+def fork(work: Callable[[], None]) -> int:
+    """Do `work` in a process of its own, which then ends. Returns its pid."""
+    child = os.fork()
+    if child:
+        return child
     try:
         work()
     finally:

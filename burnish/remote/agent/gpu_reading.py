@@ -47,7 +47,7 @@ class GpuReading:
             self._programs.append(find_nvidia_smi())
         return self._programs[0]
 
-    def begin(self, fork: Callable[[Callable[[], None]], None]) -> None:
+    def begin(self, fork: Callable[[Callable[[], None]], int]) -> None:
         """Ask, unless somebody of ours is asking already. On a host without nvidia-smi the answer is there at once."""
         program = self.program
         if program is None:

@@ -47,7 +47,7 @@ class Looks:
     """The looks that were asked for and wait, and `gpus`, the reading that they wait for. Folders are looked at by turns."""
 
     def __init__(
-        self, home: Home, outbox: Outbox, poll: select.poll, fork: Callable[[Callable[[], None]], None]
+        self, home: Home, outbox: Outbox, poll: select.poll, fork: Callable[[Callable[[], None]], int]
     ) -> None:
         self.gpus = GpuReading()
         self._home = home

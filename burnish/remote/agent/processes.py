@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 
 from .files import read_bytes, read_text
 
@@ -68,11 +69,19 @@ def is_alive(process: Process) -> bool:
 
 
 def incarnation() -> str:
-    """Changes when every process of the host is gone: boot id, start time of pid 1, inode of the pid namespace."""
+    """Changes when every process of the host is gone: boot id, start time of pid 1, inode of the pid namespace.
+
+    Its last two parts also depend on who looks: pid 1 may be hidden, and a container has a namespace of its own.
+    """
     first = read_process(1)
     namespace = os.stat("/proc/self/ns/pid").st_ino
     boot = read_text("/proc/sys/kernel/random/boot_id") or "unknown"
     return "%s.%d.%d" % (boot, first.started if first else 0, namespace)
+
+
+def same_boot(one: str, other: str) -> bool:
+    """True for two incarnations between which no reboot lies."""
+    return one.partition(".")[0] == other.partition(".")[0]
 
 
 def open_pidfd(process: Process) -> Optional[int]:
@@ -126,15 +135,19 @@ def descendants() -> List[Process]:
     return [process for process in with_descendants([me], all_processes()) if process.pid != me]
 
 
-def has_open(pid: int, path: str) -> bool:
-    """True if this process has the file open that is at `path`, without links, or was there. False if we may not look."""
+def has_open(pid: int, path: str, to_write: bool = False) -> bool:
+    """True if this process has the file open that is at `path`, without links, or was there. False if we may not look.
+
+    With `to_write`, only if it may write there.
+    """
     links = _shown(pid, lambda view: ["%s/fd/%s" % (view, number) for number in os.listdir(view + "/fd")])
-    return any(_leads_to(link, path) for link in links or ())
+    return any(_leads_to(link, path, to_write) for link in links or ())
 
 
-def _leads_to(link: str, path: str) -> bool:
+def _leads_to(link: str, path: str, to_write: bool) -> bool:
     try:
-        return os.readlink(link) in (path, path + " (deleted)")
+        found = os.readlink(link) in (path, path + " (deleted)")
+        return found and (not to_write or bool(os.lstat(link).st_mode & stat.S_IWUSR))
     except OSError:
         return False  # closed since it was listed
 

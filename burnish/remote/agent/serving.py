@@ -198,8 +198,11 @@ class Agent:
         for request in self._starts.after(ended):
             self._serve_request(request)
 
-    def _fork(self, work: Callable[[], None]) -> None:
-        """Do `work` in a process of its own that has none of the link's descriptors, so that it cannot hold the link open."""
+    def _fork(self, work: Callable[[], None]) -> int:
+        """Do `work` in a process of its own that has none of the link's descriptors, so that it cannot hold the link open.
+
+        Returns its pid.
+        """
         pidfds, sockets = self._watches.pidfds(), self._crews.sockets()
         tails = [] if self._tails.descriptor is None else [self._tails.descriptor]
 
@@ -213,7 +216,7 @@ class Agent:
             os.umask(self._umask)
             work()
 
-        fork(child)
+        return fork(child)
 
 
 def serve(nonce: str, source: bytes = b"") -> None:

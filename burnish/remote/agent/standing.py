@@ -7,7 +7,7 @@ import time
 
 from .files import read_text
 from .locks import HELD, lock_state
-from .processes import is_alive, read_process, recorded_process
+from .processes import is_alive, read_process, recorded_process, same_boot
 from .records import read_record, replace_record, write_once
 from .traces import kin, traces
 
@@ -123,12 +123,16 @@ def _status_before_start(place: Place, here: str) -> Standing:
 
 def _status_after_start(place: Place, start: Record, here: str) -> Standing:
     go = start.get("go") or {}
-    if go and go.get("incarnation") != here:
+    then = str(go.get("incarnation"))
+    # Another incarnation may be this boot as somebody else sees it. A lock is held, and processes live, in one and the same.
+    moved = bool(go) and then != here
+    if moved and lock_state(place.lock) != HELD and not (same_boot(then, here) and kin(place)):
         return Standing(RUNNING, start, dead="its host rebooted")
     supervisor = recorded_process(go.get("supervisor"))
-    if supervisor is not None and is_alive(supervisor):
+    if supervisor is not None and (not moved or same_boot(then, here)) and is_alive(supervisor):
         return Standing(RUNNING, start, witness=supervisor)
-    witness = read_process(pid_in(place.lock)) if lock_state(place.lock) == HELD else None
+    held = lock_state(place.lock) == HELD
+    witness = read_process(pid_in(place.lock)) if held and not moved else None
     if witness is None:
         # The oldest lasts longest. It may have ended since it was seen: then another look is due, and no verdict.
         witness = min(kin(place), key=lambda process: process.started, default=None)

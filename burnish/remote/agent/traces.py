@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 
-from .processes import all_processes, environment, has_open, read_process, with_descendants
+from .processes import all_processes, environment, has_open, is_alive, read_process, with_descendants
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Optional, Set
+    from typing import List, Optional, Sequence, Set
 
     from .place import Place
     from .processes import Process
@@ -19,9 +19,10 @@ LISTINGS = 20  # of all processes, at most: what begins while one is gone throug
 
 
 def traces(place: Place) -> List[Process]:
-    """The processes that carry an attempt's cookie or have its lock open, other than the caller.
+    """The processes that carry an attempt's cookie or have its lock, other than the caller.
 
-    Each was alive when it was looked at. If it has ended since, its work may go on in one that was not.
+    Each was alive when it was looked at. If it has ended since, its work may go on in one that was not. Who has the lock, made or
+    inherited, may write to it: whoever only reads is an agent that looks at it this instant.
     """
     lock = os.path.realpath(place.lock)
     seen = {os.getpid()}
@@ -38,7 +39,7 @@ def traces(place: Place) -> List[Process]:
         for pid in listed | unclear:
             process = read_process(pid)
             shown = None if process is None else environment(pid)
-            if process is not None and (_bears(shown, place.cookie) or has_open(pid, lock)):
+            if process is not None and (_bears(shown, place.cookie) or has_open(pid, lock, to_write=True)):
                 found.append(process)
             (unclear.add if shown == b"" else unclear.discard)(pid)
         if found:
@@ -51,12 +52,13 @@ def _bears(environment: Optional[bytes], cookie: bytes) -> bool:
     return any(entry.startswith(b"BURNISH_RESULT=") and entry.endswith(cookie) for entry in entries)
 
 
-def kin(place: Place) -> List[Process]:
+def kin(place: Place, known: Sequence[Process] = ()) -> List[Process]:
     """All living processes of an attempt without a supervisor: those that bear its traces, and what descends from them.
 
-    Never none while anything of it is alive: where all that bore its traces have ended meanwhile, it is those.
+    Never none while anything of it is alive: where all that bore its traces have ended meanwhile, it is those. `known` were kin
+    before: who has lost its parent since bears perhaps no trace itself.
     """
-    found = traces(place)
+    found = traces(place) + [process for process in known if is_alive(process)]
     if not found:
         return []
     now = all_processes()

@@ -14,6 +14,8 @@ from .traces import kin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Optional
+
     from .place import Place
     from .records import Record
 
@@ -30,14 +32,22 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
     pause = SHORTEST
     while family or lock_state(place.lock) == HELD:  # it may be held by who changed its user
         time.sleep(pause)
-        asked = read_record(place.file("cancel.json")) or cancel
+        asked = read_cancel(place) or cancel
         if asked != cancel:
             cancel = asked
             deadline = min(deadline, time.monotonic() + float(cancel.get("grace", GRACE)))
-        family = kin(place)
+        family = kin(place, family)
         if time.monotonic() >= deadline:
             pause = min(LONGEST, pause * 2)  # one that the kernel cannot end just now keeps us waiting
             for process in family:
                 send_signal(process, signal.SIGKILL)
     lose(place, "killed with its supervisor")
     tell_in_pipe(notices, place.attempt, CHANGED)
+
+
+def read_cancel(place: Place) -> Optional[Record]:
+    """What a cancel says by now; None if there is none, or it cannot be read at this moment."""
+    try:
+        return read_record(place.file("cancel.json"))
+    except OSError:
+        return None

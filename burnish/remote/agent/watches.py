@@ -9,7 +9,7 @@ import time
 from .files import size_of
 from .notices import CHANGED
 from .place import ATTEMPT_NAME, log_path
-from .processes import open_pidfd
+from .processes import is_alive, open_pidfd, read_process
 from .records import read_record
 from .refusals import Refusal
 from .standing import (
@@ -23,10 +23,11 @@ from .standing import (
     VOID,
     Standing,
     pid_in,
+    read_status,
     settle,
     void,
 )
-from .undertaker import undertake
+from .undertaker import read_cancel, undertake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .notices import Notice
     from .outbox import Outbox
     from .place import Place
+    from .processes import Process
     from .records import Record
 
 
@@ -46,14 +48,14 @@ START_PATIENCE = 30.0  # s in which a supervisor begins, or never: its folder, o
 class Watch:
     """An attempt whose changes the link wants to hear of."""
 
-    __slots__ = ("crewed", "given", "ours", "pidfd", "place", "said", "start", "started_here", "told", "undertaken")
+    __slots__ = ("crewed", "given", "ours", "pidfd", "place", "said", "start", "started_here", "told", "undertaker")
 
     def __init__(self, place: Place, started_here: bool = False) -> None:
         self.place = place
         self.started_here = started_here
         self.told: Any = None
         self.pidfd: Optional[int] = None
-        self.undertaken = False
+        self.undertaker: Optional[Process] = None  # who carries out a cancel where there is no supervisor
         self.ours = False  # a supervisor of this agent's has it
         self.given: Optional[Tuple[float, str]] = (
             None  # when (monotonic) it got it, and the folder that it has to enter
@@ -65,6 +67,8 @@ class Watch:
     @property
     def announced(self) -> bool:
         """True if its end is told or seen at once. Another agent's supervisor tells that agent, and lives on."""
+        if self.undertaker is not None:
+            return False  # it may be killed, too
         if self.crewed:
             return self.start is not None  # one that has not begun may hang, with the disk of a log
         return self.pidfd is not None and self.ours
@@ -79,7 +83,7 @@ class Watches:
         outbox: Outbox,
         poll: select.poll,
         notices: int,
-        fork: Callable[[Callable[[], None]], None],
+        fork: Callable[[Callable[[], None]], int],
         left: Callable[[str], None],
     ) -> None:
         self._home = home
@@ -152,10 +156,12 @@ class Watches:
         self._look(watch, beats)
 
     def look(self, attempts: Iterable[str]) -> None:
-        """Look at those of `attempts` that are watched."""
-        for attempt in attempts:
-            if attempt in self._by_attempt:
-                self._look(self._by_attempt[attempt])
+        """Look at those of `attempts` that are watched. One whose disk refuses is looked at again, as an unannounced one."""
+        for watch in [self._by_attempt[attempt] for attempt in attempts if attempt in self._by_attempt]:
+            try:
+                self._look(watch)
+            except OSError:
+                self._forget_pidfd(watch)
 
     def undertake(self, place: Place, cancel: Record) -> None:
         """Have a process of its own end an attempt whose supervisor is dead, unless one does so."""
@@ -175,7 +181,7 @@ class Watches:
     def _look(self, watch: Watch, beats: bool = False) -> None:
         """Send the status if it is news. See to it that a cancel is carried out, whoever asked for it."""
         place = watch.place
-        standing = watch.said or settle(place, self._home.incarnation)
+        standing = watch.said or self._standing(watch)
         watch.said = None
         if standing.status == UNSTARTED and watch.started_here and watch.told is not None:
             # For two looks nobody has been on the way. One alone may fall between another agent's mkdir and its lock.
@@ -192,15 +198,21 @@ class Watches:
             more = {"beats": True} if beats and standing.status == RUNNING else {}
             self._outbox.send("status", **described(place, standing), **more)
         self._rewatch(watch, standing)
-        cancel = None if standing.supervised else read_record(place.file("cancel.json"))
+        cancel = None if standing.supervised else read_cancel(place)
         if cancel is not None:
             self._undertake(watch, cancel)
 
+    def _standing(self, watch: Watch) -> Standing:
+        """What the disk says. While an undertaker lives, that all is gone is for it to say: it has seen who bears no traces."""
+        if watch.undertaker is None or not is_alive(watch.undertaker):
+            return settle(watch.place, self._home.incarnation)
+        standing = read_status(watch.place, self._home.incarnation)
+        return Standing(RUNNING, standing.start, supervised=False) if standing.dead else standing
+
     def _undertake(self, watch: Watch, cancel: Record) -> None:
-        if not watch.undertaken:
-            watch.undertaken = True
+        if watch.undertaker is None or not is_alive(watch.undertaker):
             place, notices = watch.place, self._notices
-            self._fork(lambda: undertake(place, cancel, notices))
+            watch.undertaker = read_process(self._fork(lambda: undertake(place, cancel, notices)))
 
     def _rewatch(self, watch: Watch, standing: Standing) -> None:
         """Have the kernel announce the end of what keeps the attempt as it is."""
