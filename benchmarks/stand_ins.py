@@ -173,7 +173,6 @@ class StandIns:
                 self._give_log(host, request)
             case "ack":
                 self.acked += host.attempts.pop(request["attempt"], None) is not None
-                self._say(host, "acked", attempt=request["attempt"])
             case kind:
                 self._say(
                     host, "refused", request=kind, attempt=request.get("attempt"), why="a stand-in does not do that"

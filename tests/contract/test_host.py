@@ -590,7 +590,7 @@ def test_acked_attempt_shrinks_to_a_tombstone(link: AgentClient, host: OneHost) 
     status = link.run(*host.ledger_job("mkdir -p $BURNISH_RESULT.d/x; echo much"))
     attempt = status["attempt"]
     assert list(link.statuses()) == [attempt]
-    assert link.ack(attempt)["type"] == link.ack(attempt)["type"] == "acked"
+    assert link.ack(attempt)["type"] == link.ack(attempt)["type"] == "pong"
     assert sorted(os.listdir(host.folder_of(attempt))) == ["acked", "final.json", "start.json"]
     assert host.lock_names() == []
     assert link.statuses() == {}
@@ -605,7 +605,7 @@ def test_ack_of_a_running_attempt_is_refused(link: AgentClient) -> None:
     attempt = link.start("sleep", "1000")
     link.wait_status(attempt, "running")
     assert "running" in link.ack(attempt)["why"]
-    assert link.ack(new_attempt())["type"] == "acked"
+    assert link.ack(new_attempt())["type"] == "pong"
 
 
 def test_clean_removes_what_has_ended_and_names_what_runs(link: AgentClient, host: OneHost) -> None:

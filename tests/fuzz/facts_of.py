@@ -57,7 +57,6 @@ FRAMES: tuple[dict[str, Any], ...] = (
     {"type": "refused", "request": "start", "attempt": NAME, "why": "the disk is full", "passing": True},
     {"type": "refused", "request": "pull", "attempt": NAME, "why": "its logs were removed"},
     {"type": "pong", "id": "0011aabb"},
-    {"type": "acked", "attempt": NAME},
     {"type": "listed"},
     {
         "type": "seen", "now": 1.0, "load": [0.5, 0.4, 0.3], "cpus": 8, "disk_free": 10**9, "python": "3.8.18", "user": "ann",

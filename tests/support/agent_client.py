@@ -105,7 +105,11 @@ class AgentClient:
         return self.wait_status(attempt, "ended", "void", deadline=deadline)
 
     def ack(self, attempt: str) -> Frame:
-        return self.ask("ack", "acked", attempt=attempt)
+        """Have an attempt put away; the answer to what was asked next, or the refusal."""
+        self.backlog.clear()
+        self.send("ack", attempt=attempt)
+        self.send("ping", id=attempt)
+        return self.wait(lambda frame: frame["type"] == "pong" or frame.get("request") == "ack")
 
     def statuses(self) -> dict[str, Frame]:
         """What `list` says, by attempt."""

@@ -205,7 +205,8 @@ class Claim:
         assert self.final in (None, status["final"]), f"{self.final} became {status['final']}"
         self.final = status["final"]
         link.send({"type": "ack", "attempt": self.name})
-        link.hear("acked")
+        link.send({"type": "ping", "id": self.name})
+        link.hear("pong")
         self.acked = True
 
     def judge(self) -> None:

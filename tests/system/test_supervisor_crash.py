@@ -115,7 +115,7 @@ def check(host: OneHost, link: AgentClient, attempt: str) -> str:
     wait_for(lambda: host.processes() == [], host.processes)
     link.start(*job(host, attempt), attempt=attempt)  # a resend changes nothing
     assert link.wait_status(attempt, "ended", "void").get("final") == status.get("final")
-    assert link.ack(attempt)["type"] == "acked"
+    assert link.ack(attempt)["type"] == "pong"
     assert set(os.listdir(host.folder_of(attempt))) <= {"start.json", "final.json", "acked"}
     assert [name for name in os.listdir(host.locks) if attempt in name] == []
     return next(iter(final))

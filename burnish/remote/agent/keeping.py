@@ -71,7 +71,10 @@ class Keeping:
         self._outbox.send_body(dict(header, size=len(body), end=end, told=told and not body), body)
 
     def ack(self, request: Header) -> None:
-        """Put an attempt away that has ended and is stored elsewhere: a tombstone stays. Raises Refusal, OSError."""
+        """Put an attempt away that has ended and is stored elsewhere: a tombstone stays. Raises Refusal, OSError.
+
+        Not answered: who asked would do nothing about it, and asks again if it is still listed on the next link.
+        """
         place = self._watches.place(request)
         ended = os.path.lexists(place.file("final.json"))
         status = ENDED if ended else settle(place, self._home.incarnation).status
@@ -81,7 +84,6 @@ class Keeping:
             self._watches.forget(place.attempt)
         elif status != ABSENT:
             raise Refusal("it is %s; only what has ended can be put away" % status)
-        self._outbox.send("acked", attempt=place.attempt)
 
     def clean(self, request: Header) -> None:
         """Remove the whole table but for attempts that run, and say which those are. Raises OSError."""
