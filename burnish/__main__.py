@@ -8,6 +8,8 @@ import sys
 def main() -> None:
     """Entry point of the command."""
     _open_what_is_closed()
+    # Who starts us may have it ignored, and then the kernel forgets how what we start has ended: git, or a runner function.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     patient = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is ignored, as in the background
     if patient:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -113,8 +113,9 @@ class Signal:
         vars(self).update({name: value for name, value in vars(real_signal).items() if name.startswith("SIG")})
 
     def signal(self, number: int, action: Any) -> None:
-        assert action is real_signal.SIG_IGN
-        self._os.me.ignored.add(number)
+        assert action in (real_signal.SIG_IGN, real_signal.SIG_DFL)
+        ignored = self._os.me.ignored
+        ignored.add(number) if action is real_signal.SIG_IGN else ignored.discard(number)
 
     def pthread_sigmask(self, how: int, numbers: tuple[int, ...]) -> None:
         self._os.me.blocked.update(numbers)

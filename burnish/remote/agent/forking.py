@@ -21,6 +21,8 @@ def prepare_process() -> int:
     """What agent and supervisor have in common, done once before any fork. Returns the user's umask, which jobs get back."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    # Ignored, as some programs leave it to what they start, it would let the kernel forget how our children ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     return os.umask(0o077)
 

@@ -1,0 +1,85 @@
+"""burnish, an agent, a batch script that are started by a program that ignores SIGCHLD, as some do that want no zombies.
+
+It outlives an execve, and then the kernel does not tell who waits how a child has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from burnish.remote.agent.records import read_record, write_once
+from burnish.remote.transport import LocalTransport
+from tests.support import beginnings
+from tests.support.agent_client import make_spec, new_attempt
+from tests.support.one_host import PYTHON, OneHost, one_host
+from tests.support.sweeps import ENDS, Sweep
+
+IGNORING = ("env", "--ignore-signal=CHLD")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[OneHost]:
+    with one_host(tmp_path) as made:
+        yield made
+
+
+def ignoring_agent(host: OneHost) -> LocalTransport:
+    wrapper = host.folder / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec {" ".join(IGNORING)} {PYTHON} "$@"\n')
+    wrapper.chmod(0o755)
+    return LocalTransport(str(wrapper))
+
+
+@pytest.mark.parametrize("pad", ["", "x" * (70 << 10)], ids=["of a crew", "alone"])
+def test_end_of_a_job_is_told_where_its_agent_was_to_ignore_it(host: OneHost, pad: str) -> None:
+    """With `pad`, by a supervisor for one attempt."""
+    link = host.connect(ignoring_agent(host))
+    attempt = link.start("/bin/sh", "-c", "sleep 0.2; exit 7", env={"PAD": pad})
+    assert link.wait_status(attempt, "ended")["final"]["exit"]["code"] == 7
+
+
+def test_job_begins_without_what_its_agent_was_to_ignore(host: OneHost) -> None:
+    link = host.connect(ignoring_agent(host))
+    told = link.pull(link.run("/bin/sh", "-c", beginnings.TELL)["attempt"]).decode()
+    beginnings.assert_as_from_a_shell(told, beginnings.umask())
+
+
+def test_end_of_a_job_of_a_batch_script_that_was_to_ignore_it(host: OneHost) -> None:
+    host.connect()  # it brings the agent's text
+    (source,) = host.home.glob("agent-*.py")
+    folder = host.folder_of(new_attempt())
+    folder.mkdir(mode=0o700)
+    write_once(str(folder / "spec.json"), make_spec("/bin/sh", "-c", "sleep 0.2; exit 7"))
+    assert subprocess.run([*IGNORING, PYTHON, "-I", str(source), "supervise", str(folder)], timeout=20).returncode == 0
+    assert (read_record(str(folder / "final.json")) or {})["exit"]["code"] == 7
+
+
+RUNNER = """
+import subprocess, sys
+def runner(runner_args, job_dict):
+    assert subprocess.run(["sh", "-c", "exit 3"]).returncode == 3, "how a program of the runner's ended is not known"
+    return [sys.executable, "job.py", job_dict["fate"], job_dict["work"]]
+"""
+
+
+def test_run_that_was_to_ignore_it_knows_how_all_ended_that_it_started(tmp_path: Path) -> None:
+    """A run that leaves its terminal is a child of who started it, jobs are their supervisors', and a function has its own."""
+    sweep = Sweep.of(tmp_path, jobs=4, fates=("ok", "fail", "kill"))
+    (tmp_path / "example.py").write_text(RUNNER)
+    run = [*IGNORING, sys.executable, *sweep.program, "run", "--detach", "--func", "example.runner"]
+
+    def code() -> int:
+        return subprocess.run(run, cwd=tmp_path, env=sweep.environment, capture_output=True, timeout=60).returncode
+
+    assert code() == 0
+    sweep.burnish("wait", check=False)
+    jobs = json.loads(sweep.burnish("status", "--json").stdout)["jobs"]
+    assert [job["reason"] for job in jobs] == [ENDS[fate] for fate in ("ok", "fail", "kill", "ok")]
+    (tmp_path / "example.py").write_text("no Python")
+    assert code() == 2
