@@ -6,6 +6,7 @@ It outlives an execve, and then the kernel does not tell who waits how a child h
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from burnish.remote.agent.records import read_record, write_once
 from burnish.remote.transport import LocalTransport
 from tests.support import beginnings
 from tests.support.agent_client import make_spec, new_attempt
-from tests.support.one_host import PYTHON, OneHost, one_host
+from tests.support.bad_disks import Refusing, Target
+from tests.support.one_host import PYTHON, OneHost, one_host, supervisor_pid
 from tests.support.sweeps import ENDS, Sweep
 
 IGNORING = ("env", "--ignore-signal=CHLD")
@@ -83,3 +85,33 @@ def test_run_that_was_to_ignore_it_knows_how_all_ended_that_it_started(tmp_path:
     assert [job["reason"] for job in jobs] == [ENDS[fate] for fate in ("ok", "fail", "kill", "ok")]
     (tmp_path / "example.py").write_text("no Python")
     assert code() == 2
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_end_that_the_kernel_does_not_tell_is_lost_and_said_so(host: OneHost, cancelled: bool) -> None:
+    """Nobody can know it any more. It is no exit, and no supervisor dies of it."""
+    link = host.connect()
+    attempt = link.start("/bin/sh", "-c", "read line <$FIFO", env={"FIFO": fifo(host.folder / "fifo")})
+    supervisor = supervisor_pid(link.wait_status(attempt, "running"))
+    untold = Refusing("ECHILD", (), "wait4")
+    untold.begin(Target(host.folder, (supervisor,), follow=False))
+    try:
+        if cancelled:
+            ended = link.cancel(attempt)
+        else:
+            (host.folder / "fifo").write_text("go on\n")
+            ended = link.wait_status(attempt, "ended")
+    finally:
+        untold.end()
+    lost = ended["final"]["lost"]
+    assert lost["why"] == "the kernel did not say how it ended"
+    assert lost.get("cancelled") == ("alice" if cancelled else None)
+    again = link.start("/bin/sh", "-c", "sleep 0.1; exit 7")
+    running = link.wait_status(again, "running")
+    assert supervisor_pid(running) == supervisor
+    assert link.wait_status(again, "ended")["final"]["exit"]["code"] == 7
+
+
+def fifo(path: Path) -> str:
+    os.mkfifo(path)
+    return str(path)

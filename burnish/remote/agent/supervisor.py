@@ -292,7 +292,7 @@ class Supervisor:
 
     def _record(self) -> Optional[Record]:
         """Make final.json. None if it was made by somebody else, or nobody is left to read it."""
-        record = {"exit": self._exit()}
+        record = {"exit": self._exit()} if self._ended is not None else {"lost": self._lost()}
         told = False
         while True:
             try:
@@ -301,9 +301,10 @@ class Supervisor:
                 if not os.path.isdir(self._place.folder):
                     return None  # it was removed: there is nobody to tell
                 # A full or broken disk may recover; until then the attempt has not ended for anyone.
-                record["exit"].pop("tail", None)
-                if record["exit"].pop("result", None) is not None:
-                    record["exit"]["result_error"] = "not kept: %s" % clause(error)
+                verdict = record.get("exit", {})
+                verdict.pop("tail", None)
+                if verdict.pop("result", None) is not None:
+                    verdict["result_error"] = "not kept: %s" % clause(error)
                 else:
                     if not told:
                         self._tell(UNRECORDED, {"why": clause(error)})
@@ -338,6 +339,11 @@ class Supervisor:
         except OSError:
             pass  # it is made, and is not made again; a disk that cannot promise to keep it is as one that loses its power
         return made
+
+    def _lost(self) -> Record:
+        """No child is left, and the kernel did not tell us how the job ended: so nobody will ever know. It is no exit."""
+        lost: Record = {"why": "the kernel did not say how it ended", "ended": time.time()}
+        return lost if self._cancel is None else dict(lost, cancelled=self._cancel.get("by") or "unknown")
 
     def _exit(self) -> Record:
         assert self._ended is not None
