@@ -484,6 +484,16 @@ class Os:
     def waitpid(self, pid: int, how: int) -> tuple[int, int]:
         return self.wait4(pid, how)[:2]
 
+    def waitid(self, kind: int, pid: int, how: int) -> object:
+        """Only asks."""
+        me: Process = self.world.effect("waitid", pid, reads=True)
+        assert kind == real.P_PID and how == real.WEXITED | real.WNOHANG | real.WNOWAIT
+        if any(child.pid == pid for child in me.children):
+            return None
+        if any(child.pid == pid for child, _ in me.zombies):
+            return SimpleNamespace(si_pid=pid)
+        raise refuse(errno.ECHILD)
+
     def kill(self, pid: int, number: int) -> None:
         self.world.effect("kill", pid, number)
         process = self.me.machine.processes.get(pid)

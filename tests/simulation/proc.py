@@ -24,6 +24,10 @@ def read(me: Process, path: str) -> Text:
             process = _process(me, pid, path)
             parent = process.parent.pid if process.parent is not None else 1
             return Text(machine, _stat(process.pid, parent, process.began))
+        case ["self", "task", _, "children"]:
+            return Text(
+                machine, "".join(f"{child.pid} " for child in me.children + [z for z, _ in me.zombies]).encode()
+            )
         case [pid, "environ"] if pid.isdigit():
             environment = _process(me, pid, path).environment
             return Text(machine, b"\0".join(name + b"=" + value for name, value in environment.items()) + b"\0")

@@ -11,9 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from burnish.remote import transport as transport_module
 from burnish.remote.agent.place import IDLE, Place, host_folder_name
 from burnish.remote.agent.processes import read_process
 from burnish.remote.agent.records import read_record
+from burnish.remote.bundle import bundle
 from burnish.remote.transport import LocalTransport, Transport
 from tests.support.agent_client import AgentClient, Frame
 from tests.support.waiting import wait_for
@@ -30,6 +34,14 @@ def oldest_python() -> str | None:
         if found and subprocess.run([found, "-c", "0"], capture_output=True).returncode == 0:
             return found
     return None
+
+
+def change_agent(monkeypatch: pytest.MonkeyPatch, old: bytes, new: bytes) -> None:
+    """Until the test is over, links bring an agent whose text has `new` where it had `old`."""
+    agent = bundle()
+    assert agent.count(old) == 1
+    monkeypatch.setattr(transport_module, "bundle", lambda: agent.replace(old, new))
+    monkeypatch.setattr(transport_module, "_upload", transport_module._upload.__wrapped__)  # it is made once
 
 
 class OneHost:

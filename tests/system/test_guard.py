@@ -83,7 +83,7 @@ def test_what_the_kernel_cannot_end_yet_has_a_pulse(monkeypatch: pytest.MonkeyPa
             return True
 
     monkeypatch.setattr(guard_module, "_has_children", lambda: next(left))
-    monkeypatch.setattr(guard_module, "descendants", list)
+    monkeypatch.setattr(guard_module, "signal_descendants", lambda numbers: 0)
     guard_module._end_what_is_left(Counted())
     assert beats == [True, True]
 

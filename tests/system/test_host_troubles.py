@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from burnish.remote import transport
-from burnish.remote.bundle import bundle
 from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import make_spec, new_attempt
-from tests.support.one_host import PYTHON, OneHost, one_host, supervisor_pid
+from tests.support.one_host import PYTHON, OneHost, change_agent, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
 
@@ -81,10 +79,7 @@ def test_slot_of_a_job_whose_verdict_the_disk_refuses_is_left_to_the_next(
     host: OneHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a job that is over at once, nothing was told before. Under strace none is; so what counts as that lasts longer."""
-    agent = bundle()
-    longer = agent.replace(b"\nBRIEF = 0.01 ", b"\nBRIEF = 60.0 ")
-    assert longer != agent
-    monkeypatch.setattr(transport, "bundle", lambda: longer)
+    change_agent(monkeypatch, b"\nBRIEF = 0.01 ", b"\nBRIEF = 60.0 ")
     injections = "-e inject=symlink,symlinkat:error=EIO -e inject=link,linkat:error=EIO:when=2..6"
     link = host.connect(
         python_under(host, f"strace -f -qq -o /dev/null -e trace=link,linkat,symlink,symlinkat {injections}")

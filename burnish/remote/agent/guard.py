@@ -10,7 +10,7 @@ import os
 import signal
 
 from .forking import AWAITED, leave_session
-from .processes import become_subreaper, descendants, send_signal
+from .processes import become_subreaper, signal_descendants
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def _end_what_is_left(pulse: Pulse) -> None:
     """KILL all that descends from us, and again what it started meanwhile. At once: it was not asked to save anything."""
     pause = SHORTEST
     while _has_children():
-        for process in descendants():
-            send_signal(process, signal.SIGKILL)
+        signal_descendants([signal.SIGKILL])
         pulse.beat()  # one that the kernel cannot end just now has not ended; the last, as its file server may not answer
         signal.sigtimedwait([signal.SIGCHLD], pause)
         pause = min(LONGEST, pause * 2)

@@ -129,10 +129,36 @@ def with_descendants(roots: Sequence[int], processes: Dict[int, Process]) -> Lis
     return list(found.values())
 
 
-def descendants() -> List[Process]:
-    """All living processes that descend from this one."""
+def signal_descendants(numbers: Sequence[int], child: int = 0) -> int:
+    """Send all that descends from this process the signals `numbers`, one by one. Returns how many processes it found.
+
+    /proc may be mounted so that it hides what nobody but root may trace, such as ssh-agent, from its own user (hidepid). The
+    kernel lists our children all the same; if it was built without that, `child` is known. Only what a hidden one has started
+    and hidden in turn is missed: it becomes our child, as we are the subreaper, when all between us have ended.
+    """
     me = os.getpid()
-    return [process for process in with_descendants([me], all_processes()) if process.pid != me]
+    listed = [int(pid) for pid in read_text("/proc/self/task/%d/children" % me).split()]
+    children = [pid for pid in listed or [child] if _is_living_child(pid)]
+    seen = all_processes()
+    found = [process for process in with_descendants([me, *children], seen) if process.pid != me]
+    hidden = [pid for pid in children if pid not in seen]
+    for number in numbers:
+        for process in found:
+            send_signal(process, number)
+        for pid in hidden:
+            try:
+                os.kill(pid, number)  # nobody else collects it: until we do, the pid is its own
+            except OSError:
+                pass  # it changed its user
+    return len(found) + len(hidden)
+
+
+def _is_living_child(pid: int) -> bool:
+    """True if `pid` is a child of ours that has not ended, and never a later process of that pid."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except OSError:
+        return False  # no child of ours, or it was collected
 
 
 def has_open(pid: int, path: str, to_write: bool = False) -> bool:

@@ -19,7 +19,7 @@ from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
 from .needs import find_program, need_of, require, search_path
 from .notices import CHANGED, FREED, UNRECORDED
 from .oom import OomOffer, count_oom_kills
-from .processes import GRACE, become_subreaper, descendants, read_process, send_signal
+from .processes import GRACE, become_subreaper, read_process, signal_descendants
 from .pulse import BEAT, Pulse
 from .records import link_once, point_once, read_record, write_once
 from .refusals import Lacking, Refusal, SlotTaken, Unstartable, clause, printable
@@ -269,10 +269,9 @@ class Supervisor:
     def _end_tree(self, grace: float) -> int:
         """TERM, `grace` seconds, KILL for all that descends from us. Returns how many there were, when none is left."""
         asked = self._cancel
-        tree = descendants()
-        for process in tree:
-            send_signal(process, signal.SIGTERM)
-            send_signal(process, signal.SIGCONT)  # a stopped one would not hear it
+        found = signal_descendants(
+            [signal.SIGTERM, signal.SIGCONT], self._job
+        )  # a stopped one would not hear the first
         deadline = time.monotonic() + grace
         pause = 0.02
         while self._reap():
@@ -282,11 +281,10 @@ class Supervisor:
             if time.monotonic() < deadline:
                 self._wait(deadline)
                 continue
-            for process in descendants():
-                send_signal(process, signal.SIGKILL)
+            signal_descendants([signal.SIGKILL], self._job)
             self._wait(time.monotonic() + pause)
             pause = min(1.0, pause * 2)  # one that the kernel cannot end just now keeps us, and its locks, waiting
-        return len(tree)
+        return found
 
     # Recording.
 
