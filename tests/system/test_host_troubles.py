@@ -10,6 +10,7 @@ import pytest
 
 from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import make_spec, new_attempt
+from tests.support.bad_disks import Refusing, Target
 from tests.support.one_host import PYTHON, OneHost, change_agent, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
@@ -106,3 +107,20 @@ def test_verdict_that_the_disk_refuses_is_written_when_it_does_not(host: OneHost
     assert (told["request"], told["attempt"]) == ("record", attempt) and why in told["why"], told
     assert link.wait_status(attempt, "ended")["final"]["exit"]["code"] == 7
     assert host.runs() == 1
+
+
+@pytest.mark.parametrize("call", ["readlink", "openat"], ids=["record", "folder"])
+def test_cancel_whose_record_cannot_be_read_at_once_is_carried_out(host: OneHost, call: str) -> None:
+    """The signal for it comes once. Its file server answers with an error for a moment, and nobody signals again."""
+    link = host.connect()
+    attempt = link.start("sleep", "1000")
+    supervisor = supervisor_pid(link.wait_status(attempt, "running"))
+    trouble = Refusing("ESTALE:when=1..2", (), call)
+    files = [host.folder_of(attempt), host.folder_of(attempt) / "cancel.json"]
+    trouble.begin(Target(host.folder, (supervisor,), follow=False, files=files))
+    try:
+        link.send("cancel", attempt=attempt, grace=1, by="alice")
+        assert link.wait_status(attempt, "ended")["final"]["exit"]["cancelled"] == "alice"
+    finally:
+        trouble.end()
+    assert trouble.hit

@@ -5,6 +5,7 @@ It makes `start.json`, and only if that was new runs the job; waits for it, ends
 
 from __future__ import annotations
 
+import errno
 import os
 import resource  # noqa: F401 - os.wait4 would import it, in every supervisor again
 import signal
@@ -38,6 +39,7 @@ TAIL = 2000  # bytes of a failed job's stderr that go with its exit
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
 VERSION_HOLDS = 1.0  # s for which the version of the code in a folder is not read again
 BRIEF = 0.01  # s: of a job that is over by then, start and end are told at once, and nobody is woken twice
+AGAIN = 1.0  # s until a look that failed is repeated: the signal that asked for it comes once
 LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot locks
 
 
@@ -88,6 +90,7 @@ class Supervisor:
         self._ended: Optional[Tuple[int, float, float, int]] = None  # wait status, unix time, monotonic, max RSS
         self._exec_error = ""
         self._cancel: Optional[Record] = None
+        self._unseen = False  # somebody asked for a look, and it failed
         self._cancelled_by: Optional[str] = None
         self._out_of_time = False
         self._leftovers = 0
@@ -247,9 +250,11 @@ class Supervisor:
         longest = BEAT if self._pulse is not None else LOCK_INTERVAL
         if self._untold is not None:
             longest = self._began + BRIEF - now
+        if self._unseen:
+            longest = min(longest, AGAIN)
         left = longest if deadline is None else max(0.0, min(longest, deadline - now))
         heard = signal.sigtimedwait(AWAITED, left)
-        if heard is not None and heard.si_signo == signal.SIGUSR1:
+        if self._unseen or (heard is not None and heard.si_signo == signal.SIGUSR1):
             self._look()
 
     def _tell_start(self) -> None:
@@ -262,8 +267,10 @@ class Supervisor:
         try:
             names = os.listdir(self._place.folder)  # so that an NFS client does not take an older cancel for the newest
             cancel = read_record(self._place.file("cancel.json"))
-        except OSError:
-            return  # the folder was removed, or its server is away
+        except OSError as error:
+            self._unseen = error.errno != errno.ENOENT  # or it was removed, and will say nothing any more
+            return
+        self._unseen = False
         self._cancel = cancel or self._cancel or ({"by": "its record"} if "final.json" in names else None)
 
     def _end_tree(self, grace: float) -> int:
