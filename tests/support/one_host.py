@@ -136,6 +136,14 @@ def one_host(folder: Path, transport: Transport | None = None) -> Iterator[OneHo
             os.environ["BURNISH_LOCK_DIR"] = before
 
 
+def python_under(host: OneHost, words: str) -> LocalTransport:
+    """A way to an agent that runs, with all that descends from it, under a command."""
+    wrapper = host.folder / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec {words} {PYTHON} "$@"\n')
+    wrapper.chmod(0o755)
+    return LocalTransport(str(wrapper))
+
+
 def supervisor_pid(status: Frame) -> int:
     """The supervisor's pid, from a status that says running."""
     return int(status["start"]["go"]["supervisor"]["pid"])

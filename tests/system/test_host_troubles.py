@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import make_spec, new_attempt
 from tests.support.bad_disks import Refusing, Target
-from tests.support.one_host import PYTHON, OneHost, change_agent, one_host, supervisor_pid
+from tests.support.one_host import OneHost, change_agent, one_host, python_under, supervisor_pid
 from tests.support.waiting import wait_for
 
 
@@ -19,14 +18,6 @@ from tests.support.waiting import wait_for
 def host(tmp_path: Path) -> Iterator[OneHost]:
     with one_host(tmp_path) as host:
         yield host
-
-
-def python_under(host: OneHost, words: str) -> LocalTransport:
-    """A way to an agent that runs, with all that descends from it, under a command."""
-    wrapper = host.folder / "python"
-    wrapper.write_text(f'#!/bin/sh\nexec {words} {PYTHON} "$@"\n')
-    wrapper.chmod(0o755)
-    return LocalTransport(str(wrapper))
 
 
 @pytest.mark.parametrize("kills", [0, 1])

@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from burnish.remote.agent.records import read_record, write_once
-from burnish.remote.transport import LocalTransport
 from tests.support import beginnings
 from tests.support.agent_client import make_spec, new_attempt
 from tests.support.bad_disks import Refusing, Target
-from tests.support.one_host import PYTHON, OneHost, one_host, supervisor_pid
+from tests.support.one_host import PYTHON, OneHost, one_host, python_under, supervisor_pid
 from tests.support.sweeps import ENDS, Sweep
 
 IGNORING = ("env", "--ignore-signal=CHLD")
@@ -31,23 +30,16 @@ def host(tmp_path: Path) -> Iterator[OneHost]:
         yield made
 
 
-def ignoring_agent(host: OneHost) -> LocalTransport:
-    wrapper = host.folder / "python"
-    wrapper.write_text(f'#!/bin/sh\nexec {" ".join(IGNORING)} {PYTHON} "$@"\n')
-    wrapper.chmod(0o755)
-    return LocalTransport(str(wrapper))
-
-
 @pytest.mark.parametrize("pad", ["", "x" * (70 << 10)], ids=["of a crew", "alone"])
 def test_end_of_a_job_is_told_where_its_agent_was_to_ignore_it(host: OneHost, pad: str) -> None:
     """With `pad`, by a supervisor for one attempt."""
-    link = host.connect(ignoring_agent(host))
+    link = host.connect(python_under(host, " ".join(IGNORING)))
     attempt = link.start("/bin/sh", "-c", "sleep 0.2; exit 7", env={"PAD": pad})
     assert link.wait_status(attempt, "ended")["final"]["exit"]["code"] == 7
 
 
 def test_job_begins_without_what_its_agent_was_to_ignore(host: OneHost) -> None:
-    link = host.connect(ignoring_agent(host))
+    link = host.connect(python_under(host, " ".join(IGNORING)))
     told = link.pull(link.run("/bin/sh", "-c", beginnings.TELL)["attempt"]).decode()
     beginnings.assert_as_from_a_shell(told, beginnings.umask())
 

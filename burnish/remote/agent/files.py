@@ -115,6 +115,14 @@ def _about(path: str, error: OSError) -> OSError:
     return error
 
 
+def close(descriptor: int) -> None:
+    """Close a file, whatever its file server says to that: it is closed."""
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass  # it could not keep what was written, which is synced where that matters
+
+
 def identity(path: "str | int") -> Tuple[int, int]:
     """Inode and time of change (ns) of a path or descriptor: others for another file of that name. (0, 0) for none."""
     try:

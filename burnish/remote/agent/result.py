@@ -7,6 +7,7 @@ import os
 import stat
 
 from .compact_json import RESULT_DEPTH, json_depth
+from .files import close
 from .refusals import clause
 
 TYPE_CHECKING = False
@@ -28,8 +29,10 @@ def read_result(path: str) -> Record:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return {"result_error": "it is not a regular file"}
         text = b"".join(iter(lambda: os.read(descriptor, RESULT_LIMIT + 1), b""))
+    except OSError as error:  # its file server does not know it any more
+        return {"result_error": clause(error)}
     finally:
-        os.close(descriptor)
+        close(descriptor)
     if len(text) > RESULT_LIMIT:
         return {"result_error": "it has %d bytes, and %d are allowed" % (len(text), RESULT_LIMIT)}
     if json_depth(text) > RESULT_DEPTH:

@@ -13,17 +13,18 @@ import time
 
 from .checkout import checked_out
 from .compact_json import encode_json
-from .files import as_bytes, read_text, reserve, sync_file, sync_folder, unlink, write_all
+from .files import close, read_text, reserve, sync_file, sync_folder, unlink, write_all
 from .forking import AWAITED, IGNORED
 from .held_slots import HeldSlots
 from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
+from .logs import Logs
 from .needs import find_program, need_of, require, search_path
 from .notices import CHANGED, FREED, UNRECORDED
 from .oom import OomOffer, count_oom_kills
 from .processes import GRACE, become_subreaper, read_process, signal_descendants
 from .pulse import BEAT, Pulse
 from .records import link_once, point_once, read_record, write_once
-from .refusals import Lacking, Refusal, SlotTaken, Unstartable, clause, printable
+from .refusals import Lacking, SlotTaken, Unstartable, clause, printable
 from .result import read_result
 from .standing import void
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from .place import Place
     from .records import Record
 
-TAIL = 2000  # bytes of a failed job's stderr that go with its exit
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
 VERSION_HOLDS = 1.0  # s for which the version of the code in a folder is not read again
 BRIEF = 0.01  # s: of a job that is over by then, start and end are told at once, and nobody is woken twice
@@ -78,7 +78,8 @@ class Supervisor:
         self._surroundings = surroundings
         self._oom_kills = oom_kills  # on this host, before the job
         self._tell = tell
-        self._final = self._out = self._err = -1
+        self._final = -1
+        self._logs = Logs(place, spec)
         # Of its own: a script may be started twice, and only one of two supervisors of an attempt gets to run it.
         self._temporary = place.file("final.%s%d.tmp" % (surroundings.node, surroundings.me["pid"]))
         self._slots = HeldSlots(spec.get("locks") or [])
@@ -112,9 +113,8 @@ class Supervisor:
         else:
             self._slots.free()
             unlink(self._temporary)
-        for descriptor in (self._final, self._out, self._err):
-            if descriptor >= 0:
-                os.close(descriptor)
+        self._logs.close()
+        close(self._final)
         return final if final is None or self._untold is None else dict(final, **self._untold)
 
     # Launching.
@@ -151,8 +151,7 @@ class Supervisor:
         if self._pulse is not None:
             self._pulse.begin()
         self._slots.hold()
-        self._out = self._open_log("out")
-        self._err = self._open_log("err")
+        self._logs.open()
         environment = job_environment(spec, place, self._surroundings.environment)
         require(need_of(spec, environment))
         enter(spec["cwd"])
@@ -179,17 +178,10 @@ class Supervisor:
         go.update((stream, self._spec[stream]) for stream in ("out", "err") if self._spec.get(stream))
         return go
 
-    def _open_log(self, stream: str) -> int:
-        path = as_bytes(self._spec.get(stream) or self._place.file(stream))
-        try:
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY, 0o666)
-        except OSError as error:  # burnish named it: nothing is wrong with the command
-            raise Refusal("its log %s cannot be opened: %s" % (printable(path), error.strerror)) from None
-
     def _spawn(self, program: bytes, argv: List[bytes], environment: Dict[bytes, bytes]) -> None:
         """Run the job in a session of its own. Not os.fork: that would copy this process's page tables a second time."""
         how: Record = {
-            "file_actions": [(os.POSIX_SPAWN_DUP2, self._out, 1), (os.POSIX_SPAWN_DUP2, self._err, 2)],
+            "file_actions": self._logs.file_actions(),
             "setsigmask": (),
             "setsigdef": (*IGNORED, signal.SIGXFSZ),
         }
@@ -320,27 +312,24 @@ class Supervisor:
 
     def _write_final(self, record: Record) -> bool:
         """False if somebody else made it. Raises OSError."""
-        temporary, folder = self._temporary, self._place.folder
-        for log in (self._out, self._err):
-            if os.fstat(log).st_size:
-                sync_file(log)  # or a power loss would leave a verdict without what led to it
+        self._logs.sync()
         text, path = encode_json(record), self._place.file("final.json")
         made = point_once(text, path)
         if made is None:
-            if not os.path.lexists(temporary):
+            if not os.path.lexists(self._temporary):
                 os.close(self._final)
-                self._final = reserve(temporary)  # somebody removed it
+                self._final = reserve(self._temporary)  # somebody removed it
             data = text.encode("ascii")
             os.lseek(self._final, 0, os.SEEK_SET)
             write_all(self._final, data)
             os.ftruncate(self._final, len(data))
             sync_file(self._final)
-            made = link_once(temporary, path)
-            unlink(temporary)
+            made = link_once(self._temporary, path)
+            unlink(self._temporary)
         else:
             os.ftruncate(self._final, 0)  # its room is not needed; the file itself becomes the mark of the ack
         try:
-            sync_folder(folder)
+            sync_folder(self._place.folder)
         except OSError:
             pass  # it is made, and is not made again; a disk that cannot promise to keep it is as one that loses its power
         return made
@@ -371,7 +360,7 @@ class Supervisor:
             max_rss=max_rss,
             leftovers=self._leftovers,
             cancelled=self._cancelled_by,
-            sizes={"out": os.fstat(self._out).st_size, "err": os.fstat(self._err).st_size},
+            sizes=self._logs.sizes(),
         )
         if self._out_of_time:
             verdict["time_limit"] = True
@@ -380,27 +369,11 @@ class Supervisor:
             verdict["oom"] = True
         verdict.update(read_result(self._place.file("result.json")))
         if verdict.get("code") != 0:
-            verdict["tail"] = self._tail()
+            verdict["tail"] = self._logs.tail()
         return verdict
 
     def _setup_error(self) -> str:
         """Why the command was not reached behind its `setup` lines, a clause; "" if it was, or there are none."""
         said = printable(read_text(self._place.file("result.json.setup"))) if self._spec.get("setup") else ""
-        last = self._tail().strip().rpartition("\n")[2] if said.startswith(SETUP_ENDED) else ""
+        last = self._logs.tail().strip().rpartition("\n")[2] if said.startswith(SETUP_ENDED) else ""
         return "%s: %s" % (said, printable(last)) if last else said
-
-    def _tail(self) -> str:
-        """The end of what the job wrote on stderr: what it said of its failure is told with its exit."""
-        try:
-            descriptor = os.open(
-                as_bytes(self._spec.get("err") or self._place.file("err")), os.O_RDONLY | os.O_NONBLOCK
-            )
-        except OSError:
-            return ""
-        try:
-            data = os.pread(descriptor, TAIL, max(0, os.fstat(descriptor).st_size - TAIL))
-        except OSError:
-            return ""
-        finally:
-            os.close(descriptor)
-        return data.decode("utf-8", "replace")

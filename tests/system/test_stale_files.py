@@ -1,0 +1,106 @@
+"""A file server that no longer knows a file which a supervisor has open, or answers with errors: the verdict is made anyway."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.remote.agent.files import size_of
+from tests.support.agent_client import AgentClient
+from tests.support.bad_disks import Refusing, Target
+from tests.support.one_host import OneHost, one_host, supervisor_pid
+from tests.support.waiting import wait_for
+
+SIZE = "fstat,newfstatat"  # what asks a file of its size, by kernels and C libraries of either age
+JOB = """
+echo out; echo err >&2; echo '{"loss": 1, "pad": "'$PAD'"}' >$BURNISH_RESULT
+read line <$GATE
+exit 7
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[OneHost]:
+    with one_host(tmp_path) as made:
+        yield made
+
+
+@dataclass
+class Ended:
+    """How a job ended, some system calls of whose supervisor on a file in its folder had an error; and its status."""
+
+    link: AgentClient
+    status: dict[str, Any]
+    supervisor: int
+
+    @property
+    def exit(self) -> dict[str, Any]:
+        exit_record: dict[str, Any] = self.status["final"]["exit"]
+        return exit_record
+
+    def check_that_the_next_goes_well(self) -> None:
+        """With the same supervisor, in which nothing is left over from this."""
+        attempt = self.link.start("/bin/sh", "-c", "sleep 0.1; exit 3")
+        assert supervisor_pid(self.link.wait_status(attempt, "running")) == self.supervisor
+        assert self.link.wait_status(attempt, "ended")["final"]["exit"]["code"] == 3
+
+
+@contextmanager
+def ending(host: OneHost, pad: str = "") -> Iterator[Ended]:
+    """A job that is about to end when the context does, and what became of it then. `pad` makes its verdict longer."""
+    gate = host.folder / "gate"
+    os.mkfifo(gate)
+    link = host.connect()
+    attempt = link.start("/bin/sh", "-c", JOB, env={"GATE": str(gate), "PAD": pad})
+    supervisor = supervisor_pid(link.wait_status(attempt, "running"))
+    wait_for(lambda: size_of(str(host.folder_of(attempt) / "result.json")))
+    ended = Ended(link, {"attempt": attempt}, supervisor)
+    yield ended
+    gate.write_text("go on\n")
+    ended.status = link.wait_status(attempt, "ended")
+
+
+def end(host: OneHost, file: str, calls: str, error: str = "ESTALE", pad: str = "") -> Ended:
+    """Some system calls of the supervisor on `file`, a glob in the attempt's folder, have an error from the job's end on."""
+    trouble = Refusing(error, (), calls)
+    try:
+        with ending(host, pad) as ended:
+            (found,) = host.folder_of(ended.status["attempt"]).glob(file)
+            trouble.begin(Target(host.folder, (ended.supervisor,), follow=False, files=[found]))
+    finally:
+        trouble.end()
+    assert trouble.hit
+    return ended
+
+
+@pytest.mark.parametrize("log", ["out", "err"])
+@pytest.mark.parametrize("error", ["ESTALE", "EIO"])
+def test_log_that_cannot_be_asked_for_its_size_costs_no_verdict(host: OneHost, log: str, error: str) -> None:
+    """Then its size is whatever the file there has, when somebody wants to know."""
+    ended = end(host, log, SIZE, error)
+    assert (ended.exit["code"], ended.exit["result"], ended.exit["sizes"]) == (7, {"loss": 1, "pad": ""}, {})
+    assert ended.status["sizes"] == {"out": 4, "err": 4}
+    assert ended.link.pull(ended.status["attempt"], log) == f"{log}\n".encode()
+    ended.check_that_the_next_goes_well()
+
+
+@pytest.mark.parametrize("calls", ["read", SIZE, "openat"])
+def test_result_that_cannot_be_read_is_said_and_costs_no_verdict(host: OneHost, calls: str) -> None:
+    ended = end(host, "result.json", calls)
+    assert ended.exit["code"] == 7 and "result" not in ended.exit
+    assert "Stale file handle" in ended.exit["result_error"]
+    ended.check_that_the_next_goes_well()
+
+
+@pytest.mark.parametrize("file", ["out", "err", "final.*", "result.json"])
+def test_error_at_the_close_of_a_file_costs_no_supervisor(host: OneHost, file: str) -> None:
+    """So NFS says that it could not keep what was written."""
+    ended = end(host, file, "close", "EIO")
+    assert ended.exit["code"] == 7
+    ended.check_that_the_next_goes_well()
