@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from burnish.remote.agent.files import size_of
+from burnish.remote.transport import Transport
 from tests.support.agent_client import AgentClient
 from tests.support.bad_disks import Refusing, Target
-from tests.support.one_host import OneHost, one_host, supervisor_pid
+from tests.support.one_host import OneHost, one_host, python_under, supervisor_pid
 from tests.support.waiting import wait_for
 
 SIZE = "fstat,newfstatat"  # what asks a file of its size, by kernels and C libraries of either age
@@ -23,6 +24,7 @@ echo out; echo err >&2; echo '{"loss": 1, "pad": "'$PAD'"}' >$BURNISH_RESULT
 read line <$GATE
 exit 7
 """
+LONG = "x" * 2000  # more than a link holds
 
 
 @pytest.fixture
@@ -52,11 +54,11 @@ class Ended:
 
 
 @contextmanager
-def ending(host: OneHost, pad: str = "") -> Iterator[Ended]:
+def ending(host: OneHost, pad: str = "", transport: Transport | None = None) -> Iterator[Ended]:
     """A job that is about to end when the context does, and what became of it then. `pad` makes its verdict longer."""
     gate = host.folder / "gate"
     os.mkfifo(gate)
-    link = host.connect()
+    link = host.connect(transport)
     attempt = link.start("/bin/sh", "-c", JOB, env={"GATE": str(gate), "PAD": pad})
     supervisor = supervisor_pid(link.wait_status(attempt, "running"))
     wait_for(lambda: size_of(str(host.folder_of(attempt) / "result.json")))
@@ -104,3 +106,39 @@ def test_error_at_the_close_of_a_file_costs_no_supervisor(host: OneHost, file: s
     ended = end(host, file, "close", "EIO")
     assert ended.exit["code"] == 7
     ended.check_that_the_next_goes_well()
+
+
+def test_room_for_the_verdict_that_is_not_known_any_more_costs_none(host: OneHost) -> None:
+    assert end(host, "final.*", "ftruncate").exit["code"] == 7
+
+
+def test_room_for_the_verdict_that_somebody_took_is_made_anew(host: OneHost) -> None:
+    """Something else has its name, and would be taken for a verdict that was damaged."""
+    with ending(host, LONG) as ended:
+        (room,) = host.folder_of(ended.status["attempt"]).glob("final.*")
+        (host.folder / "other").touch()
+        (host.folder / "other").rename(room)
+    assert ended.exit["code"] == 7 and ended.exit["result"]["pad"] == LONG
+    assert host.record(ended.status["attempt"], "final.json") == ended.status["final"]
+
+
+def test_room_for_the_verdict_that_cannot_be_made_anew_at_once_costs_none(host: OneHost) -> None:
+    """On a disk that has no links, so that each verdict needs it."""
+    refused = "-e inject=symlink,symlinkat:error=EPERM -e inject=fallocate:error=ENOSPC:when=2"
+    strace = python_under(host, f"strace -f -qq -o /dev/null -e trace=symlink,symlinkat,fallocate {refused}")
+    with ending(host, transport=strace) as ended:
+        (room,) = host.folder_of(ended.status["attempt"]).glob("final.*")
+        room.unlink()
+    assert ended.exit["code"] == 7 and "No space left" in ended.exit["result_error"]
+
+
+def test_folder_that_cannot_be_looked_up_was_not_removed(host: OneHost) -> None:
+    """Its file server refuses the record for a while, and then to say whether the folder is there."""
+    trouble = Refusing("EIO:when=1..4", (), f"symlink,symlinkat,link,linkat,{SIZE},stat,lstat")
+    try:
+        with ending(host) as ended:
+            folder = host.folder_of(ended.status["attempt"])
+            trouble.begin(Target(host.folder, (ended.supervisor,), follow=False, files=[folder, folder / "final.json"]))
+    finally:
+        trouble.end()
+    assert trouble.hit and ended.exit["code"] == 7

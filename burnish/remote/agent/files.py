@@ -132,6 +132,17 @@ def identity(path: "str | int") -> Tuple[int, int]:
     return found.st_ino, found.st_ctime_ns
 
 
+def is_gone(path: str) -> bool:
+    """True if nothing is at `path`. A file server that answers with another error has not said so."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def size_of(path: str) -> int:
     """Bytes in the file at `path`; 0 if there is none."""
     try:

@@ -13,7 +13,7 @@ import time
 
 from .checkout import checked_out
 from .compact_json import encode_json
-from .files import close, read_text, reserve, sync_file, sync_folder, unlink, write_all
+from .files import close, is_gone, read_text, reserve, sync_file, sync_folder, unlink, write_all
 from .forking import AWAITED, IGNORED
 from .held_slots import HeldSlots
 from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
@@ -295,7 +295,7 @@ class Supervisor:
             try:
                 return record if self._write_final(record) else None
             except OSError as error:
-                if not os.path.isdir(self._place.folder):
+                if is_gone(self._place.folder):
                     return None  # it was removed: there is nobody to tell
                 # A full or broken disk may recover; until then the attempt has not ended for anyone.
                 verdict = record.get("exit", {})
@@ -316,9 +316,7 @@ class Supervisor:
         text, path = encode_json(record), self._place.file("final.json")
         made = point_once(text, path)
         if made is None:
-            if not os.path.lexists(self._temporary):
-                os.close(self._final)
-                self._final = reserve(self._temporary)  # somebody removed it
+            self._keep_room()
             data = text.encode("ascii")
             os.lseek(self._final, 0, os.SEEK_SET)
             write_all(self._final, data)
@@ -327,12 +325,29 @@ class Supervisor:
             made = link_once(self._temporary, path)
             unlink(self._temporary)
         else:
-            os.ftruncate(self._final, 0)  # its room is not needed; the file itself becomes the mark of the ack
+            self._give_room_back()
         try:
             sync_folder(self._place.folder)
         except OSError:
             pass  # it is made, and is not made again; a disk that cannot promise to keep it is as one that loses its power
         return made
+
+    def _keep_room(self) -> None:
+        """Make the file for the record anew if somebody removed it, here or on another machine. Raises OSError."""
+        try:
+            if os.path.samestat(os.fstat(self._final), os.lstat(self._temporary)):
+                return
+        except OSError:
+            pass
+        gone, self._final = self._final, reserve(self._temporary)
+        close(gone)
+
+    def _give_room_back(self) -> None:
+        """The record needs none; the file itself becomes the mark of the ack."""
+        try:
+            os.ftruncate(self._final, 0)
+        except OSError:
+            pass
 
     def _lost(self) -> Record:
         """No child is left, and the kernel did not tell us how the job ended: so nobody will ever know. It is no exit."""
