@@ -397,10 +397,10 @@ class FileLock:
             self.os.close(descriptor)
 
 
-def fork(os: Os) -> Callable[[Callable[[], None]], None]:
+def fork(os: Os) -> Callable[[Callable[[], None]], int]:
     """The agent's `fork`: the child has copies of all descriptors, and does its work."""
 
-    def do(work: Callable[[], None]) -> None:
+    def do(work: Callable[[], None]) -> int:
         os.world.effect("fork")
         me = os.me
         child = Process(me.machine, "supervisor", me, dict(me.environment))
@@ -408,5 +408,6 @@ def fork(os: Os) -> Callable[[Callable[[], None]], None]:
         for descriptor, (file, inherited) in me.files.items():
             child.put(descriptor, file, inherited)
         child.begin(work)
+        return child.pid
 
     return do
