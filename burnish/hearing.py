@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from burnish.core import actions, events, reports
@@ -33,6 +34,15 @@ HostReport = (
 )
 
 
+class Ending(Struct):
+    """A verdict that waits until the logs of its attempt are at home. `told`: they were told how large they are in the end."""
+
+    attempt: Attempt
+    verdict: Fact
+    sizes: dict[str, int]
+    told: bool = False
+
+
 class Hearing:
     """Turns reports into proposals. `propose` takes a fact for the next commit; `known` holds the attempts that we may start."""
 
@@ -53,7 +63,8 @@ class Hearing:
         self._known = known
         self._say = say
         self._clock = clock
-        self._ending: dict[str, tuple[HostName, Fact]] = {}  # verdicts that wait for their logs, by the attempt's name
+        self._ending: dict[str, Ending] = {}  # verdicts that wait for their logs, by the attempt's name
+        self._unfollowed: dict[str, Attempt] = {}  # those that run and whose logs could not be opened at home, by name
         self.lives: set[AttemptId] = set()  # cancelled, and by the last word of the host, which knows of that, alive
         self._said = ""
         self._orphans: set[str] = set()  # attempts without a supervisor, by name: said once
@@ -86,11 +97,9 @@ class Hearing:
     def watch(self) -> None:
         """Conclude what the disk refused to keep, if it does now, and say what is said of many at once. Call it now and then."""
         self._name_disowned()
-        for name in list(self._ending):
-            try:
-                self._conclude(name)
-            except StoreError as error:
-                self._say_once(str(error))
+        refused = [*map(self._refused, list(self._ending)), *map(self._unopened, list(self._unfollowed.values()))]
+        for error in filter(None, refused):
+            self._say_once(str(error))
 
     def _status(self, report: reports.AttemptReported) -> Iterator[actions.Action]:
         attempt = self._open_attempt(report)
@@ -102,13 +111,14 @@ class Hearing:
         rebooted = same and welcome is not None and attempt.incarnation != welcome.incarnation
         match report.status:
             case "running":
-                self._fleet.expect_logs(attempt, self._paths.log)
                 if attempt.cancelled_by is not None:
                     self.lives.add(attempt.id)
                 if not report.supervised and report.start:
                     self._name_orphan(attempt)
                 if attempt.started_at is None and report.start:  # none: its folder was wiped under it
                     self._propose(started(attempt.id, report.start))
+                if error := self._unopened(attempt):
+                    raise error
             case "void":
                 self._propose(self._voided(attempt, report))
             case "ended":
@@ -152,9 +162,8 @@ class Hearing:
     def _end(self, attempt: Attempt, report: reports.AttemptReported) -> None:
         self.lives.discard(attempt.id)
         verdict = ended(attempt.id, report.final or {}, report.start if attempt.started_at is None else None)
-        self._fleet.expect_logs(attempt, self._paths.log)
-        self._ending[report.name] = report.host, verdict
-        self._fleet.members[report.host].logs.ended(report.name, report.sizes or {})
+        self._unfollowed.pop(report.name, None)
+        self._ending[report.name] = Ending(attempt, verdict, report.sizes or {})
         self._conclude(report.name)
 
     def _log(self, report: reports.LogPulled) -> None:
@@ -183,8 +192,36 @@ class Hearing:
 
     def _conclude(self, name: str) -> None:
         """Propose the verdict of an attempt whose logs are whole at home. Raises StoreError."""
-        if name in self._ending and self._fleet.members[self._ending[name][0]].logs.whole(name):
-            self._propose(self._ending.pop(name)[1])
+        if (ending := self._ending.get(name)) is None:
+            return
+        self._fleet.expect_logs(ending.attempt, self._paths.log)
+        logs = self._fleet.members[ending.attempt.host].logs
+        if not ending.told:
+            ending.told = True
+            logs.ended(name, ending.sizes)
+        if logs.whole(name):
+            del self._ending[name]
+            self._propose(ending.verdict)
+
+    def _refused(self, name: str) -> StoreError | None:
+        """Conclude; what the disk said if it refused."""
+        try:
+            self._conclude(name)
+        except StoreError as error:
+            return error
+        return None
+
+    def _unopened(self, attempt: Attempt) -> StoreError | None:
+        """Have the logs of an attempt that runs brought home; what the disk said if it refused: then that is tried again."""
+        self._unfollowed.pop(attempt.name, None)
+        if attempt.id not in self._state.open:
+            return None
+        try:
+            self._fleet.expect_logs(attempt, self._paths.log)
+        except StoreError as error:
+            self._unfollowed[attempt.name] = attempt
+            return error
+        return None
 
     def _name_orphan(self, attempt: Attempt) -> None:
         """Say of an attempt whose supervisor is dead what it waits for, perhaps for long: all that the job left behind."""

@@ -11,9 +11,11 @@ from support import facts
 
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
-from burnish.core.jobs import AttemptId, HostName, JobId
+from burnish.core.jobs import Attempt, AttemptId, HostName, JobId
 from burnish.core.state import State
+from burnish.errors import StoreError
 from burnish.hearing import Hearing
+from burnish.remote.logs import LogPull
 from burnish.store.paths import Paths
 
 HOST, NAME = HostName("gpu01"), "0.1-9f86d081"
@@ -116,3 +118,55 @@ def test_end_that_cannot_be_recorded_is_told_once_and_is_no_verdict() -> None:
     [said] = ears.said
     assert said.startswith("gpu01: job 0 has ended, and how cannot be recorded there: /there: Read-only file system.")
     assert ears.proposed == []
+
+
+class Refusing(Ears):
+    """As `Ears`, of a host that is another machine. While it is `full`, the disk here opens no log."""
+
+    def __init__(self, state: State, folder: Path) -> None:
+        super().__init__(state)
+        self.full = True
+        self.logs = LogPull(lambda frame: None)
+        fleet: Any = self._hearing._fleet
+        fleet.members = {HOST: SimpleNamespace(offer=SimpleNamespace(plain=False), logs=self.logs)}
+        fleet.expect_logs = self._expect
+        self._paths = {stream: folder / stream for stream in ("out", "err")}
+
+    def _expect(self, attempt: Attempt, path: object) -> None:
+        if self.full:
+            raise StoreError("the disk is full.")
+        self.logs.watch(attempt.name, self._paths)
+
+    def watch(self) -> None:
+        self._hearing.watch()
+
+    def pull(self, data: bytes) -> None:
+        for stream, part in (("out", data), ("err", b"")):
+            list(self._hearing.hear(reports.LogPulled(HOST, NAME, stream, 0, len(part), part)))
+
+
+GO = {"go": {"started": 1.0, "pid": 4711}}
+
+
+def test_end_of_a_job_whose_logs_cannot_be_opened_here_is_taken_once_they_can(tmp_path: Path) -> None:
+    ears = Refusing(facts.running(), tmp_path)
+    final = {"exit": {"code": 0, "started": 1.0, "ended": 2.0, "duration": 1.0, "max_rss": 9, "leftovers": 0}}
+    list(ears._hearing.hear(reports.AttemptReported(HOST, NAME, "ended", GO, final, {"out": 3, "err": 0})))
+    ears.watch()
+    assert ears.said == ["the disk is full."] * 2 and ears.proposed == []
+    ears.full = False
+    ears.watch()
+    assert ears.proposed == [], "they are not here yet"
+    ears.pull(b"all")
+    assert [type(fact) for fact in ears.proposed] == [events.AttemptExited]
+    assert (tmp_path / "out").read_bytes() == b"all"
+
+
+def test_job_runs_though_its_logs_cannot_be_opened_here_and_they_come_later(tmp_path: Path) -> None:
+    ears = Refusing(facts.claimed(), tmp_path)
+    ears.hear("running", GO)
+    assert [type(fact) for fact in ears.proposed] == [events.AttemptStarted]
+    assert ears.said == ["the disk is full."] and NAME not in ears.logs
+    ears.full = False
+    ears.watch()
+    assert NAME in ears.logs
