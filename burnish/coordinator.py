@@ -26,7 +26,6 @@ from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot, Word
 from burnish.core.reports import Report
 from burnish.core.state import Phase, State, phase
-from burnish.errors import StoreError, TableClosed
 from burnish.fleet import Connect, Fleet
 from burnish.hearing import Hearing
 from burnish.inbox import Inbox
@@ -35,6 +34,7 @@ from burnish.placing import Placing
 from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation
 from burnish.projection import Projection
+from burnish.retried import Retried
 from burnish.silence import Silence
 from burnish.store import unplaced
 from burnish.store.journal import Decide, Journal
@@ -120,7 +120,9 @@ class Coordinator:
         self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
         self._silence = Silence(say)
         self._again: dict[HostName, float] = {}  # hosts that refused an order, and when it is repeated
-        self._refusal = ""
+        self._writes = Retried(say, "Nothing new is started; trying again. Running jobs go on.")
+        self._reads = Retried(say, "Trying again. Running jobs go on.")
+        self._last = Retried(say, "burnish status shows what the table lacks; the next run writes it.")
         self._looked = 0.0  # when it last looked around, monotonic
         self._deadline = time.monotonic() + plan.limit
         self._leave_by = 0.0
@@ -157,11 +159,7 @@ class Coordinator:
                 self._tell_unplaced()
             mine = (attempt for attempt in self._mine() if self._fleet.holds(attempt))
             self.outcome.told = {attempt.id: attempt.id in self._hearing.lives for attempt in mine}
-            self._journal.catch_up()  # the last words of a run are about what is known now
-            self._projection.mark(self._journal.state.take_touched())
-            for notice in self._projection.finish():
-                self._say(notice)
-            self._journal.checkpoint()
+            self.outcome.unwritten = not self._last.done(self._conclude)
         finally:
             self._watchdog.stop()
             self._changes.close()
@@ -169,6 +167,14 @@ class Coordinator:
             self._fleet.close()
             self._presence.leave()
         return self.outcome
+
+    def _conclude(self) -> None:
+        """The last words of a run are about what is known now. Raises StoreError."""
+        self._journal.catch_up()
+        self._projection.mark(self._journal.state.take_touched())
+        for notice in self._projection.finish():
+            self._say(notice)
+        self._journal.checkpoint()
 
     def turn(self, timeout: float) -> None:
         """One turn: wait up to `timeout` s for a report, then hear, commit, act."""
@@ -190,17 +196,7 @@ class Coordinator:
 
     def _commit(self, decide: Decide) -> bool:
         """Put what is new on disk. False while the disk refuses: nothing is acted on, and the next turn tries again."""
-        try:
-            self._journal.commit(decide)
-        except TableClosed:
-            raise
-        except StoreError as error:
-            if str(error) != self._refusal:
-                self._say(f"{error} Nothing new is started; trying again. Running jobs go on.")
-            self._refusal = str(error)
-            return False
-        self._refusal = ""
-        return True
+        return self._writes.done(lambda: self._journal.commit(decide))
 
     def _begin(self) -> None:
         state = self._journal.state
@@ -269,7 +265,8 @@ class Coordinator:
 
     def _look_at_disk(self) -> None:
         self._changes.watch([*self._journal.folders, self._paths.db])
-        self._journal.catch_up()
+        if not self._reads.done(self._journal.catch_up):
+            return
         for notice in self._projection.look():
             self._say(notice)
         self._call_back()
@@ -440,8 +437,8 @@ class Coordinator:
 
     def _adopt(self) -> None:
         """Look after the attempts of coordinators that are gone."""
-        if self._adoption.look():
-            self._paths.make_log_dir()  # their logs are brought home, also by who only waits
+        # Their logs are brought home, also by who only waits.
+        if self._adoption.look() and self._reads.done(self._paths.make_log_dir):
             self._commit(self._adoption.facts)
 
     def _take_up(self, job_ids: Iterable[JobId]) -> None:

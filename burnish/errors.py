@@ -68,6 +68,10 @@ class TableClosed(StoreError):
     """The journal was removed (`burnish clean`) or belongs to another table than the one that was opened."""
 
 
+class JournalDamaged(StoreError):
+    """A commit of the journal does not say what was written, or cannot follow on the one before."""
+
+
 class HostRefused(BurnishError):
     """A host that will not become usable by waiting: bad key, changed host key, no python. It is left out, with a reason."""
 

@@ -49,7 +49,7 @@ class Plan(Struct, frozen=True):
 class Outcome(Struct):
     """How a run ended: the ids it took up, how many attempts it claimed, the signal that stopped it, if one did, and whether no
     host could be used. `stuck`: waiting jobs that it could not start, and why, a clause. `told`: attempts that are open still
-    though their host answers, and whether it says of a cancelled one that it lives.
+    though their host answers, and whether it says of a cancelled one that it lives. `unwritten`: the table lacks what came last.
     """
 
     taken: set[JobId] = field(default_factory=set)
@@ -58,6 +58,7 @@ class Outcome(Struct):
     no_host: bool = False
     stuck: dict[JobId, str] = field(default_factory=dict)
     told: dict[AttemptId, bool] = field(default_factory=dict)
+    unwritten: bool = False
 
 
 def this_machine() -> Host:

@@ -341,8 +341,8 @@ def selection(session: Session, ids: frozenset[JobId] | None, where: Sequence[st
 def exit_code(session: Session, outcome: Outcome) -> int:
     """0 every job taken up is COMPLETE or was left alone, or deleted while it waited, 130 stopped by a signal.
 
-    1 one failed or could not be started, a row was skipped, or one still runs, looked after by another run. 2 the table or its
-    rows could not be read and so nothing was started, 3 no host could be used.
+    1 one failed or could not be started, a row was skipped, one still runs, looked after by another run, or the table could not be
+    written. 2 the table or its rows could not be read and so nothing was started, 3 no host could be used.
     """
     if outcome.stopped_by is not None:
         return 130
@@ -354,7 +354,7 @@ def exit_code(session: Session, outcome: Outcome) -> int:
         return 1
     if outcome.no_host and Word.NOT_RUNNING in words:
         return 3
-    if outcome.stuck or (session.state.halted and Word.NOT_RUNNING in words):
+    if outcome.unwritten or outcome.stuck or (session.state.halted and Word.NOT_RUNNING in words):
         return 1
     return 1 if any(job.open_attempt is not None for job in taken) else 0
 

@@ -33,6 +33,7 @@ RANKS = {
     "projection": 5,
     "survey": 5,
     "watchdog": 5,
+    "retried": 5,
     "silence": 5,
     "detaching": 5,
     "completing": 5,

@@ -29,12 +29,13 @@ from burnish.core import checkpoint, events
 from burnish.core.events import Fact
 from burnish.core.state import State
 from burnish.core.trial import try_out
-from burnish.errors import InternalError, StoreError, TableClosed
+from burnish.errors import InternalError, JournalDamaged, StoreError, TableClosed
 from burnish.store import refusals
 from burnish.store.seal import seal, unseal
 
 COMMITS_PER_FOLDER = 1000
 KEPT_CHECKPOINTS = 2
+TRIES = 4  # of what an NFS client answers from a memory that its server has outrun
 CHECKPOINT_AFTER = (
     500  # facts, or half as many as there are jobs if that is more: a replay costs no more than the table
 )
@@ -156,24 +157,28 @@ class Journal:
 
     def _still_there(self) -> None:
         """Raise TableClosed unless the folder that was opened still is the one with its name."""
-        try:
-            there = os.path.samestat(os.stat(self.root), os.fstat(self._home))
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
-                raise self._refused("", error) from None
-            there = False
+        for attempt in range(TRIES):
+            try:
+                there = os.path.samestat(os.stat(self.root), os.fstat(self._home))
+                break
+            except OSError as error:
+                there = False
+                if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                    break
+                if attempt == TRIES - 1 or error.errno != errno.ESTALE:
+                    raise self._refused("", error) from None
         if not there:
             raise TableClosed(f"{self.shown}: its journal was removed (burnish clean?). Nothing more is written.")
 
     def _read(self, number: int) -> tuple[str, list[Fact]]:
         """The id of a commit and its facts."""
         name = _commit_name(number)
-        for attempt in range(4):
+        for attempt in range(TRIES):
             try:
                 content = self._content(name)
                 break
             except OSError as error:
-                if attempt == 3 or error.errno not in (errno.ESTALE, errno.ENOENT):
+                if attempt == TRIES - 1 or error.errno not in (errno.ESTALE, errno.ENOENT):
                     raise self._refused(name, error) from None
         try:
             lines = list(unseal(content))
@@ -329,10 +334,10 @@ class Journal:
         finally:
             os.close(descriptor)
 
-    def _damaged(self, number: int, why: str) -> StoreError:
+    def _damaged(self, number: int, why: str) -> JournalDamaged:
         import shlex
 
-        return StoreError(
+        return JournalDamaged(
             f"{self.root / _commit_name(number)} is damaged ({why}). Nothing is written to this table any more.",
             hint=f"put the file back from a backup; or go on with the states that {self.shown} shows, without reasons, logs and "
             f"attempts so far, and with what is RUNNING as HOLD: {shlex.join(['mv', str(self.root), f'{self.root}.damaged'])}",

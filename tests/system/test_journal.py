@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import facts, strace
@@ -458,3 +459,24 @@ def test_a_commit_of_another_table_is_told(root: Path) -> None:
     foreign.write_bytes(seal([json.dumps({"commit": "1", "table": "another", "by": "x", "at": 1})]))
     with pytest.raises(TableClosed, match="belongs to another table"):
         journal.catch_up()
+
+
+def test_a_folder_that_a_file_server_does_not_know_for_a_moment_was_not_removed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, asked, real = Journal(root, "burnish.db", "holder", lambda: 1.0), 0, os.stat
+    journal.create([events.TableOpened("table", facts.COLUMNS, 1.0)])
+
+    def stat(path: Any, *arguments: Any, **more: Any) -> os.stat_result:
+        nonlocal asked
+        if path == journal.root:
+            asked += 1
+            if asked < 4 or asked > 4:
+                raise OSError(errno.ESTALE, "Stale file handle")
+        return real(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert journal.catch_up() == 0 and asked == 4
+    with pytest.raises(StoreError, match="could not be read") as refused:  # for good, and it is not called removed
+        journal.catch_up()
+    assert not isinstance(refused.value, TableClosed)
