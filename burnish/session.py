@@ -341,7 +341,7 @@ def selection(session: Session, ids: frozenset[JobId] | None, where: Sequence[st
 def exit_code(session: Session, outcome: Outcome) -> int:
     """0 every job taken up is COMPLETE or was left alone, or deleted while it waited, 130 stopped by a signal.
 
-    1 one failed or could not be started, a row was skipped, one still runs, looked after by another run, or the table could not be
+    1 one failed or could not be started, a row was skipped, one still runs, looked after by another run, or the table was not
     written. 2 the table or its rows could not be read and so nothing was started, 3 no host could be used.
     """
     if outcome.stopped_by is not None:

@@ -12,6 +12,7 @@ keep neither the hosts nor this machine awake. Where a host cannot tell, it is a
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,10 +81,13 @@ class LogPull:
         return (name, STREAMS[0]) in self._streams
 
     def ended(self, name: str, sizes: dict[str, int]) -> bool:
-        """The attempt has ended with logs of these sizes; True once they are whole at home. Raises StoreError."""
+        """The attempt has ended with logs of these sizes; True once they are whole at home. Raises StoreError.
+
+        One that its host could not ask for its size is pulled until there is no more.
+        """
         for stream in STREAMS:
             if (kept := self._streams.get((name, stream))) is not None:
-                kept.goal = sizes.get(stream, 0)
+                kept.goal = sizes.get(stream, sys.maxsize)
         self.ask()
         return self.whole(name)
 

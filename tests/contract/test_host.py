@@ -778,6 +778,9 @@ def test_attempt_whose_disk_refuses_for_a_moment_costs_no_link(link: AgentClient
     before = processor_time(link.pid)
     assert link.run("sleep", "1")["status"] == "ended"
     assert processor_time(link.pid) - before < 0.5, "nor is it looked at without a pause"
+    other = link.start("sleep", "1000")
+    link.wait_status(other, "running")
+    assert other in host.connect().statuses(), "what can be read is listed"
     final.rmdir()
     assert "lost" in link.wait_status(attempt, "ended")["final"]
 

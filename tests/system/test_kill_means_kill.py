@@ -219,9 +219,14 @@ def test_who_was_seen_once_is_ended_though_its_parent_went_first(host: OneHost) 
     worker = int(noted.read_text())
     kill(supervisor_pid(running))
     wait_for(lambda: not alive(supervisor_pid(running)))
-    ended = link.cancel(attempt, GRACE)
+    link.send("cancel", attempt=attempt, grace=SLACK, by="alice")
+    wait_for(lambda: not alive(job_pid(running)))
+    assert host.connect().statuses()[attempt]["status"] == "running", "so others say, who have seen nothing"
+    assert link.ask("clean", "cleaned", mark=False)["left"] == [attempt]
+    assert alive(worker)
+    ended = link.wait_status(attempt, "ended")
     assert ended["final"]["lost"]["cancelled"] == "alice"
-    assert not alive(worker) and not alive(job_pid(running))
+    assert not alive(worker) and host.lock_names() == []
 
 
 def orphaned(host: OneHost, link: AgentClient) -> tuple[str, int]:
@@ -265,6 +270,23 @@ def test_cancel_that_cannot_be_read_for_a_moment_is_carried_out_all_the_same(hos
     record.rmdir()
     link.wait_status(attempt, "ended")
     wait_for(lambda: not alive(pid))
+
+
+def test_cancel_that_is_read_only_later_when_its_supervisor_dies_is_carried_out(host: OneHost) -> None:
+    link = host.connect()
+    attempt = link.start("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+    running = link.wait_status(attempt, "running")
+    record = host.folder_of(attempt) / "cancel.json"
+    link.ask("cancel", "status", attempt=attempt, grace=SLACK, by="alice")
+    asked = record.readlink()
+    record.unlink()
+    record.mkdir()  # who reads it meets an error
+    kill(supervisor_pid(running))
+    link.wait(lambda frame: frame["type"] == "status" and frame["supervised"] is False)
+    record.rmdir()
+    record.symlink_to(asked)
+    link.wait_status(attempt, "ended")
+    assert not alive(job_pid(running))
 
 
 OTHER_UID = 65534

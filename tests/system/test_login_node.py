@@ -176,3 +176,15 @@ def test_cluster_whose_slurm_does_not_answer_has_nothing_free(tmp_path: Path, mo
     scontrol.write_text("#!/bin/sh\necho MaxArraySize = 1001\n")
     *_, row = shown()
     assert row.split()[:3] == ["hpc", "100", "free"] and "Slurm" not in row
+
+
+def test_news_that_a_disk_refuses_to_tell_for_a_moment_is_told_later(node: Conversation, tmp_path: Path) -> None:
+    ask(node, "prepare", spec=SPEC)
+    folder = tmp_path / "slurm" / "attempts" / "table-1" / ATTEMPT
+    (folder / "spec.json").rename(folder / "kept")
+    (folder / "spec.json").mkdir()  # who reads it meets an error
+    (folder / "start.json").write_text('{"void": {"why": "no room"}}')
+    assert run(node, "sleep", "2.5")["code"] == 0  # it was looked at meanwhile
+    (folder / "spec.json").rmdir()
+    (folder / "kept").rename(folder / "spec.json")
+    assert node.hear("status", ATTEMPT)["status"] == "void"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from burnish.remote.agent.files import size_of
+from burnish.remote.agent.locks import HELD, lock_state
 from burnish.remote.transport import Transport
 from tests.support.agent_client import AgentClient
 from tests.support.bad_disks import Refusing, Target
@@ -142,3 +145,27 @@ def test_folder_that_cannot_be_looked_up_was_not_removed(host: OneHost) -> None:
     finally:
         trouble.end()
     assert trouble.hit and ended.exit["code"] == 7
+
+
+def test_size_that_cannot_be_asked_is_not_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its host takes for empty is never brought home, and thrown away there."""
+    assert size_of(str(tmp_path / "none")) == size_of(str(Path(__file__) / "none")) == 0
+
+    def stat(path: bytes) -> os.stat_result:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert size_of("log") is None
+
+
+def test_job_whose_folder_was_wiped_with_its_table_ends(host: OneHost) -> None:
+    """`clean` has put a file where the table's folder was."""
+    gate = host.folder / "gate"
+    os.mkfifo(gate)
+    link = host.connect()
+    attempt = link.start("/bin/sh", "-c", "read line <$GATE", env={"GATE": str(gate)})
+    link.wait_status(attempt, "running")
+    shutil.rmtree(host.folder_of(attempt).parent)
+    host.folder_of(attempt).parent.write_text("")
+    gate.write_text("go on\n")
+    wait_for(lambda: lock_state(host.place(attempt).lock) != HELD)

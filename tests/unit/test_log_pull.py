@@ -129,3 +129,14 @@ def test_logs_of_which_one_cannot_be_opened_are_not_watched_until_it_can(tmp_pat
     pull.watch("1", paths)
     assert not pull.ended("1", {"out": 0, "err": 5}), "its stderr is not at home"
     assert [piece["stream"] for piece in asked] == ["err"]
+
+
+def test_log_whose_size_its_host_could_not_ask_is_pulled_until_there_is_no_more(tmp_path: Path) -> None:
+    pull = LogPull(lambda frame: None)
+    pull.watch("1", {stream: tmp_path / stream for stream in ("out", "err")})
+    assert not pull.ended("1", {"err": 0})
+    pull.take(LogPulled(HostName("gpu1"), "1", "out", 0, 6, b"all"))
+    assert not pull.whole("1")
+    pull.take(LogPulled(HostName("gpu1"), "1", "out", 3, 6, b"of"))
+    pull.take(LogPulled(HostName("gpu1"), "1", "out", 5, 6, b"it"))
+    assert pull.whole("1")

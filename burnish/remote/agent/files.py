@@ -10,7 +10,7 @@ from .refusals import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Sequence, Tuple
+    from typing import Optional, Sequence, Tuple
 
 READ_SIZE = 1 << 16  # bytes
 RESERVED = 4096  # bytes preallocated for a record that must have room on a full disk
@@ -136,19 +136,21 @@ def is_gone(path: str) -> bool:
     """True if nothing is at `path`. A file server that answers with another error has not said so."""
     try:
         os.lstat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
         pass
     return False
 
 
-def size_of(path: str) -> int:
-    """Bytes in the file at `path`; 0 if there is none."""
+def size_of(path: str) -> Optional[int]:
+    """Bytes in the file at `path`; 0 if there is none, None if that cannot be asked at this moment."""
     try:
         return os.stat(as_bytes(path)).st_size
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
+    except OSError:
+        return None
 
 
 def unlink(path: str) -> None:

@@ -39,10 +39,13 @@ class Keeping:
         self._watches.answer(self._watches.place(request))
 
     def list(self, request: Header) -> None:
-        """Send the status of each attempt that was not put away."""
+        """Send the status of each attempt that was not put away. Of one whose disk refuses it comes later: it is watched."""
         for place in self._home.places():
             if not os.path.exists(place.file("acked")):
-                self._watches.answer(place)
+                try:
+                    self._watches.answer(place)
+                except OSError:
+                    continue
         self._outbox.send("listed")
 
     def pull(self, request: Header) -> None:

@@ -13,6 +13,10 @@ import time
 from .files import identity, make_private_folder, unlink
 from .place import IDLE, lock_folder
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
+
 HELD = "held"
 FREE = "free"
 MISSING = "missing"
@@ -34,6 +38,17 @@ def make_lock(path: str) -> int:
         if identity(path) == identity(descriptor):
             return for_the_job(descriptor)
         os.close(descriptor)  # `remove_idle_locks` took it before it was held
+
+
+def hold_alone(path: str) -> Optional[int]:
+    """Hold the lock file `path`, made if need be, until this process ends. None if somebody else holds it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        _take(descriptor)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _take(descriptor: int) -> None:

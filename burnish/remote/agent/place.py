@@ -41,12 +41,13 @@ def idle_lock() -> str:
 class Place:
     """Where one attempt lives: its folder, and its lock."""
 
-    __slots__ = ("attempt", "cookie", "folder", "lock")
+    __slots__ = ("attempt", "cookie", "end_lock", "folder", "lock")
 
     def __init__(self, attempts: str, table: str, attempt: str) -> None:
         self.attempt = attempt
         self.folder = "%s/%s/%s" % (attempts, table, attempt)
         self.lock = "%s/%s-%s.lock" % (lock_folder(), table, attempt)
+        self.end_lock = "%s/%s-%s.end" % (lock_folder(), table, attempt)  # of who ends it in a dead supervisor's place
         # How BURNISH_RESULT ends, however the state folder was spelled.
         self.cookie = ("/%s/%s/result.json" % (table, attempt)).encode("ascii")
 

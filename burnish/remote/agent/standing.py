@@ -136,7 +136,7 @@ def _status_after_start(place: Place, start: Record, here: str) -> Standing:
     if witness is None:
         # The oldest lasts longest. It may have ended since it was seen: then another look is due, and no verdict.
         witness = min(kin(place), key=lambda process: process.started, default=None)
-    if witness is not None or lock_state(place.lock) == HELD:
+    if witness is not None or HELD in (lock_state(place.lock), lock_state(place.end_lock)):
         return Standing(RUNNING, start, supervised=False, witness=witness)
     # A record without words is what a power loss leaves of one that was just written.
     return Standing(RUNNING, start, dead="killed with its supervisor" if go else "its host lost power")

@@ -260,7 +260,10 @@ class Supervisor:
             names = os.listdir(self._place.folder)  # so that an NFS client does not take an older cancel for the newest
             cancel = read_record(self._place.file("cancel.json"))
         except OSError as error:
-            self._unseen = error.errno != errno.ENOENT  # or it was removed, and will say nothing any more
+            self._unseen = error.errno not in (
+                errno.ENOENT,
+                errno.ENOTDIR,
+            )  # or it was removed, and will say nothing any more
             return
         self._unseen = False
         self._cancel = cancel or self._cancel or ({"by": "its record"} if "final.json" in names else None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
-from .locks import HELD, lock_state
+from .files import unlink
+from .locks import HELD, hold_alone, lock_state
 from .notices import CHANGED, tell_in_pipe
 from .processes import GRACE, send_signal
 from .records import read_record
@@ -23,7 +24,12 @@ SHORTEST, LONGEST = 0.05, 1.0  # s between two looks
 
 
 def undertake(place: Place, cancel: Record, notices: int) -> None:
-    """End an attempt whose supervisor is dead: TERM, grace, KILL for all that can be found of it; then record it as lost."""
+    """End an attempt whose supervisor is dead: TERM, grace, KILL for all that can be found of it; then record it as lost.
+
+    Nobody else takes it for lost meanwhile, or does the same: only we know of what we have seen and bears no trace.
+    """
+    if not _alone(place):
+        return
     deadline = time.monotonic() + float(cancel.get("grace", GRACE))
     family = kin(place)
     for process in family:
@@ -32,7 +38,7 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
     pause = SHORTEST
     while family or lock_state(place.lock) == HELD:  # it may be held by who changed its user
         time.sleep(pause)
-        asked = read_cancel(place) or cancel
+        asked = _asked(place) or cancel
         if asked != cancel:
             cancel = asked
             deadline = min(deadline, time.monotonic() + float(cancel.get("grace", GRACE)))
@@ -42,10 +48,19 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
             for process in family:
                 send_signal(process, signal.SIGKILL)
     lose(place, "killed with its supervisor")
+    unlink(place.end_lock)
     tell_in_pipe(notices, place.attempt, CHANGED)
 
 
-def read_cancel(place: Place) -> Optional[Record]:
+def _alone(place: Place) -> bool:
+    """False if somebody else does it. Where no lock can be made, it is done all the same."""
+    try:
+        return hold_alone(place.end_lock) is not None
+    except OSError:
+        return True
+
+
+def _asked(place: Place) -> Optional[Record]:
     """What a cancel says by now; None if there is none, or it cannot be read at this moment."""
     try:
         return read_record(place.file("cancel.json"))

@@ -7,6 +7,7 @@ import select
 import time
 
 from .files import size_of
+from .locks import HELD, lock_state
 from .notices import CHANGED
 from .place import ATTEMPT_NAME, log_path
 from .processes import is_alive, open_pidfd, read_process
@@ -23,11 +24,10 @@ from .standing import (
     VOID,
     Standing,
     pid_in,
-    read_status,
     settle,
     void,
 )
-from .undertaker import read_cancel, undertake
+from .undertaker import undertake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class Watches:
     def _look(self, watch: Watch, beats: bool = False) -> None:
         """Send the status if it is news. See to it that a cancel is carried out, whoever asked for it."""
         place = watch.place
-        standing = watch.said or self._standing(watch)
+        standing = watch.said or settle(place, self._home.incarnation)
         watch.said = None
         if standing.status == UNSTARTED and watch.started_here and watch.told is not None:
             # For two looks nobody has been on the way. One alone may fall between another agent's mkdir and its lock.
@@ -194,23 +194,17 @@ class Watches:
             standing = settle(place, self._home.incarnation)
         news = standing.status, standing.supervised
         if news != watch.told:
-            watch.told = news
             more = {"beats": True} if beats and standing.status == RUNNING else {}
             self._outbox.send("status", **described(place, standing), **more)
+            watch.told = news
         self._rewatch(watch, standing)
-        cancel = None if standing.supervised else read_cancel(place)
+        cancel = None if standing.supervised else read_record(place.file("cancel.json"))
         if cancel is not None:
             self._undertake(watch, cancel)
 
-    def _standing(self, watch: Watch) -> Standing:
-        """What the disk says. While an undertaker lives, that all is gone is for it to say: it has seen who bears no traces."""
-        if watch.undertaker is None or not is_alive(watch.undertaker):
-            return settle(watch.place, self._home.incarnation)
-        standing = read_status(watch.place, self._home.incarnation)
-        return Standing(RUNNING, standing.start, supervised=False) if standing.dead else standing
-
     def _undertake(self, watch: Watch, cancel: Record) -> None:
-        if watch.undertaker is None or not is_alive(watch.undertaker):
+        ours = watch.undertaker is not None and is_alive(watch.undertaker)
+        if not ours and lock_state(watch.place.end_lock) != HELD:
             place, notices = watch.place, self._notices
             watch.undertaker = read_process(self._fork(lambda: undertake(place, cancel, notices)))
 
@@ -261,4 +255,6 @@ def described(place: Place, standing: Standing) -> Record:
 
 
 def _sizes(place: Place, start: Optional[Record]) -> Record:
-    return {stream: size_of(log_path(place, start, stream)) for stream in ("out", "err")}
+    """Of its logs; without one that cannot be asked at this moment."""
+    sizes = {stream: size_of(log_path(place, start, stream)) for stream in ("out", "err")}
+    return {stream: size for stream, size in sizes.items() if size is not None}
