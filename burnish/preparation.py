@@ -15,6 +15,7 @@ from burnish.core import reports
 from burnish.core.command import Command
 from burnish.core.jobs import HostName, Job, JobId, Slot
 from burnish.core.reports import Report
+from burnish.errors import InternalError
 from burnish.runners.refusal import RunnerRefused
 from burnish.runners.sources import Call, CommandSource
 
@@ -44,6 +45,7 @@ class Preparation:
         self._commands: dict[JobId, Command] = {}
         self._calls: SimpleQueue[Sequence[Call] | None] = SimpleQueue()
         self._answered: list[Report] = []
+        self._broken: Exception | None = None  # what ended the thread before its time
 
     def __len__(self) -> int:
         return len(self._reserved)
@@ -77,7 +79,10 @@ class Preparation:
         self._answered.extend(answers(self._source, calls))
 
     def answered(self) -> list[Report]:
-        """What an instant source has answered."""
+        """What an instant source has answered. Raises InternalError if the thread of one that is not came to an end."""
+        if self._broken is not None:
+            what = f"{type(self._broken).__name__}: {self._broken}"
+            raise InternalError(f"no commands are made any more, {what}") from self._broken
         answered, self._answered = self._answered, []
         return answered
 
@@ -109,9 +114,12 @@ class Preparation:
         return settled
 
     def _answer(self, source: CommandSource) -> None:
-        while (calls := self._calls.get()) is not None:
-            for report in answers(source, calls):
-                self._report(report)
+        try:
+            while (calls := self._calls.get()) is not None:
+                for report in answers(source, calls):
+                    self._report(report)
+        except Exception as error:  # or the run would wait for ever for what nobody makes
+            self._broken = error
 
 
 def answers(source: CommandSource, calls: Sequence[Call]) -> Iterator[Report]:

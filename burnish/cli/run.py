@@ -91,7 +91,7 @@ def run(context: Context, **asked: Any) -> int:
     if isinstance(child, int):
         return child
     ways = {key: asked[key] for key in ("func", "python_file", "template", "python")}
-    source = _source(**ways, here=asked["hosts"] is None)
+    source = _source(**ways, here=asked["hosts"] is None, say=context.out.say)
     where = _where(asked["hosts"], asked["limit"], asked["num_workers"], context.out.say)
     opened = session.Session.open(context.paths, context.out.say)
     if not asked["dry_run"]:  # which writes neither
@@ -220,10 +220,17 @@ def _where(hosts: str | None, limit: str | None, num_workers: int | None, say: C
     return {"hosts": roster.hosts, "roster": roster, "most": num_workers}
 
 
-def _source(func: str | None, python_file: str | None, template: str | None, python: str | None, here: bool) -> Any:
+def _source(
+    func: str | None,
+    python_file: str | None,
+    template: str | None,
+    python: str | None,
+    here: bool,
+    say: Callable[[str], None],
+) -> Any:
     """Where commands come from. Raises UsageError unless exactly one of the three ways is asked for.
 
-    `here`: jobs run on this machine, as this process would.
+    `here`: jobs run on this machine, as this process would. `say` hears why no command can be made for now.
     """
     from burnish.runners import sources
 
@@ -232,7 +239,7 @@ def _source(func: str | None, python_file: str | None, template: str | None, pyt
     if python and python_file is None:
         raise UsageError("--python goes with --python_file only. Nothing was started.")
     if func is not None:
-        return sources.FunctionSource(func)
+        return sources.FunctionSource(func, say=say)
     if template is not None:
         return sources.TemplateSource(template, here=here)
     return sources.PythonFileSource(str(python_file), python, here=here)

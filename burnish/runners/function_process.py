@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ MAX_OUTPUT = 64 << 10
 
 _GRACE = 3.0
 _LOOK = 0.2
+_AGAIN = 1.0  # s until a process that this machine refused is tried again
 _CHILD = Path(__file__).with_name("function_child.py")
 # The child's file is run from its place, so the folder of burnish does not come before Python's own modules; `import burnish`
 # finds this burnish unless the user's path has another.
@@ -53,17 +54,31 @@ class _Overdue(_Died):
         super().__init__(f"did not return within {limit:g} s")
 
 
+class _NotStarted(UsageError):
+    """This machine refused the process itself: nothing is wrong with what it was to run."""
+
+
 class FunctionProcess:
     """`name` is `module.function`, the module looked for in the current folder first. Not for several threads at once.
 
-    `arguments` is how many the function is called with: 2 for a runner, 0 for a creator. Limits are in seconds.
+    `arguments` is how many the function is called with: 2 for a runner, 0 for a creator. Limits are in seconds. `say` hears why a
+    process that died is not there again yet.
     """
 
-    def __init__(self, name: str, arguments: int, *, limit: float = CALL_LIMIT, load_limit: float = LOAD_LIMIT) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: int,
+        *,
+        limit: float = CALL_LIMIT,
+        load_limit: float = LOAD_LIMIT,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.name = name
         self._arguments = arguments
         self._limit = limit
         self._load_limit = load_limit
+        self._say = say
         self._folder = os.getcwd()
         self._child: _Child | None = None
         _check_name(name)
@@ -72,7 +87,10 @@ class FunctionProcess:
         """Import the module and find the function. Raises UsageError with the import error's last line and the path searched."""
         if self._child is not None:
             return
-        child = _Child(self._folder)
+        try:
+            child = _Child(self._folder)
+        except OSError as error:
+            raise _NotStarted(f"--func {self.name}: no process can be started for it ({error.strerror}).") from None
         try:
             child.ask({"load": self.name, "arguments": self._arguments, "limit": self._load_limit})
             reply = child.answer(self._load_limit)
@@ -120,7 +138,7 @@ class FunctionProcess:
     def _replies(self, request: dict[str, Any], count: int) -> Iterator[tuple[dict[str, Any], str]]:
         """At most `count` replies: a child that dies is a refusal of the call it died in, and then there are no more."""
         try:
-            self.start()
+            self._start_again()
         except UsageError as error:  # it could be imported before, so the file was changed meanwhile
             yield {"refused": str(error), "traceback": error.hint or ""}, ""
             return
@@ -139,6 +157,18 @@ class FunctionProcess:
             )
             yield {"refused": f"{self.name} {died}{advice}.", "traceback": ""}, child.end()
 
+    def _start_again(self) -> None:
+        """Start, if need be, for as long as this machine refuses: that is no fault of the job whose turn it is."""
+        said = ""
+        while True:
+            try:
+                return self.start()
+            except _NotStarted as refused:
+                if str(refused) != said:
+                    said = str(refused)
+                    self._say(f"{said} Jobs that wait get no command; trying again. Running jobs go on.")
+            time.sleep(_AGAIN)
+
 
 class _Child:
     """One incarnation of the process."""
@@ -149,7 +179,12 @@ class _Child:
         fcntl.fcntl(self._file, fcntl.F_SETFL, fcntl.fcntl(self._file, fcntl.F_GETFL) | os.O_APPEND)
         self._claimed = 0
         requests, self._requests = os.pipe()
-        self._replies, replies = os.pipe()
+        try:
+            self._replies, replies = os.pipe()
+        except OSError:
+            os.close(requests)
+            os.close(self._requests)
+            raise
         root = str(_CHILD.parent.parent.parent)
         try:
             self._process = subprocess.Popen(
@@ -161,6 +196,9 @@ class _Child:
                 pass_fds=(requests, replies),
                 start_new_session=True,
             )
+        except OSError:
+            self._close()  # it may be refused for want of descriptors, again and again
+            raise
         finally:
             os.close(requests)
             os.close(replies)
@@ -178,8 +216,10 @@ class _Child:
     def answer(self, limit: float) -> dict[str, Any]:
         """The next reply. Raises _Died when the child ends first, or does not answer within `limit` seconds."""
         begun = time.monotonic()
+        poll = select.poll()  # unlike `select`, for the descriptors of a run with a thousand links, too
+        poll.register(self._replies, select.POLLIN)
         while b"\n" not in self._received:
-            if select.select([self._replies], [], [], _LOOK)[0]:
+            if poll.poll(_LOOK * 1000):
                 data = os.read(self._replies, 1 << 20)
                 if not data:
                     raise self._death(limit)
@@ -216,14 +256,20 @@ class _Child:
             pass  # all of it is gone already
         self._process.wait()
         rest = self.printed(os.fstat(self._file.fileno()).st_size)
+        self._close()
+        return rest
+
+    def _close(self) -> None:
         self._file.close()
         os.close(self._requests)
         os.close(self._replies)
-        return rest
 
     def _exited(self) -> bool:
         """Without reaping, so that the process group's number stays ours until `end`."""
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True  # somebody else has reaped it
 
     def _death(self, limit: float) -> _Died:
         deadline = time.monotonic() + _GRACE
@@ -231,7 +277,10 @@ class _Child:
             if time.monotonic() > deadline:
                 return _Died("closed burnish's pipe")
             time.sleep(0.005)
-        status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        try:
+            status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            return _Died("ended its process (how is not known)")
         assert status is not None
         if status.si_code == os.CLD_EXITED:
             return _Died(f"ended its process with exit code {status.si_status}")

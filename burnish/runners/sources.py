@@ -137,15 +137,21 @@ class FunctionSource:
 
     `job_dict` holds JOB_ID, STATE and the arguments, as texts; control columns are burnish's and are not in it, so that a
     function that passes on everything passes on arguments only. `on_output` gets what the function printed for a job that got a
-    command (JOB_ID, text); for one that did not, it is in the refusal's details. Raises UsageError for a name that is none.
+    command (JOB_ID, text); for one that did not, it is in the refusal's details. `say` hears why no command can be made for now.
+    Raises UsageError for a name that is none.
     """
 
     instant = False
 
     def __init__(
-        self, name: str, *, limit: float = CALL_LIMIT, on_output: Callable[[str, str], None] | None = None
+        self,
+        name: str,
+        *,
+        limit: float = CALL_LIMIT,
+        on_output: Callable[[str, str], None] | None = None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._process = FunctionProcess(name, 2, limit=limit)
+        self._process = FunctionProcess(name, 2, limit=limit, say=say)
         self._on_output = on_output
 
     def check(self, columns: Sequence[str]) -> None:

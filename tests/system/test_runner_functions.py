@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -256,6 +259,104 @@ def test_the_process_ends_with_burnish(source: Make, tmp_path: Path) -> None:
     )
     assert done.returncode == -signal.SIGKILL
     wait_for(lambda: not alive(int(done.stdout)), done.stdout)
+
+
+@pytest.mark.parametrize("spare", [0, 1, 3, 5, 6])
+def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(source: Make, spare: int) -> None:
+    """With so many descriptors to spare there is none for its output, or for a pipe, or for what starts it."""
+    said: list[str] = []
+
+    def hear(text: str) -> None:
+        said.append(text)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    made = source("if job_dict['n'] == 'dies':\n    os._exit(9)\nreturn [job_dict['n']]", say=hear)
+    assert "ended its process with exit code 9" in str(refusal(made, n="dies"))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with few_descriptors(spare):
+        commands = made.prepare_many([call(1, n="one"), call(2, n="two")])
+    assert commands == [Command(("one",)), Command(("two",))]
+    assert said == [
+        "--func example.runner: no process can be started for it (Too many open files). Jobs that wait get no command; "
+        "trying again. Running jobs go on."
+    ]
+
+
+@pytest.mark.parametrize("spare", [0, 1, 3, 5, 6])
+def test_a_process_that_cannot_be_started_leaves_nothing_open(source: Make, spare: int) -> None:
+    made = source("return ['true']")
+    before = os.listdir("/proc/self/fd")
+    for _ in range(2):
+        with (
+            few_descriptors(spare),
+            pytest.raises(UsageError, match=r"no process can be started for it \(Too many open"),
+        ):
+            made.check([])
+        gc.collect()
+        assert os.listdir("/proc/self/fd") == before
+
+
+@contextmanager
+def few_descriptors(spare: int) -> Iterator[None]:
+    """This process may open so many files more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + spare, before[1]))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+        for _ in range(spare):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for one in taken:
+            os.close(one)
+
+
+def test_a_function_is_called_also_where_there_are_a_thousand_open_files(source: Make) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard), hard))
+    taken = [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) for _ in range(1024)]
+    try:
+        assert source("return ['true']").prepare(*call(0)) == Command(("true",))
+    finally:
+        for one in taken:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_process_whose_end_the_kernel_does_not_tell_has_ended(source: Make, tmp_path: Path) -> None:
+    source("os._exit(9)")
+    program = (
+        "import signal\nfrom burnish.runners.sources import Call, FunctionSource\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "print(*FunctionSource('example.runner').prepare_many([Call({}, {}), Call({}, {})]), sep='\\n')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=with_burnish(), timeout=60
+    )
+    assert done.stdout.splitlines() == ["example.runner ended its process (how is not known)."] * 2, done.stderr
+
+
+def test_a_run_whose_commands_nobody_makes_any_more_ends_and_says_so(folder: Path) -> None:
+    (folder / "burnish.db").write_text("JOB_ID,STATE,x\n0,,1\n")
+    (folder / "example.py").write_text("def runner(runner_args, job_dict): return ['true']\n")
+    program = (
+        "import sys\nfrom burnish.__main__ import main\nfrom burnish.runners.function_process import FunctionProcess\n"
+        "FunctionProcess.prepare = lambda self, calls: [][0]\n"
+        "sys.argv = ['burnish', 'run', '--func', 'example.runner']\nmain()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=folder, env=with_burnish(), timeout=30
+    )
+    assert done.returncode == 4
+    assert "burnish broke (no commands are made any more, IndexError: list index out of range)" in done.stderr
+    details = Path(done.stderr.rstrip().rpartition(" ")[2])
+    assert "prepare = lambda" in details.read_text() or "in answers" in details.read_text()
+    details.unlink()
 
 
 def alive(pid: int) -> bool:
