@@ -12,6 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import Container
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -76,17 +77,22 @@ class DisplacedInodes:
         """A save that stands still in one of them, its sha256 not in `known`. Raises InputError for one that stays unreadable."""
         for inode in list(self._inodes):
             try:
-                fd = os.open(inode.path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
+                table = self._read(inode, now, known)
+            except FileNotFoundError:
                 self._inodes.remove(inode)  # cleaned away together with the rest
-                continue
-            try:
-                table = self._look(inode, fd, now, known)
-            finally:
-                os.close(fd)
-            if table is not None:
-                return table
+            except OSError:
+                continue  # it may hold a save that cannot be read now: the next look tries again
+            else:
+                if table is not None:
+                    return table
         return None
+
+    def _read(self, inode: _Inode, now: float, known: Container[str]) -> Table | None:
+        fd = os.open(inode.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return self._look(inode, fd, now, known)
+        finally:
+            os.close(fd)
 
     def _look(self, inode: _Inode, fd: int, now: float, known: Container[str]) -> Table | None:
         identity = Identity.of(os.fstat(fd))
@@ -127,8 +133,6 @@ class DisplacedInodes:
 
 
 def remove(path: str) -> None:
-    """Unlink, unless somebody did."""
-    try:
+    """Unlink, unless somebody did. A name that the disk does not let go is found by the next coordinator, which tries again."""
+    with suppress(OSError):
         os.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -447,6 +447,67 @@ def test_save_in_a_displaced_inode_that_cannot_be_read_is_kept_and_named(place: 
     assert '"a' in Path(f"{kept}" if kept.endswith(".csv") else f"{kept}.csv").read_text()
 
 
+def refusing_once(monkeypatch: pytest.MonkeyPatch, call: str, code: int) -> None:
+    """The next `call` about a displaced inode finds the disk in trouble."""
+    real, refused = getattr(os, call), list[object]()
+
+    def refuse(what: int | str, *args: object, **kwargs: object) -> object:
+        path = os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else str(what)
+        if not refused and os.path.basename(path).startswith("displaced-"):
+            refused.append(what)
+            raise OSError(code, os.strerror(code))
+        return real(what, *args, **kwargs)
+
+    monkeypatch.setattr(os, call, refuse)
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [("open", errno.EMFILE), ("open", errno.EIO), ("fstat", errno.ESTALE), ("pread", errno.EIO)],
+)
+def test_save_in_a_displaced_inode_that_cannot_be_read_for_a_moment_is_heard(
+    place: Place, swap: str, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    seen = place.seen()
+    with place.db.open("r+") as editor:
+        assert place.file.replace(parse(NEXT.encode()), seen) is not None
+        editor.truncate(0)
+        editor.write(TEXT.replace("b", "edited"))
+    after_crash = TableFile(place.db, place.own, "burnish.db")
+    after_crash.recover(0.0)
+    refusing_once(monkeypatch, call, code)
+    assert after_crash.displaced(0.1, {seen.sha256}) is None
+    assert after_crash.unread
+    assert after_crash.displaced(0.2, {seen.sha256}) is None
+    found = after_crash.displaced(0.7, {seen.sha256})
+    assert found is not None and found.rows[1].cells == ("edited",)
+
+
+def test_displaced_inode_that_the_disk_does_not_let_go_is_taken_away_by_the_next_coordinator(
+    place: Place, swap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = place.seen()
+    assert place.file.replace(parse(NEXT.encode()), seen) is not None
+    refusing_once(monkeypatch, "unlink", errno.EIO)
+    assert place.displaced(after=10.1) is None
+    assert not place.file.watching and len(place.left()) == 2
+    after_crash = TableFile(place.db, place.own, "burnish.db")
+    after_crash.recover(0.0)
+    for now in (0.1, 0.6, 11.0):
+        assert after_crash.displaced(now, {seen.sha256}) is None
+    assert place.left() == ["burnish.db"]
+
+
+def test_text_that_was_overtaken_and_that_the_disk_does_not_let_go_costs_nothing(
+    place: Place, swap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = place.seen()
+    at_the_swap(monkeypatch, swap, lambda: os.rename(place.db, f"{place.db}~"))
+    refusing_once(monkeypatch, "unlink", errno.EIO)
+    assert place.file.replace(parse(NEXT.encode()), seen) is None
+    assert len(place.left()) == 2
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
 def test_disk_that_refuses_to_write_leaves_the_table_as_it_was(
     place: Place, monkeypatch: pytest.MonkeyPatch, code: int
