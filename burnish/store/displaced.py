@@ -60,18 +60,16 @@ class DisplacedInodes:
         """Watch what coordinators that died have left in `folder`. Raises StoreError if it cannot be read."""
         mine = {inode.path for inode in self._inodes}
         try:
-            for entry in os.scandir(folder):
-                if entry.name.startswith(PREFIX) and entry.path not in mine:
-                    self._inodes.append(_Inode(entry.path, now))
-                elif (
-                    entry.name.startswith(TEMP)
-                    and time.time() - entry.stat(follow_symlinks=False).st_ctime > LEFT_BEHIND
-                ):
-                    remove(entry.path)
+            entries = list(os.scandir(folder))
         except FileNotFoundError:
             return
         except OSError as error:
             raise refusals.unkept(folder, error) from None
+        for entry in entries:
+            if entry.name.startswith(PREFIX) and entry.path not in mine:
+                self._inodes.append(_Inode(entry.path, now))
+            elif entry.name.startswith(TEMP) and _is_left_behind(entry):
+                remove(entry.path)
 
     def next_save(self, now: float, known: Container[str]) -> Table | None:
         """A save that stands still in one of them, its sha256 not in `known`. Raises InputError for one that stays unreadable."""
@@ -130,6 +128,13 @@ class DisplacedInodes:
         except OSError:
             place = inode.path
         return InputError(error.problems, hint=f"This was saved while burnish wrote the table; it is kept as {place}.")
+
+
+def _is_left_behind(entry: os.DirEntry[str]) -> bool:
+    try:
+        return time.time() - entry.stat(follow_symlinks=False).st_ctime > LEFT_BEHIND
+    except OSError:
+        return False  # a run that is alive has just given it its name
 
 
 def remove(path: str) -> None:

@@ -20,6 +20,7 @@ from burnish.core.table import Table, parse
 from burnish.errors import InputError, StoreError
 from burnish.store import base_texts, exchange, table_file
 from burnish.store.base_texts import BaseTexts
+from burnish.store.displaced import DisplacedInodes
 from burnish.store.table_file import TableFile, TableMissing
 from burnish.store.version import Seen
 
@@ -420,6 +421,27 @@ def test_save_in_a_displaced_inode_is_heard_by_the_next_coordinator(place: Place
     found = after_crash.displaced(0.6, {seen.sha256})
     assert found is not None
     assert found.rows[1].cells == ("edited",)
+
+
+def test_save_is_heard_though_another_run_writes_while_the_next_coordinator_looks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the other run has just written gets its name between the reading of the folder and the look at it."""
+    theirs, left = tmp_path / ".new-displaced-0", [tmp_path / f"displaced-{number}" for number in range(2)]
+    listed = os.scandir
+
+    def slow(folder: str) -> list[os.DirEntry[str]]:
+        first, second = left
+        for path in (first, theirs, second):
+            path.write_text(TEXT)
+        entries = sorted(listed(folder), key=lambda entry: [str(first), str(theirs), str(second)].index(entry.path))
+        theirs.unlink()
+        return entries
+
+    monkeypatch.setattr(os, "scandir", slow)
+    displaced = DisplacedInodes(str(tmp_path), "burnish.db")
+    displaced.recover(str(tmp_path), 0.0)
+    assert sum(displaced.next_save(now, ()) is not None for now in (0.0, 0.5, 0.5)) == 2
 
 
 def test_what_a_dead_coordinator_displaced_and_nobody_wrote_is_taken_away(place: Place, swap: str) -> None:
