@@ -248,7 +248,10 @@ class SlurmLink:
     def _accounted(self, unlisted: list[Task], ran: reports.CommandRan, asked: float) -> None:
         self._asking_accounts = False
         if ran.code != 0:
-            self._accounting = ran.code < 0  # that was slow; others say that the cluster keeps no accounts
+            self._accounting = not text.keeps_no_accounts(ran.code, ran.err)
+            if self._accounting:  # whoever keeps them is away, or slow
+                for task in unlisted:
+                    tasks.unaccounted(task, asked)
             return
         found = text.read_sacct(ran.out)
         for task in unlisted:

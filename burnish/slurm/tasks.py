@@ -20,6 +20,10 @@ FRESH = 60.0  # s at most for which it counts that Slurm's list had a task waiti
 SETTLE = 5.0  # s between Slurm's word that a task is over and the record of that: its own record may be on its way
 PATIENCE = 60.0  # s in which Slurm may say why a job failed, before its supervisor's word is all there is
 
+ACCOUNTS = (
+    600.0  # s in which accounting may come to answer, before a task that Slurm's list has forgotten counts as gone
+)
+
 TAKEN_OUT = replace(CANCELLED)  # concluded from a list that lacks it; the other is Slurm's own word
 Key = tuple[str, int]  # how Slurm lists a task: the name of its array, and its index there
 
@@ -31,7 +35,7 @@ class Task(Struct):
     folder says go, or more. `waited`: when Slurm's list had it waiting last. `end` and `ended`: Slurm's word that it is over,
     and when that was asked for. `told`: the reason told last. `held`: its verdict, which waits for Slurm's word since
     `held_since`. `woken`: since when its supervisor knows of a cancel. `concluded`: when the host was asked to record that it
-    is over. `disowned`: it was told that it runs all the same.
+    is over. `disowned`: it was told that it runs all the same. `sought`: since when accounting does not answer for it.
     """
 
     attempt: str
@@ -48,6 +52,7 @@ class Task(Struct):
     woken: float | None = None
     concluded: float | None = None
     disowned: bool = False
+    sought: float | None = None
 
     @property
     def array(self) -> str:
@@ -81,7 +86,7 @@ def compare(
     for task in tasks:
         found = listed.get(task.key)
         if found is not None:
-            task.job = found.job
+            task.job, task.sought = found.job, None
             task.waited = asked if found.state == "PENDING" else None
             _end(task, end_of(found.state, found.nodes), asked)
         elif task.array in arrays and _was_taken_out(task, listed, asked, kept):
@@ -97,6 +102,14 @@ def accounted(task: Task, states: Mapping[str, str], asked: float) -> None:
     """Take in what accounting says of a task that is in Slurm's list no more."""
     state = states.get(task.job) or states.get(task.submitted.job) or ""
     _end(task, end_of(state) or GONE, asked)
+
+
+def unaccounted(task: Task, asked: float) -> None:
+    """Accounting did not answer: it is asked again at the next look, for a while."""
+    if task.sought is None:
+        task.sought = asked
+    elif asked - task.sought >= ACCOUNTS:
+        _end(task, task.end or GONE, asked)
 
 
 def news(task: Task, listed: Mapping[Key, Listed]) -> str:

@@ -145,6 +145,11 @@ def read_sacct(out: str) -> dict[str, str]:
     return states
 
 
+def keeps_no_accounts(code: int, err: str) -> bool:
+    """True if sacct failed for good: the cluster has none, or no such command. Else whoever keeps them does not answer now."""
+    return code == NO_COMMAND or "accounting storage is disabled" in err.lower()
+
+
 def scancel(jobs: Iterable[str], signal: str = "") -> list[str]:
     """The argv that ends jobs, waiting ones too; or with `signal` only sends that to their scripts.
 

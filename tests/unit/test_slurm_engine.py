@@ -13,7 +13,7 @@ from burnish.core.jobs import HostName
 from burnish.core.reports import Report, Submitted, Welcome
 from burnish.slurm.cancelling import PATIENCE
 from burnish.slurm.engine import SlurmLink
-from burnish.slurm.tasks import SETTLE, UNSEEN
+from burnish.slurm.tasks import ACCOUNTS, SETTLE, UNSEEN
 
 HPC = HostName("hpc")
 ATTEMPT = "0.1-9f86d081"
@@ -166,6 +166,55 @@ def test_what_slurm_does_not_have_and_runs_is_told_until_it_has_it_again() -> No
     node.answer("squeue", "7|0|RUNNING||n0|burnish-t-1\n")
     told = [report.how for report in node.told if isinstance(report, reports.AttemptDisowned)]
     assert told == ["forgotten by Slurm", ""]
+
+
+AWAY = "sacct: error: Problem talking to the database: Connection refused\n"
+DISABLED = "Slurm accounting storage is disabled\n"
+
+
+def forgotten() -> LoginNode:
+    """A job that ran, and that Slurm's list has no more."""
+    node = ready("running")
+    node.status("running", batch=Submitted("burnish-t-1", 0, "7_0"))
+    node.wait(UNSEEN)
+    node.answer("squeue")
+    return node
+
+
+@pytest.mark.parametrize(("code", "err"), [(1, AWAY), (-1, "")])
+def test_accounting_that_does_not_answer_for_a_while_is_asked_again(code: int, err: str) -> None:
+    node = forgotten()
+    node.answer("sacct", code=code, err=err)
+    node.wait(60)
+    node.answer("squeue")
+    node.wait(SETTLE)
+    assert len(node.ran("sacct")) == 2 and not node.concluded()
+    node.answer("sacct", "7_0|7|OUT_OF_MEMORY\n")
+    node.wait(SETTLE)
+    [order] = node.concluded()
+    assert order["final"] == {"exit": {"signal": 9, "oom": True}}
+
+
+def test_accounting_that_never_answers_keeps_no_job_for_ever() -> None:
+    node = forgotten()
+    begun = node.now
+    while not node.concluded():
+        node.answer("sacct", code=1, err=AWAY)
+        node.wait(30)
+        node.answer("squeue")
+        node.wait(SETTLE)
+        assert node.now - begun < 2 * ACCOUNTS
+    assert node.now - begun >= ACCOUNTS and node.concluded()[0]["final"]["lost"]
+
+
+@pytest.mark.parametrize(("code", "err"), [(1, DISABLED), (127, "sacct: not found")])
+def test_where_no_accounts_are_kept_nobody_waits_for_them(code: int, err: str) -> None:
+    node = forgotten()
+    node.answer("sacct", code=code, err=err)
+    node.wait(60)
+    node.answer("squeue")
+    node.wait(SETTLE)
+    assert len(node.ran("sacct")) == 1 and node.concluded()[0]["final"]["lost"]
 
 
 @pytest.mark.parametrize("answers", [True, False])

@@ -340,8 +340,10 @@ def test_accounts_of_each_version_say_what_became_of_tasks(said: Any) -> None:
     ended = {"node": "NODE_FAIL", "preempted": "PREEMPTED", "unlaunched": "CANCELLED"}
     assert {name: accounts[f"{submitted(said, name)}_2"] for name in ended} == ended
     assert text.read_sacct(said["sacct: unknown"]["out"]) == {}
-    for about in ("sacct: no accounting", "sacct: slurmdbd away"):
+    for about, for_good in {"sacct: no accounting": True, "sacct: slurmdbd away": False}.items():
         assert said[about]["code"] > 0
+        assert text.keeps_no_accounts(said[about]["code"], said[about]["err"]) == for_good
+    assert text.keeps_no_accounts(text.NO_COMMAND, "sacct: not found")
 
 
 POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits): "
