@@ -105,6 +105,8 @@ class Paths(Struct, frozen=True):
     def make(self) -> None:
         """Make burnish's own folders, closed to others. Raises StoreError with the reason."""
         try:
+            # It holds a folder for each table. Colleagues may have theirs in it, if the umask says so; never everybody.
+            self.root.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
             for folder in (self.root, self.bases, self.coordinators):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
