@@ -9,6 +9,7 @@ that one may have been made of it. What a coordinator that died has left is foun
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Container
@@ -24,6 +25,9 @@ from burnish.store.version import TWO_LOOKS, UNFINISHED, Identity, Seen, content
 WATCHED = 10.0  # s
 PREFIX = "displaced-"
 TEMP = ".new-"
+# Where these names stand beside the table, a user's own file may begin like one of them.
+_DISPLACED = re.compile(rf"{PREFIX}[0-9a-f]{{16}}")
+_TEMPORARY = re.compile(rf"\{TEMP}(?:{PREFIX}|clock-)[0-9a-f]{{16}}")
 LEFT_BEHIND = 60.0  # s after which a temporary file belongs to nobody
 
 
@@ -66,9 +70,9 @@ class DisplacedInodes:
         except OSError as error:
             raise refusals.unkept(folder, error) from None
         for entry in entries:
-            if entry.name.startswith(PREFIX) and entry.path not in mine:
+            if _DISPLACED.fullmatch(entry.name) and entry.path not in mine:
                 self._inodes.append(_Inode(entry.path, now))
-            elif entry.name.startswith(TEMP) and _is_left_behind(entry):
+            elif _TEMPORARY.fullmatch(entry.name) and _is_left_behind(entry):
                 remove(entry.path)
 
     def next_save(self, now: float, known: Container[str]) -> Table | None:

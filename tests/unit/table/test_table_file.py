@@ -18,7 +18,7 @@ from support import wait_for
 from burnish.core.jobs import JobId
 from burnish.core.table import Table, parse
 from burnish.errors import InputError, StoreError
-from burnish.store import base_texts, exchange, table_file
+from burnish.store import base_texts, displaced, exchange, table_file
 from burnish.store.base_texts import BaseTexts
 from burnish.store.displaced import DisplacedInodes
 from burnish.store.table_file import TableFile, TableMissing
@@ -423,15 +423,30 @@ def test_save_in_a_displaced_inode_is_heard_by_the_next_coordinator(place: Place
     assert found.rows[1].cells == ("edited",)
 
 
+TEMPORARY = f".new-displaced-{7:016x}"
+
+
+def test_files_of_the_user_whose_names_begin_like_ours_are_left_alone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.seen()
+    theirs = ["displaced-persons.csv", "displaced-1", ".new-idea"]
+    for name in (*theirs, TEMPORARY, f".new-clock-{7:016x}"):
+        (place.db.parent / name).write_text(TEXT.replace("b", "theirs"))
+    monkeypatch.setattr(displaced, "LEFT_BEHIND", -1.0)
+    place.file.recover(0.0)
+    assert not place.file.watching
+    assert place.left() == sorted(["burnish.db", *theirs])
+
+
 def test_save_is_heard_though_another_run_writes_while_the_next_coordinator_looks_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the other run has just written gets its name between the reading of the folder and the look at it."""
-    theirs, left = tmp_path / ".new-displaced-0", [tmp_path / f"displaced-{number}" for number in range(2)]
+    first, theirs, second = (tmp_path / name for name in (f"displaced-{0:016x}", TEMPORARY, f"displaced-{1:016x}"))
     listed = os.scandir
 
     def slow(folder: str) -> list[os.DirEntry[str]]:
-        first, second = left
         for path in (first, theirs, second):
             path.write_text(TEXT)
         entries = sorted(listed(folder), key=lambda entry: [str(first), str(theirs), str(second)].index(entry.path))
@@ -439,9 +454,9 @@ def test_save_is_heard_though_another_run_writes_while_the_next_coordinator_look
         return entries
 
     monkeypatch.setattr(os, "scandir", slow)
-    displaced = DisplacedInodes(str(tmp_path), "burnish.db")
-    displaced.recover(str(tmp_path), 0.0)
-    assert sum(displaced.next_save(now, ()) is not None for now in (0.0, 0.5, 0.5)) == 2
+    inodes = DisplacedInodes(str(tmp_path), "burnish.db")
+    inodes.recover(str(tmp_path), 0.0)
+    assert sum(inodes.next_save(now, ()) is not None for now in (0.0, 0.5, 0.5)) == 2
 
 
 def test_what_a_dead_coordinator_displaced_and_nobody_wrote_is_taken_away(place: Place, swap: str) -> None:
