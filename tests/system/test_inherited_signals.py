@@ -20,6 +20,7 @@ from tests.support.agent_client import make_spec, new_attempt
 from tests.support.bad_disks import Refusing, Target
 from tests.support.one_host import PYTHON, OneHost, one_host, python_under, supervisor_pid
 from tests.support.sweeps import ENDS, Sweep
+from tests.support.waiting import wait_for
 
 IGNORING = ("env", "--ignore-signal=CHLD")
 
@@ -85,6 +86,7 @@ def test_end_that_the_kernel_does_not_tell_is_lost_and_said_so(host: OneHost, ca
     link = host.connect()
     attempt = link.start("/bin/sh", "-c", "read line <$FIFO", env={"FIFO": fifo(host.folder / "fifo")})
     supervisor = supervisor_pid(link.wait_status(attempt, "running"))
+    wait_for(lambda: b") S " in Path(f"/proc/{supervisor}/stat").read_bytes())  # it has said so, and looked once more
     untold = Refusing("ECHILD", (), "wait4")
     untold.begin(Target(host.folder, (supervisor,), follow=False))
     try:
