@@ -23,6 +23,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # In a shell's background Ctrl-C is ignored, and so it would be by whatever the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Below nohup a hang-up is. A handler lets only the tests themselves outlive it.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
+
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from types import FrameType
 from typing import Protocol
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -16,11 +18,16 @@ class Stoppable(Protocol):
 
 def heed(stoppable: Stoppable) -> None:
     """Let it end in order, and say what runs on."""
-    for number in _ENDING:
-        signal.signal(number, lambda received, frame: stoppable.stop(received))
+    _take(lambda received, frame: stoppable.stop(received))
 
 
 def interrupt() -> None:
     """Let TERM and a closed terminal do what Ctrl-C does, so that what `finally` gives back is given back."""
+    _take(signal.default_int_handler)
+
+
+def _take(handler: Callable[[int, FrameType | None], object]) -> None:
     for number in _ENDING:
-        signal.signal(number, signal.default_int_handler)
+        # Whoever starts us with one ignored wants us to outlive it: nohup the terminal, a script with `&` its Ctrl-C.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)

@@ -107,6 +107,43 @@ def test_jobs_of_a_stopped_run_live_on_and_are_taken_back(table: Gated, terminal
     assert {job["attempt"] for job in table.status().values()} == {f"{job}.1" for job in range(JOBS)}
 
 
+# What keeps a signal from whatever it starts, as a shell runs it.
+IGNORED = {"nohup": ('nohup "$@"', signal.SIGHUP), "background of a script": ('"$@"', signal.SIGINT)}
+
+
+@pytest.mark.parametrize("way", IGNORED)
+def test_signal_that_a_run_was_started_to_ignore_does_not_stop_it(table: Gated, way: str) -> None:
+    start, number = IGNORED[way]
+    shell = subprocess.Popen(
+        ["sh", "-c", f"{start} & echo $!; wait $!", "sh", sys.executable, "-m", "burnish", *RUN],
+        cwd=table.folder,
+        env=table.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with shell:
+        assert shell.stdout is not None
+        run = int(shell.stdout.readline())
+        table.wait_running(2)
+        os.kill(run, number)
+        table.open(*range(JOBS))
+        assert shell.wait(60) == 0
+    assert {job["state"] for job in table.status().values()} == {"COMPLETE"}
+
+
+def test_run_below_nohup_still_ends_in_order_when_it_is_told_to(table: Gated) -> None:
+    command = ["nohup", sys.executable, "-m", "burnish", *RUN]
+    pipe = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=table.folder, env=table.environment, text=True, **pipe) as run:
+        table.wait_running(2)
+        run.send_signal(signal.SIGTERM)
+        said = run.communicate(timeout=30)[1]
+    assert run.returncode == 130
+    assert "Stopped by SIGTERM. Jobs 0-1 run on." in said
+
+
 @pytest.mark.parametrize("command", [["status"], ["results"], ["--help"], ["explain", "1"]])
 def test_output_that_is_full_is_a_sentence_and_one_that_is_closed_is_none(table: Gated, command: list[str]) -> None:
     def asked(redirection: str) -> subprocess.CompletedProcess[str]:
