@@ -9,10 +9,25 @@ Exit codes: 1 a job failed; 2 usage or bad input, nothing started; 3 no usable h
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+# What of an OSError says that waiting does not help: it is not there, may not be used, or is no such thing. Any other (no memory,
+# no descriptor, a stale file handle, a disk that does not read) may be another the next time.
+LASTING = frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOEXEC,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    }
+)
 SHOWN_PROBLEMS = 20
 _ENDS = re.compile(r"[.?!]\)?$")
 _SAYS_SO = re.compile(r"\b(nothing (was|is|new)|nobody was|not replaced)\b", re.IGNORECASE)
@@ -76,6 +91,10 @@ class HostRefused(BurnishError):
     """A host that will not become usable by waiting: bad key, changed host key, no python. It is left out, with a reason."""
 
     exit_code = 3
+
+
+class HostKeyRefused(HostRefused):
+    """Its host key has changed or is revoked: somebody else may answer in its place."""
 
 
 class HostUnreachable(BurnishError):

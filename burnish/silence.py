@@ -39,8 +39,10 @@ class Silence:
 
     def dropped(self, host: HostName, why: str) -> None:
         """The link to a host broke, or it could not be made."""
-        if host not in self._hosts:
-            why, now = without_name(host, why).rstrip("."), self._clock()
+        why, now = without_name(host, why).rstrip("."), self._clock()
+        if host in self._hosts:
+            self._hosts[host].why = why  # it may have come back, and let us not in
+        else:
             self._say(f"{host} does not answer ({why}); trying again. Its jobs are not affected.")
             self._hosts[host] = _Silent(why, now, now)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from burnish.errors import HostRefused
+from burnish.errors import HostKeyRefused, HostRefused
 from burnish.remote import known_hosts
 from burnish.remote.known_hosts import HostKey, KnownHosts, Opinion, Standing
 from burnish.remote.ssh_config import Endpoint
@@ -44,13 +44,13 @@ def _learn(endpoint: Endpoint, key: HostKey) -> str:
 def _refusal(endpoint: Endpoint, key: HostKey, opinion: Opinion) -> HostRefused:
     name = endpoint.name
     if opinion.standing is Standing.REVOKED:
-        return HostRefused(
+        return HostKeyRefused(
             f"{name}: showed the host key {key}, which is revoked ({opinion.lines[0].where}). This host is left out."
         )
     if opinion.standing is Standing.CHANGED:
         expected = ", ".join(dict.fromkeys(f"{line.key} ({line.where})" for line in opinion.lines))
         removals = dict.fromkeys(known_hosts.removal(line.file, endpoint.key_name) for line in opinion.lines)
-        return HostRefused(
+        return HostKeyRefused(
             f"{name}: its host key has changed. It showed {key}; expected {expected}. Either it was installed anew, or "
             "somebody else answers in its place. This host is left out.",
             hint=f"if it was installed anew: {' && '.join(removals)}, then `{endpoint.login_command}` once.",

@@ -19,7 +19,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from burnish.errors import printable
+from burnish.errors import LASTING, HostUnreachable, printable
 
 SSH_PORT = 22
 
@@ -115,7 +115,10 @@ def lookup_name(hostname: str, port: int, alias: str | None = None) -> str:
 
 
 def load(paths: Iterable[str]) -> KnownHosts:
-    """Read the files at `paths`; one that does not exist holds nothing, one that cannot be read gives a note."""
+    """Read the files at `paths`; one that does not exist holds nothing, one that may not be read gives a note.
+
+    Raises HostUnreachable for one that cannot be read now: without it, a key that it knows or revokes would count as a new one.
+    """
     lines: list[Line] = []
     notes: list[str] = []
     for path in paths:
@@ -125,6 +128,10 @@ def load(paths: Iterable[str]) -> KnownHosts:
         except FileNotFoundError:
             continue
         except OSError as error:
+            if error.errno not in LASTING:
+                raise HostUnreachable(
+                    f"{path} cannot be read now ({error.strerror}): no host key can be compared with it. It is tried again."
+                ) from None
             notes.append(f"{path}: cannot be read ({error.strerror}). The host keys in it do not count.")
             continue
         for found in parse(text, path):

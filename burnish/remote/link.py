@@ -4,6 +4,9 @@ The link owns no truth. A thread of its own connects, reads frames and turns the
 one writes, so that a host which does not read cannot stop the coordinator. When the connection drops, what was queued for it is
 dropped too: the coordinator hears `HostConnected` after the next connect and gives again all orders that its state calls for.
 
+A host that has answered once is taken to be usable: a refusal after that may pass, as one while it boots, and for some minutes it
+is tried again. Not so where its host key says that it may be another host.
+
 A connection is dead when nothing was heard for `DEAD` seconds, although a ping was sent after `PING`; or when its agent did not
 begin to speak in that time. Time in which this process itself stood still (SIGSTOP, a suspended laptop) does not count.
 """
@@ -21,7 +24,7 @@ from typing import Any
 from burnish.core import reports
 from burnish.core.jobs import HostName
 from burnish.core.reports import Report
-from burnish.errors import HostRefused, HostUnreachable, NameUnknown
+from burnish.errors import HostKeyRefused, HostRefused, HostUnreachable, NameUnknown
 from burnish.remote import messages
 from burnish.remote.agent.frames import PROTOCOL, FrameReader, ProtocolError, encode_frame
 from burnish.remote.transport import Channel, Transport, bootstrap
@@ -30,6 +33,7 @@ PING = 20.0  # s of silence; longer than from one look at a host to the next, wh
 AGAIN = 60.0  # s after which it is measured again how long an answer takes
 DEAD = 45.0  # s
 SLOWEST_RETRY = 60.0  # s between two attempts to connect
+REFUSALS = 20  # in a row, some ten minutes, after which one that has answered is believed that it lets us not in
 PAUSE = 8.0  # s between two looks at the clock, two of a run at rest and more: longer, and it was us who stood still
 READ_SIZE = 1 << 16
 
@@ -59,6 +63,7 @@ class Link:
         self._clock = clock
         self._channel: Channel | None = None
         self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
+        self._met = False  # it has said what it is
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._heard = self._looked = self._pinged = clock()
@@ -104,26 +109,29 @@ class Link:
     # -- the link's own threads ------------------------------------------------------------------------------------
 
     def _live(self) -> None:
-        failures = 0
+        failures = refusals = 0
         while not self._closing.is_set():
-            unknown = ""
+            unknown, refused = "", 0
             try:
                 early = self._connect()
                 failures = 0
                 self._read(early)
                 why = "the connection ended"
             except HostRefused as error:
-                self._leave()
-                hint = f"\nhint: {error.hint}" if error.hint else ""
-                self._tell(reports.HostTurnedAway(self.host, f"{error}{hint}"))
-                return
+                refused = refusals + 1
+                if not self._met or refused >= REFUSALS or isinstance(error, HostKeyRefused):
+                    self._leave()
+                    hint = f"\nhint: {error.hint}" if error.hint else ""
+                    self._tell(reports.HostTurnedAway(self.host, f"{error}{hint}"))
+                    return
+                why = str(error).replace("This host is left out.", "It is tried again.")
             except HostUnreachable as error:
                 why, unknown = str(error), error.name if isinstance(error, NameUnknown) else ""
             except Exception as error:  # a link that dies silently would leave its host for ever "connecting"
                 why = f"{type(error).__name__}: {error}"
             self._leave()
             self._tell(reports.HostDropped(self.host, why, unknown))
-            failures += 1
+            failures, refusals = max(failures, refused) + 1, refused
             self._closing.wait(min(SLOWEST_RETRY, 0.5 * 2 ** min(failures, 8)) * random.uniform(0.5, 1))
 
     def _connect(self) -> bytes:
@@ -176,7 +184,7 @@ class Link:
             case reports.RequestRefused(request="hello", why=why):
                 raise messages.cannot_work(self.host, why, passing=bool(header.get("passing")))
             case reports.HostConnected(welcome=welcome) as connected:
-                self.welcome = welcome
+                self.welcome, self._met = welcome, True
                 self._tell(connected)
                 self._ping()
             case None:

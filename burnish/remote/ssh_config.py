@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
-from burnish.errors import HostRefused, printable
+from burnish.errors import LASTING, HostRefused, HostUnreachable, printable
 from burnish.remote.known_hosts import SSH_PORT, lookup_name
 
 ASK_TIMEOUT = 20.0  # s for `ssh -G`, which runs the commands of `Match exec`
@@ -81,7 +81,8 @@ class Endpoint(Struct, frozen=True):
 def resolve(host: Host, *, ssh: str = "ssh") -> Endpoint:
     """The endpoint for `host`, with its chain of jumps. `ssh` is the program asked.
 
-    Raises HostRefused when ssh refuses the name or its configuration, or when jumps go round in a circle.
+    Raises HostRefused when ssh refuses the name or its configuration, or when jumps go round in a circle, and HostUnreachable
+    when ssh cannot be asked now.
     """
     return _resolve(host, ssh, MAX_JUMPS)
 
@@ -120,12 +121,20 @@ def _ask(host: Host, ssh: str) -> dict[str, list[str]] | None:
     except FileNotFoundError:
         return None
     except subprocess.TimeoutExpired:
-        raise HostRefused(
+        raise HostUnreachable(
             f"{host.name}: `ssh -G {host.name}` gave no answer in {ASK_TIMEOUT:.0f} s; does a `Match exec` in the ssh "
-            "configuration hang? This host is left out."
+            "configuration hang? It is tried again."
         ) from None
     except OSError as error:
+        if error.errno not in LASTING:
+            raise HostUnreachable(
+                f"{host.name}: {ssh} cannot be run now ({error.strerror}). It is tried again."
+            ) from None
         raise HostRefused(f"{host.name}: {ssh} cannot be run ({error.strerror}). This host is left out.") from None
+    if answer.returncode < 0:
+        raise HostUnreachable(
+            f"{host.name}: `ssh -G {host.name}` was ended by signal {-answer.returncode}. It is tried again."
+        )
     if answer.returncode != 0:
         said = printable(os.fsdecode(answer.stderr).strip().rpartition("\n")[2])
         raise HostRefused(f"{host.name}: ssh does not accept its configuration: {said}. This host is left out.")

@@ -20,7 +20,7 @@ import zlib
 from collections import deque
 from typing import Protocol
 
-from burnish.errors import HostRefused, HostUnreachable, printable
+from burnish.errors import LASTING, HostRefused, HostUnreachable, printable
 from burnish.remote.agent.frames import PREAMBLE
 from burnish.remote.bundle import bundle
 from burnish.remote.remote_command import Ending, ending_error
@@ -141,7 +141,7 @@ class LocalTransport:
         self._python = python
 
     def open(self) -> Channel:
-        """Start the loader, out of reach of Ctrl-C and of a closing terminal. Raises HostRefused."""
+        """Start the loader, out of reach of Ctrl-C and of a closing terminal. Raises HostRefused, HostUnreachable."""
         try:
             process = subprocess.Popen(
                 [self._python, "-I", "-S", "-c", LOADER],
@@ -154,6 +154,10 @@ class LocalTransport:
         except FileNotFoundError:
             raise HostRefused(f"{self.name}: there is no {self._python}. Nothing was started there.") from None
         except OSError as error:
+            if error.errno not in LASTING:
+                raise HostUnreachable(
+                    f"{self.name}: {self._python} cannot be run now ({error.strerror}). It is tried again."
+                ) from None
             raise HostRefused(
                 f"{self.name}: {self._python} cannot be run ({error.strerror}). Nothing was started there."
             ) from None

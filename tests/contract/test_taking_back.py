@@ -27,6 +27,20 @@ presence.BEAT, presence.SILENT = 0.5, 3.0
 from burnish.cli.main import main
 main()
 """
+# burnish, but a host that has answered and lets it not in is believed at the third time.
+CREDULOUS = """
+from burnish.remote import link
+link.REFUSALS = 3
+from burnish.cli.main import main
+main()
+"""
+# burnish, but that a login failed is forgotten at once, and a minute is no minute.
+FORGETFUL = """
+from burnish.remote import doorstep, link
+doorstep.FORGOTTEN_AFTER, link.SLOWEST_RETRY = 1.0, 1.0
+from burnish.cli.main import main
+main()
+"""
 # In a mount namespace of its own, where the kernel tells another boot id: another machine, for all that burnish can see.
 ELSEWHERE = 'mount --bind "$0" /proc/sys/kernel/random/boot_id; exec "$@"'
 
@@ -81,7 +95,7 @@ def test_taking_back_is_broken_off_again_and_again(table: Gated, host: RemoteHos
 
 
 def test_host_that_lets_nobody_in_any_more_keeps_its_jobs_and_ends_the_run(table: Gated, host: RemoteHost) -> None:
-    run = table.start(*RUN)
+    run = table.start(*RUN, program=CREDULOUS)
     table.wait_running(4)
     keys = host.home / ".ssh" / "authorized_keys"
     ours = keys.read_text()
@@ -93,6 +107,22 @@ def test_host_that_lets_nobody_in_any_more_keeps_its_jobs_and_ends_the_run(table
     assert "Jobs 0-3 run on" in table.said()
     assert table.running_jobs() == dict.fromkeys(range(4), "gpu1")
     keys.write_text(ours)
+    finish(table)
+
+
+def test_host_whose_keys_are_away_for_a_moment_is_used_again(table: Gated, host: RemoteHost) -> None:
+    """As when it was rebooted and its home is not mounted yet."""
+    run = table.start(*RUN, program=FORGETFUL)
+    table.wait_running(4)
+    keys = host.home / ".ssh" / "authorized_keys"
+    keys.rename(keys.with_name("away"))
+    for pid in host.sessions():
+        os.kill(pid, 9)
+    wait_for(lambda: "Failed publickey" in host.log, lambda: host.log)
+    keys.with_name("away").rename(keys)
+    table.open(*range(4))
+    assert run.wait(60) == 0, table.said()
+    assert "is not used" not in table.said()
     finish(table)
 
 

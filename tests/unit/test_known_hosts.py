@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.errors import HostRefused
+from burnish.errors import HostKeyRefused, HostRefused, HostUnreachable
 from burnish.remote import host_key_check, known_hosts
 from burnish.remote.known_hosts import HostKey, Line, Opinion, Standing, lookup_name
 from burnish.remote.ssh_config import Endpoint
@@ -130,6 +130,13 @@ def test_missing_file_holds_nothing_and_an_unreadable_one_is_named(tmp_path: Pat
     assert known.lines == () and len(known.notes) == 1 and str(tmp_path) in known.notes[0]
 
 
+def test_file_that_cannot_be_read_for_the_moment_is_no_file_without_keys(tmp_path: Path) -> None:
+    """A host that it knows would show an unknown key: one to accept, says the advice, and with accept-new one to learn."""
+    (tmp_path / "known_hosts").write_text(line("gpu1", key(1)))
+    with pytest.raises(HostUnreachable, match="/proc/self/mem cannot be read now"):  # its first bytes are an I/O error
+        known_hosts.load([str(tmp_path / "known_hosts"), "/proc/self/mem"])
+
+
 @given(st.text())
 def test_any_text_is_read(text: str) -> None:
     for found in known_hosts.parse(text, "known_hosts"):
@@ -179,6 +186,14 @@ def test_a_key_that_cannot_be_kept_is_not_accepted(tmp_path: Path) -> None:
     with pytest.raises(HostRefused, match="could not be added"):
         host_key_check.check(endpoint, known_hosts.load([]), key(1), notes.append)
     assert notes == []
+
+
+@pytest.mark.parametrize("text", [line("gpu1", key(2)), line("*", key(1), "@revoked")], ids=["changed", "revoked"])
+def test_key_of_somebody_else_is_told_from_other_refusals(text: str, tmp_path: Path) -> None:
+    (tmp_path / "known_hosts").write_text(text)
+    endpoint = Endpoint("gpu1", "gpu1", 22, "alice")
+    with pytest.raises(HostKeyRefused):
+        host_key_check.check(endpoint, known_hosts.load([str(tmp_path / "known_hosts")]), key(1), pytest.fail)
 
 
 def test_skipped_lines_are_told_when_a_host_is_not_known(tmp_path: Path) -> None:

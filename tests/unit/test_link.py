@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.sweeps import children
@@ -13,9 +14,11 @@ from support.waiting import wait_for
 
 from burnish.core import reports
 from burnish.core.jobs import HostName
+from burnish.errors import HostKeyRefused, HostRefused
 from burnish.inspection import LOOK
+from burnish.remote import link as links
 from burnish.remote.link import DEAD, Link
-from burnish.remote.transport import LocalTransport, Transport
+from burnish.remote.transport import Channel, LocalTransport, Transport
 
 HOURS = 8 * 3600.0
 
@@ -41,6 +44,78 @@ class Watched:
     @property
     def dropped(self) -> bool:
         return any(isinstance(report, reports.HostDropped) for report in self.heard)
+
+
+class Refusing(LocalTransport):
+    """This machine, as one that refuses after it has answered: with each of `errors`, or for ever with the first if `lasting`."""
+
+    def __init__(self, *errors: HostRefused, lasting: bool = False) -> None:
+        super().__init__()
+        self._errors = list(errors)
+        self._lasting = lasting
+        self.opened = 0
+
+    def open(self) -> Channel:
+        self.opened += 1
+        if self.opened > 1 and self._errors:
+            raise self._errors[0] if self._lasting else self._errors.pop(0)
+        return super().open()
+
+
+LOCKED = HostRefused("here: it does not let us in. This host is left out.", hint="try ssh")
+
+
+def broken_off(transport: Transport, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """A link that was up, tries again at once, and whose agent was killed."""
+    monkeypatch.setattr(links, "SLOWEST_RETRY", 0.01)
+    made = Watched(transport, folder)
+    wait_for(lambda: made.link.up, lambda: made.heard)
+    os.kill(made.agent, signal.SIGKILL)
+    return made
+
+
+def reported(watched: Watched, kind: type[Any]) -> list[Any]:
+    return [report for report in watched.heard if isinstance(report, kind)]
+
+
+def test_host_that_has_answered_and_lets_us_not_in_for_a_while_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was rebooted, and the keys of its account are on a file system that is not mounted yet."""
+    made = broken_off(Refusing(*[LOCKED] * 5), tmp_path, monkeypatch)
+    try:
+        wait_for(lambda: len(reported(made, reports.HostConnected)) == 2, lambda: made.heard)
+        assert not reported(made, reports.HostTurnedAway)
+        assert [drop.why for drop in reported(made, reports.HostDropped)][1:] == [
+            "here: it does not let us in. It is tried again."
+        ] * 5
+    finally:
+        made.link.close()
+
+
+def test_host_that_has_answered_and_lets_us_not_in_any_more_is_believed_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = Refusing(LOCKED, lasting=True)
+    made = broken_off(transport, tmp_path, monkeypatch)
+    try:
+        (refusal,) = wait_for(lambda: reported(made, reports.HostTurnedAway), lambda: made.heard)
+        assert refusal.why == "here: it does not let us in. This host is left out.\nhint: try ssh"
+        assert transport.opened == 1 + links.REFUSALS
+    finally:
+        made.link.close()
+
+
+def test_host_that_comes_back_with_another_key_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = Refusing(HostKeyRefused("here: its host key has changed. This host is left out."))
+    made = broken_off(transport, tmp_path, monkeypatch)
+    try:
+        wait_for(lambda: reported(made, reports.HostTurnedAway), lambda: made.heard)
+        assert transport.opened == 2 and len(reported(made, reports.HostDropped)) == 1
+    finally:
+        made.link.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
@@ -11,7 +12,8 @@ import pytest
 
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
-from burnish.errors import HostRefused
+from burnish.errors import HostRefused, HostUnreachable
+from burnish.remote import ssh_config
 from burnish.remote.ssh_config import Endpoint, resolve
 
 
@@ -112,6 +114,33 @@ def test_a_broken_configuration_is_named(tmp_path: Path) -> None:
 def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
     with pytest.raises(HostRefused, match="Can't open user config file"):
         resolve(Host(HostName("gpu1"), ssh_config=str(tmp_path / "none")))
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("kill -9 $$", "was ended by signal 9"),
+        ("exec sleep 1000", "gave no answer in 0 s"),
+        (None, "cannot be run now"),
+    ],
+)
+def test_ssh_that_cannot_be_asked_for_the_moment_is_no_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, said: str
+) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\n{script}\n")
+    ssh.chmod(0o755)
+    monkeypatch.setattr(ssh_config, "ASK_TIMEOUT", 0.2 if script == "exec sleep 1000" else 20.0)
+    with contextlib.ExitStack() as until, pytest.raises(HostUnreachable, match=said):
+        if script is None:
+            until.enter_context(ssh.open("a"))  # whoever writes to a program keeps it from running
+        resolve(Host(HostName("gpu1")), ssh=str(ssh))
+
+
+def test_program_that_is_no_ssh_is_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "ssh").touch()
+    with pytest.raises(HostRefused, match="Permission denied"):
+        resolve(Host(HostName("gpu1")), ssh=str(tmp_path / "ssh"))
 
 
 @pytest.mark.parametrize("name", ["-oProxyCommand=touch /tmp/x", "-F/etc/passwd"])

@@ -116,6 +116,17 @@ def test_missing_python_is_refused(tmp_path: Path) -> None:
         opened(f"{tmp_path}/python3")
 
 
+def test_python_that_cannot_be_run_for_the_moment_is_no_refusal(tmp_path: Path) -> None:
+    """As when there is no memory for another process."""
+    python = program(tmp_path, f'exec {sys.executable} "$@"')
+    with (
+        open(python, "a"),
+        pytest.raises(HostUnreachable, match="cannot be run now"),
+    ):  # whoever writes to it keeps it from running
+        opened(python)
+    opened(python).close()
+
+
 def test_loader_that_is_killed_is_a_drop_and_no_refusal(tmp_path: Path) -> None:
     channel = opened(program(tmp_path, "kill -9 $$"))
     with pytest.raises(HostUnreachable):
