@@ -113,14 +113,16 @@ class Link:
         while not self._closing.is_set():
             unknown, refused = "", 0
             try:
-                early = self._connect()
-                failures = 0
-                self._read(early)
-                why = "the connection ended"
+                try:
+                    early = self._connect()
+                    failures = 0
+                    self._read(early)
+                    why = "the connection ended"
+                finally:
+                    self._leave()
             except HostRefused as error:
                 refused = refusals + 1
                 if not self._met or refused >= REFUSALS or isinstance(error, HostKeyRefused):
-                    self._leave()
                     hint = f"\nhint: {error.hint}" if error.hint else ""
                     self._tell(reports.HostTurnedAway(self.host, f"{error}{hint}"))
                     return
@@ -129,7 +131,6 @@ class Link:
                 why, unknown = str(error), error.name if isinstance(error, NameUnknown) else ""
             except Exception as error:  # a link that dies silently would leave its host for ever "connecting"
                 why = f"{type(error).__name__}: {error}"
-            self._leave()
             self._tell(reports.HostDropped(self.host, why, unknown))
             failures, refusals = max(failures, refused) + 1, refused
             self._closing.wait(min(SLOWEST_RETRY, 0.5 * 2 ** min(failures, 8)) * random.uniform(0.5, 1))

@@ -100,10 +100,10 @@ class SshTransport:
             with wire.limited(SESSION_TIMEOUT), _translated(endpoint, "session"):
                 session = connection.create_session()
                 session.exec_command(self._command)
+            return SshChannel(endpoint, self._host.python, session, wire)
         except BaseException:
             wire.close()
             raise
-        return SshChannel(endpoint, self._host.python, session, wire)
 
     def _connect(self, endpoint: Endpoint, wire: Wire) -> fabric.Connection:
         """A connection that is logged in, through its jumps. The socket and the connections belong to `wire`."""

@@ -60,12 +60,16 @@ class Wire:
             timer.cancel()
 
     def close(self) -> None:
-        """Cut, and have everything released. Never blocks."""
+        """Cut, and have everything released. Never blocks, unless there is no thread to be had."""
         with self._lock:
             first, self.closed = not self.closed, True
         self._cut()
         if first:
-            threading.Thread(target=self._release, name="ssh close", daemon=True).start()
+            release = threading.Thread(target=self._release, name="ssh close", daemon=True)
+            try:
+                release.start()
+            except RuntimeError:  # there are as many as this user, or its container, may have
+                self._release()
 
     def _cut(self) -> None:
         with self._lock:

@@ -477,6 +477,20 @@ def test_dropped_connection_is_not_a_refusal(bench: Bench) -> None:
     assert welcome(transport(bench, "gpu1").open())["type"] == "welcome"
 
 
+def test_session_ends_when_nobody_can_read_from_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when no thread can be started for its stderr."""
+    host = bench.add("gpu1")
+
+    def none_to_be_had(_channel: SshChannel, *_: object) -> None:
+        wait_for(host.sessions)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(SshChannel, "__init__", none_to_be_had)
+    with pytest.raises(RuntimeError):
+        transport(bench, "gpu1").open()
+    wait_for(lambda: not host.sessions(), host.sessions)
+
+
 def test_link_comes_back_after_its_host_was_rebooted(bench: Bench) -> None:
     """The link of a coordinator over SSH: connected, dropped when the plug is pulled, connected to the host's next life."""
     host = bench.add("gpu1")

@@ -18,7 +18,7 @@ from burnish.errors import HostKeyRefused, HostRefused
 from burnish.inspection import LOOK
 from burnish.remote import link as links
 from burnish.remote.link import DEAD, Link
-from burnish.remote.transport import Channel, LocalTransport, Transport
+from burnish.remote.transport import Channel, LocalChannel, LocalTransport, Transport
 
 HOURS = 8 * 3600.0
 
@@ -114,6 +114,28 @@ def test_host_that_comes_back_with_another_key_is_not_tried_again(
     try:
         wait_for(lambda: reported(made, reports.HostTurnedAway), lambda: made.heard)
         assert transport.opened == 2 and len(reported(made, reports.HostDropped)) == 1
+    finally:
+        made.link.close()
+
+
+def test_connection_that_cannot_be_closed_is_told_and_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when no thread can be started any more: nothing that goes wrong there may cost the host for the rest of the run."""
+    close, failed = LocalChannel.close, []
+
+    def closing(channel: LocalChannel) -> None:
+        close(channel)
+        if not failed:
+            failed.append(True)
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(LocalChannel, "close", closing)
+    made = broken_off(LocalTransport(), tmp_path, monkeypatch)
+    try:
+        wait_for(lambda: len(reported(made, reports.HostConnected)) == 2, lambda: made.heard)
+        (drop,) = reported(made, reports.HostDropped)
+        assert drop.why == "RuntimeError: can't start new thread"
     finally:
         made.link.close()
 
