@@ -58,7 +58,8 @@ class Claiming:
     def claim(self, job: Job, ready: Ready, after: str) -> events.AttemptClaimed:
         """The claim of a job for the slots that are kept for it. `after`: the attempt that has them still, or ""."""
         host = ready.slots[0].host
-        welcome = self._fleet.welcome(host)
+        # As it was heard: its link's own word of it is gone when the connection breaks, at any moment.
+        welcome = self._fleet.members[host].met
         assert welcome is not None
         asked = requirements(job, self._state).retries
         return events.AttemptClaimed(
