@@ -5,6 +5,10 @@ save that is no text of burnish's; it is merged against the text its author look
 itself becomes a base, since the editor still holds it. A text to be put in place is first kept as a base and named in the journal
 (`TableRendered`), so that whoever reads the file next knows it, and then swapped in only if what was merged is still what stands
 there. If anything is not as expected, nothing is done and the next look sees why.
+
+Between the naming and the swap the text before it stands there (while the disk is slow), and stays there if the disk is full or
+the process is killed. It reads like an older text that somebody saved again, and is none: the file is the very one that was to be
+replaced, and nobody has touched it. It is seen, and the table written anew.
 """
 
 from __future__ import annotations
@@ -188,6 +192,10 @@ class Projection:
             self._seen, self._dirty = seen, None
             self._table, self._ids = seen.table, _job_ids(self._journal.state, newest)
             return self._problems(seen.table)
+        if self._awaits_newest(seen, self._journal.state):
+            self._seen, self._dirty, self.promised = seen, None, True
+            self._table, self._ids = seen.table, _job_ids(self._journal.state, seen.sha256)
+            return self._problems(seen.table)
         self._file.sync()  # or a power loss could leave the text before it, which would look like this save taken back
         try:
             merged, base = self._merge(seen.table, stands=seen)
@@ -234,6 +242,8 @@ class Projection:
             # Asked once `state` is known: else a later save might be in it, and look as if this one had taken it back.
             if stands is not None and not self._file.stands(stands):
                 raise _Overtaken
+            if stands is not None and self._awaits_newest(stands, state):
+                raise _Overtaken
             if aside and theirs.sha256 in state.rendered:
                 raise _Overtaken
             choice = opened and Choice(opened)
@@ -251,6 +261,14 @@ class Projection:
         if not merged.refused:
             self._texts.keep(theirs, time.time(), ids=merged.ids, follows=follows, saved=True)
         return merged, base
+
+    def _awaits_newest(self, seen: Seen, state: State) -> bool:
+        """True if the text that was named last was to replace this very file, which was merged before, and has not (yet)."""
+        newest = next(reversed(state.rendered), None)
+        if newest is None or newest == seen.sha256 or seen.sha256 not in state.rendered:
+            return False
+        over = self._texts.over(newest)
+        return over is not None and self._file.untouched(seen, over)
 
     def _newest(self) -> str | None:
         """The text that stands there if nobody has saved: sha256."""
@@ -354,7 +372,8 @@ class Projection:
     def _put_in_place(self, following: Table) -> bool:
         """Keep a text that is about to stand there, name it in the journal, and only then swap it in."""
         follows = None if self._seen is None else self._seen.sha256
-        self._texts.keep(following, time.time(), ids={}, follows=follows, saved=False)
+        over = None if self._seen is None else self._file.stamp(self._seen)
+        self._texts.keep(following, time.time(), ids={}, follows=follows, saved=False, over=over)
         self._journal.commit(lambda state: [_named(following, {})])
         seen = self._file.create(following) if self._seen is None else self._file.replace(following, self._seen)
         if seen is None:

@@ -23,7 +23,7 @@ from burnish.core.selection import Selection
 from burnish.core.state import Phase, State, phase
 from burnish.core.typed_over import state_of
 from burnish.core.verbs import Wish
-from burnish.errors import InputError, Interrupted, TableClosed, UsageError, counted
+from burnish.errors import InputError, Interrupted, StoreError, TableClosed, UsageError, counted
 from burnish.garbage import unsought
 from burnish.projection import Projection
 from burnish.store import refusals
@@ -83,7 +83,7 @@ class Session:
         if session.state.closed_by is None:
             session.sync()
             if session.projection.promised:
-                session.settle()
+                session._write_again()
         elif not closed_too:
             raise TableClosed(
                 f"{paths.shown}: burnish clean was interrupted here. Nothing was done.",
@@ -145,6 +145,15 @@ class Session:
         for notice in self.projection.finish():
             self.say(notice)
         self.journal.checkpoint()
+
+    def _write_again(self) -> None:
+        """Write the table anew. A disk that refuses that is named, and keeps nobody from what they came for."""
+        try:
+            self.settle()
+        except TableClosed:
+            raise
+        except StoreError as error:
+            self.say(str(error))
 
     # -- verbs -----------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """The texts of the table that an editor's buffer may hold, on disk: `bases/<sha256>.z`.
 
-A file is a line of JSON (when, which text stood there before, ids given to rows without one, whose work it is) and the text,
-compressed. It is written by name of its content, so several coordinators keep the same text once. Renderings and people's saves
-are thinned out each for itself (`core.bases.kept`): a save is rare, and forgetting one could obey an old RESET again.
+A file is a line of JSON (when, which text stood there before and in which file, ids given to rows without one, whose work it is)
+and the text, compressed. It is written by name of its content, so several coordinators keep the same text once. Renderings and
+people's saves are thinned out each for itself (`core.bases.kept`): a save is rare, and forgetting one could obey an old RESET
+again.
 
 Losing one of these files costs a doubt, never a result; so nothing here is synced, and a damaged one is left out.
 """
@@ -17,12 +18,14 @@ import secrets
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from burnish.core.bases import Base, Choice, choose, kept
 from burnish.core.jobs import JobId
 from burnish.core.table import Table
 from burnish.errors import StoreError
 from burnish.store import refusals
+from burnish.store.version import Stamp
 
 
 class UnreadableText(StoreError):
@@ -41,16 +44,25 @@ class BaseTexts:
         self._known: dict[str, tuple[int, Base]] = {}  # file name -> (its mtime_ns, the base)
 
     def keep(
-        self, table: Table, at: float, *, ids: Mapping[int, JobId] | None = None, follows: str | None, saved: bool
+        self,
+        table: Table,
+        at: float,
+        *,
+        ids: Mapping[int, JobId] | None = None,
+        follows: str | None,
+        saved: bool,
+        over: Stamp | None = None,
     ) -> None:
         """Keep a text: one about to be put in place (`saved=False`), or a save that was merged, with the ids its rows were given.
 
-        `at`: s since 1970. `follows`: sha256 of the text that it replaces. Raises StoreError if the disk refuses.
+        `at`: s since 1970. `follows`: sha256 of the text that it replaces; `over`: the file that has it. Raises StoreError if
+        the disk refuses.
         """
         target = self.folder / f"{table.sha256}.z"
         _, there = self._known.get(target.name, (0, None))
         followed = frozenset() if there is None else there.followed | ({there.follows} if there.follows else set())
         head: dict[str, object] = {"at": at, "follows": follows, "saved": saved, "followed": sorted(followed)}
+        head["over"] = over
         head["ids"] = {str(number): job for number, job in (ids or {}).items()}
         temp = self.folder / f".{secrets.token_hex(8)}"
         try:
@@ -69,6 +81,13 @@ class BaseTexts:
             with contextlib.suppress(OSError):  # a disk that has become read-only refuses this, too
                 temp.unlink()
             raise refusals.unkept(str(self.folder), error) from None
+
+    def over(self, sha256: str) -> Stamp | None:
+        """The file in whose place this text was to be put last; None if that is not known."""
+        try:
+            return Stamp(*map(int, _head(self.folder / f"{sha256}.z")["over"]))
+        except (OSError, ValueError, LookupError, TypeError):
+            return None  # of a save, of an earlier burnish, thinned out, or damaged
 
     def bases(self, journal: Iterable[str] = ()) -> list[Base]:
         """All that are kept, oldest first, those of other coordinators too. Raises StoreError if the folder cannot be read.
@@ -126,9 +145,13 @@ class BaseTexts:
                     self._known.pop(f"{base.sha256}.z", None)
 
 
-def _read(path: Path) -> Base:
+def _head(path: Path) -> Any:
     with path.open("rb") as file:
-        head = json.loads(file.readline())
+        return json.loads(file.readline())
+
+
+def _read(path: Path) -> Base:
+    head = _head(path)
     ids = {int(number): JobId(int(job)) for number, job in head["ids"].items()}
     followed = frozenset(map(str, head.get("followed", ())))
     return Base(path.stem, float(head["at"]), lambda: _text(path), ids, head["follows"], bool(head["saved"]), followed)

@@ -29,7 +29,7 @@ from burnish.store import refusals
 from burnish.store.displaced import PREFIX, TEMP, DisplacedInodes, remove
 from burnish.store.exchange import exchange
 from burnish.store.paths import sync_folder
-from burnish.store.version import TWO_LOOKS, UNFINISHED, Identity, Seen, content, digest
+from burnish.store.version import TWO_LOOKS, UNFINISHED, Identity, Seen, Stamp, content, digest
 
 LIMIT = 200 << 20  # bytes
 OLD = 1.0  # s after which one look is enough
@@ -80,6 +80,39 @@ class TableFile:
             return self._identity() == seen.identity
         except (OSError, InputError):
             return False
+
+    def stamp(self, seen: Seen) -> Stamp | None:
+        """The stamp of that version, if it stands there now. One open and one fstat."""
+        status = self._status_of(seen)
+        return None if status is None else Stamp.of(status)
+
+    def untouched(self, seen: Seen, stamp: Stamp) -> bool:
+        """True if that version stands there now, and nobody has touched it since it had this stamp.
+
+        A second name that burnish gave it before it would have been replaced (`_swap`) is no touch.
+        """
+        status = self._status_of(seen)
+        if status is None or Stamp.of(status)[:3] != stamp[:3]:
+            return False
+        return status.st_ctime_ns == stamp.ctime_ns or (status.st_nlink > stamp.names and self._named_twice(status))
+
+    def _status_of(self, seen: Seen) -> os.stat_result | None:
+        try:
+            fd = self._open()
+        except (OSError, InputError):
+            return None
+        try:
+            status = os.fstat(fd)
+        finally:
+            os.close(fd)
+        return status if Identity.of(status) == seen.identity else None
+
+    def _named_twice(self, status: os.stat_result) -> bool:
+        try:
+            ours = [entry for entry in os.scandir(self._beside()) if entry.name.startswith(PREFIX)]
+            return any(entry.stat(follow_symlinks=False).st_ino == status.st_ino for entry in ours)
+        except OSError:
+            return False  # or taken away just now
 
     def look(self, now: float, newest: str | None = None) -> Seen | None:
         """A version that was not seen before and stands still, or None: nothing new, or somebody is writing.

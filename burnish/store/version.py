@@ -28,6 +28,21 @@ class Identity(NamedTuple):
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
+class Stamp(NamedTuple):
+    """What tells a file from each that stands there later, though it reads alike and its time was set back."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    names: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        """The stamp of the file that `status` is about."""
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_nlink)
+
+
 class Seen(Struct, frozen=True):
     """A version of the table that stood still and can be read."""
 
