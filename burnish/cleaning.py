@@ -3,6 +3,8 @@
 The journal is closed by a fact first, so that a coordinator which is just coming stops before it writes. Then the hosts forget
 their tombstones and the logs go, while the journal still tells which; then it is renamed away, and only what was renamed is
 deleted. Until the rename a second `clean` repeats all of it; what a crash left after that, it sweeps up.
+
+A table that is kept is all that will be known: it is not closed before it says what the journal says.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.jobs import AttemptId
 from burnish.core.state import State
-from burnish.errors import StoreError, UsageError, counted
+from burnish.errors import StoreError, TableClosed, UsageError, counted
 from burnish.session import Say, Session, jobs
 from burnish.store import refusals
 from burnish.store.paths import Paths
 
 AWAY = ".gone-"
+PATIENCE = 10.0  # s for others to stop changing a table that is to be kept
 
 
 class Plan(Struct, frozen=True):
@@ -62,10 +65,10 @@ def plan(session: Session, *, keep_db: bool, older_than: float | None, unreachab
 
 
 def carry_out(session: Session, plan: Plan) -> str:
-    """Remove it; what was done, as a sentence."""
+    """Remove it; what was done, as a sentence. Raises StoreError for a table that is to be kept and cannot be written."""
     try:
         if not plan.only_logs:
-            _close(session, plan.unreachable)
+            _close(session, plan.unreachable, plan.keep_db)
         for path in plan.logs:
             path.unlink(missing_ok=True)
         for folder in (session.paths.log_dir, session.paths.log_dir.parent):
@@ -90,16 +93,43 @@ def _refuse_alive(state: State, unreachable: Sequence[AttemptId]) -> None:
         )
 
 
-def _close(session: Session, unreachable: Sequence[AttemptId]) -> None:
+def _close(session: Session, unreachable: Sequence[AttemptId], keep_db: bool) -> None:
     """Nothing is committed after this; a job that was started since the question was asked keeps it from happening."""
+    shown = 0
 
     def decide(state: State) -> list[Fact]:
         _refuse_alive(state, unreachable)
-        return [events.TableClosed(session.me)]
+        return [] if keep_db and session.journal.number != shown else [events.TableClosed(session.me)]
 
-    if session.state.closed_by is None:
-        session.journal.commit(decide)
+    end = time.monotonic() + PATIENCE
+    while session.state.closed_by is None:
+        if keep_db:
+            _write_table(session)
+            shown = session.journal.number
+        if not session.journal.commit(decide) and time.monotonic() > end:
+            raise StoreError(
+                f"{session.paths.shown}: another run is always just changing it. Nothing was removed; try again."
+            )
     leftovers.remove(session.state, session.say)
+
+
+def _write_table(session: Session) -> None:
+    """Let the table say what the journal says, also where a run was killed before it did. Raises StoreError."""
+    session.sync()
+    session.projection.mark(session.state.take_touched())
+    try:
+        for notice in session.projection.finish():
+            session.say(notice)
+        written = session.projection.readable and session.projection.render()
+    except TableClosed:
+        raise
+    except StoreError as error:
+        raise StoreError(f"{error} Nothing was removed: what happened would be in no table.") from None
+    if not written:
+        what = "somebody is always just saving it" if session.projection.readable else "it cannot be read"
+        raise StoreError(
+            f"{session.paths.shown}: {what}, so what happened cannot be written there. Nothing was removed."
+        )
 
 
 def _remove_journal(paths: Paths, keep_db: bool) -> None:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from support import strace
+from support.sweeps import Sweep
 
 from burnish import cleaning, creation
 from burnish.core import events
 from burnish.core.events import Fact
-from burnish.core.jobs import AttemptId, JobId
+from burnish.core.jobs import AttemptId, JobId, Word
 from burnish.core.state import State
 from burnish.core.sweep import Grid
+from burnish.core.table import Table
 from burnish.errors import StoreError, TableClosed, UsageError
+from burnish.projection import Projection
 from burnish.session import Session
 from burnish.store.journal import Journal
 from burnish.store.paths import Paths
+from burnish.store.table_file import TableFile
 
 OLD = "JOB_ID,STATE,--lr\n0,COMPLETE,1\n1,ERROR,2\n2,RUNNING,3\n,,4\n,,4\n"
 CHANGES = ("linkat", "link", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat")
@@ -204,6 +210,79 @@ def test_a_kept_table_can_be_opened_again(paths: Paths) -> None:
     cleaned(paths, keep_db=True)
     assert left(paths) == ["burnish.db", "burnish_log", "burnish_log/mine.txt"]
     assert [str(job.word) for job in opened(paths).state.listed()] == ["ERROR", "NOT_RUNNING"]
+
+
+KILLED_BEFORE_IT_SHOWS = """
+import os, signal
+from burnish import projection
+from burnish.__main__ import main
+
+keep = projection.BaseTexts.keep
+def ends(self, table, *rest, **more):
+    if b"COMPLETE" in table.data:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return keep(self, table, *rest, **more)
+projection.BaseTexts.keep = ends
+main()
+"""
+
+
+def test_a_kept_table_has_the_verdicts_of_a_run_that_was_killed_before_it_wrote_them(tmp_path: Path) -> None:
+    sweep = Sweep.of(tmp_path, 1, fates=["ok"])
+    sweep.program = ("-c", KILLED_BEFORE_IT_SHOWS)
+    assert sweep.finish() == -9
+    assert ",COMPLETE," not in (tmp_path / "burnish.db").read_text()
+    sweep.program = ("-m", "burnish")
+    sweep.burnish("clean", "--keep_db", "--yes")
+    assert not (tmp_path / ".burnish").exists()
+    assert "0,COMPLETE,ok" in (tmp_path / "burnish.db").read_text()
+    assert sweep.finish() == 0
+    assert sweep.ledger(0) == ["1 start", "1 end"]
+
+
+def test_a_verdict_that_comes_while_a_table_is_cleaned_is_in_what_is_kept(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged(paths)
+    verdict = events.AttemptRefused(AttemptId(JobId(1), 1), "me", "the runner raised", "20260101-000000_job_1", 1.0)
+    finish = Projection.finish
+
+    def then_comes_a_verdict(projection: Projection) -> list[str]:
+        said = finish(projection)
+        monkeypatch.undo()
+        opened(paths).journal.commit(lambda state: [verdict])
+        return said
+
+    session = cleaning.opened(paths, lambda sentence: None)
+    plan = cleaning.plan(session, keep_db=True, older_than=None, unreachable=[])
+    monkeypatch.setattr(Projection, "finish", then_comes_a_verdict)
+    cleaning.carry_out(session, plan)
+    assert paths.db.read_text().count(",ERROR,") == 2
+
+
+@pytest.mark.parametrize("trouble", ["disk", "text"])
+def test_a_table_that_is_to_be_kept_and_cannot_be_written_keeps_its_journal(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    made(paths, "1", "2")
+    paths.make_log_dir()
+    opened(paths).journal.commit(lambda state: [events.HoldRequested(0)])
+    if trouble == "text":
+        paths.db.write_text("no table\n")
+    before = [name for name in left(paths) if "/bases/" not in name and "/commits/" not in name]
+
+    def full(file: TableFile, table: Table, like: os.stat_result | None, mode: int) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as harmed:
+        if trouble == "disk":
+            harmed.setattr(TableFile, "_write", full)
+        with pytest.raises(StoreError, match=r"disk is full.*Nothing was removed|cannot be read.*Nothing was removed"):
+            cleaned(paths, keep_db=True)
+        assert set(before) <= set(left(paths))
+        assert Session.open(paths, lambda sentence: None).state.jobs[JobId(0)].word is Word.HOLD
+        cleaned(paths)
+    assert left(paths) == ["burnish_log"] or not left(paths)
 
 
 def test_a_job_that_started_after_the_question_keeps_its_table(paths: Paths) -> None:
