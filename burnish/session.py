@@ -60,6 +60,7 @@ class Session:
         self.say = say
         self.presence = Presence(paths.coordinators, me)
         self._noted: set[str] = set()  # on the ways to hosts
+        self._unwritten = False  # the disk refused the table what was done
 
     @property
     def state(self) -> State:
@@ -82,8 +83,8 @@ class Session:
         session.journal.open()
         if session.state.closed_by is None:
             session.sync()
-            if session.projection.promised:
-                session._write_again()
+            if session.projection.promised and (refusal := session._settled()) is not None:
+                session.say(str(refusal))
         elif not closed_too:
             raise TableClosed(
                 f"{paths.shown}: burnish clean was interrupted here. Nothing was done.",
@@ -146,14 +147,21 @@ class Session:
             self.say(notice)
         self.journal.checkpoint()
 
-    def _write_again(self) -> None:
-        """Write the table anew. A disk that refuses that is named, and keeps nobody from what they came for."""
+    def _settled(self) -> StoreError | None:
+        """As `settle`, but a refusal of the disk is given back: it keeps nobody from what they came for."""
         try:
             self.settle()
         except TableClosed:
             raise
         except StoreError as error:
-            self.say(str(error))
+            return error
+        return None
+
+    def refuse_unwritten(self) -> None:
+        """Raise StoreError if what was done could not be written into the table, and still cannot: at the end of a command."""
+        if self._unwritten and (refusal := self._settled()) is not None:
+            done = "What is said above holds all the same; the table will say so when it can be written."
+            raise StoreError(f"{refusal} {done}", hint=refusal.hint)
 
     # -- verbs -----------------------------------------------------------------------------------------------------
 
@@ -184,6 +192,7 @@ class Session:
             they, have = ("it is", "it has") if len(wish.alive) == 1 else ("they are", "they have")
             then = f"Once {have} ended: burnish reset" if cancelled else "To stop and rerun: burnish reset --kill"
             self.say(f"{jobs(wish.alive)} still running and left as {they}. {then} --job_id {to_type(wish.alive)}")
+        self.refuse_unwritten()
 
     def hold(self, ids: frozenset[JobId] | None) -> None:
         """Keep jobs out and say so."""
@@ -193,6 +202,7 @@ class Session:
             self.say(f"{jobs(wish.alive)} running and cannot be held; burnish cancel stops a job.")
         if ids is not None:
             self._say_ignored(wish)
+        self.refuse_unwritten()
 
     def release(self, ids: frozenset[JobId] | None) -> None:
         """Let jobs go on and say so."""
@@ -200,11 +210,13 @@ class Session:
         self.say(f"{jobs(wish.done)} released." if wish.done else "No job was released: none is on HOLD.")
         if ids is not None:
             self._say_ignored(wish)
+        self.refuse_unwritten()
 
     def cancel(self, ids: frozenset[JobId] | None, grace: float = GRACE) -> list[AttemptId]:
         """Stop running jobs and hold waiting ones; returns the attempts whose end could not be seen in time.
 
-        Raises Interrupted on Ctrl-C once that is asked: what was asked stays asked.
+        A table that cannot be written is left to `refuse_unwritten`. Raises Interrupted on Ctrl-C once that is asked: what was
+        asked stays asked.
         """
         try:
             return self._cancel(ids, grace)
@@ -240,7 +252,17 @@ class Session:
         from burnish.core.explain import unended
 
         plan = Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)
-        told = self.coordinator(plan, note).run().told
+        coordinator = self.coordinator(plan, note)
+        try:
+            coordinator.run()
+        except TableClosed:
+            raise
+        except StoreError as error:
+            if still := [attempt.job for attempt in wish.attempts if attempt in self.state.open]:
+                kept = "to be cancelled all the same: the next burnish run or burnish cancel sees to it."
+                raise StoreError(f"{error} {jobs(still)} {kept}", hint=error.hint) from None
+            self._unwritten = True  # all have ended, and it was the last writing of the table
+        told = coordinator.outcome.told
         left = [attempt for attempt in wish.attempts if attempt in self.state.open]
         ended = [self.state.jobs[attempt.job] for attempt in wish.attempts if attempt not in self.state.open]
         if gone := [job.id for job in ended if job.reason == CANCELLED]:
@@ -271,7 +293,7 @@ class Session:
         return self.coordinator(Plan((), selection=selection, until=at_rest), on_news)
 
     def _wish(self, verb: Callable[[State], Wish]) -> Wish:
-        """Commit what a verb calls for, on the newest state, and show it in the table."""
+        """Commit what a verb calls for, on the newest state, and show it in the table; else `refuse_unwritten` tells."""
         made = Wish()
 
         def decide(state: State) -> Sequence[Fact]:
@@ -281,7 +303,7 @@ class Session:
 
         self.projection.refuse_read_only()
         self.journal.commit(decide)
-        self.settle()
+        self._unwritten = self._settled() is not None  # told when all that was asked for is done, which needs no table
         return made
 
     def _say_ignored(self, wish: Wish) -> None:

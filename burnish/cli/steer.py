@@ -83,7 +83,9 @@ def cancel(context: Context, ids: Any, everything: bool, grace: float) -> int:
         given = "both" if named else "neither"
         raise UsageError(f"cancel needs one of --job_id IDS and --all; given: {given}. Nothing was cancelled.")
     opened = session.Session.open(context.paths, context.out.say)
-    return 3 if opened.cancel(None if everything else ids, grace) else 0
+    left = opened.cancel(None if everything else ids, grace)
+    opened.refuse_unwritten()
+    return 3 if left else 0
 
 
 @click.command(context_settings=SETTINGS)
