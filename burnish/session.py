@@ -253,16 +253,8 @@ class Session:
 
         plan = Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)
         coordinator = self.coordinator(plan, note)
-        try:
-            coordinator.run()
-        except TableClosed:
-            raise
-        except StoreError as error:
-            if still := [attempt.job for attempt in wish.attempts if attempt in self.state.open]:
-                kept = "to be cancelled all the same: the next burnish run or burnish cancel sees to it."
-                raise StoreError(f"{error} {jobs(still)} {kept}", hint=error.hint) from None
-            self._unwritten = True  # all have ended, and it was the last writing of the table
-        told = coordinator.outcome.told
+        told = coordinator.run().told
+        self._unwritten |= coordinator.outcome.unwritten
         left = [attempt for attempt in wish.attempts if attempt in self.state.open]
         ended = [self.state.jobs[attempt.job] for attempt in wish.attempts if attempt not in self.state.open]
         if gone := [job.id for job in ended if job.reason == CANCELLED]:

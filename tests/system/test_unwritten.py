@@ -58,6 +58,16 @@ def test_a_job_is_cancelled_though_the_table_cannot_be_written(sweep: Sweep) -> 
     assert "0,ERROR,ok,600\n1,HOLD" in (sweep.folder / "burnish.db").read_text(), said
 
 
+def test_a_cancel_whose_end_cannot_be_written_is_no_success(sweep: Sweep) -> None:
+    """Nothing was to be written before that."""
+    supervisor = orphan(sweep)
+    sweep.program = ("-c", NO_ROOM)
+    done = sweep.burnish("cancel", "--job_id", "0", check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2 and "Job 0 is stopped after" in said and HOLDS in said, said
+    wait_until_gone(supervisor["pid"])
+
+
 def test_a_job_is_cancelled_and_reset_though_the_table_cannot_be_written(sweep: Sweep) -> None:
     supervisor = orphan(sweep)
     sweep.program = ("-c", NO_ROOM)
