@@ -379,7 +379,8 @@ def test_cancel_reaches_the_host_when_the_run_is_gone(bench: Bench, table: Gated
     after = table.status()
     assert (after[0]["state"], after[0]["reason"]) == ("ERROR", "CANCELLED")
     assert after[1]["state"] == "RUNNING"
-    assert sum("job.py" in _command_line(pid) for pid in pids if alive(pid)) == 1
+    # A process shows no words while it becomes another program, as one that is started by way of a script does.
+    wait_for(lambda: sum("job.py" in _command_line(pid) for pid in pids if alive(pid)) == 1)
     table.open(1)
 
 
