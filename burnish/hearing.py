@@ -194,6 +194,9 @@ class Hearing:
         """Propose the verdict of an attempt whose logs are whole at home. Raises StoreError."""
         if (ending := self._ending.get(name)) is None:
             return
+        if ending.attempt.id not in self._state.open:  # another run was faster, and its host has forgotten the logs
+            del self._ending[name]
+            return
         self._fleet.expect_logs(ending.attempt, self._paths.log)
         logs = self._fleet.members[ending.attempt.host].logs
         if not ending.told:

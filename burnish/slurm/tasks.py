@@ -19,10 +19,7 @@ UNSEEN = 10.0  # s after its submission in which Slurm's list may lack a task
 FRESH = 60.0  # s at most for which it counts that Slurm's list had a task waiting
 SETTLE = 5.0  # s between Slurm's word that a task is over and the record of that: its own record may be on its way
 PATIENCE = 60.0  # s in which Slurm may say why a job failed, before its supervisor's word is all there is
-
-ACCOUNTS = (
-    600.0  # s in which accounting may come to answer, before a task that Slurm's list has forgotten counts as gone
-)
+ACCOUNTS = 600.0  # s in which accounting may come to answer, before a task that is not listed any more counts as gone
 
 TAKEN_OUT = replace(CANCELLED)  # concluded from a list that lacks it; the other is Slurm's own word
 Key = tuple[str, int]  # how Slurm lists a task: the name of its array, and its index there

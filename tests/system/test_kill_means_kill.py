@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from burnish.remote.agent.locks import HELD, lock_state
 from burnish.remote.agent.processes import all_processes, has_open, libc
 from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import AgentClient, alive, kill
@@ -255,6 +256,22 @@ def test_cancel_is_carried_out_though_who_did_so_was_killed(host: OneHost) -> No
     kill(undertaker(link, before))
     link.wait_status(attempt, "ended")
     assert not alive(job)
+
+
+def test_nothing_is_left_of_a_cancel_whose_undertaker_was_killed_with_the_job(host: OneHost) -> None:
+    link = host.connect()
+    attempt, job = orphaned(host, link)
+    before = children(link.pid)
+    link.send("cancel", attempt=attempt, grace=1000, by="alice")
+    pid = undertaker(link, before)
+    wait_for(lambda: lock_state(host.place(attempt).end_lock) == HELD)
+    os.kill(link.pid, signal.SIGSTOP)  # it would have another one do it
+    kill(pid)
+    kill(job)
+    wait_for(lambda: not alive(job) and lock_state(host.place(attempt).end_lock) != HELD)
+    assert "lost" in host.connect().statuses()[attempt]["final"]
+    assert host.lock_names() == []
+    kill(link.pid)
 
 
 def test_cancel_that_cannot_be_read_for_a_moment_is_carried_out_all_the_same(host: OneHost) -> None:

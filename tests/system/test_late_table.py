@@ -162,7 +162,7 @@ def test_a_text_that_others_merged_and_are_about_to_replace_is_merged_no_second_
     commit = late.journal.commit
 
     def stopped(decide: Decide) -> list[Fact]:
-        late.journal.commit = commit  # type: ignore[method-assign]
+        monkeypatch.setattr(late.journal, "commit", commit)
         other.sync()
         with monkeypatch.context() as slow:
             slow.setattr(TableFile, "replace", refused)
@@ -174,7 +174,7 @@ def test_a_text_that_others_merged_and_are_about_to_replace_is_merged_no_second_
         raise StoreError("the disk is slow")
 
     renaming(path, TEXT.replace("2,NOT_RUNNING,0.2,as typed", "2,NOT_RUNNING,0.2,edited"))
-    late.journal.commit = stopped  # type: ignore[method-assign]
+    monkeypatch.setattr(late.journal, "commit", stopped)
     late.sync()
     late.sync()
     late.settle()

@@ -254,9 +254,7 @@ def test_the_process_ends_with_burnish(source: Make, tmp_path: Path) -> None:
         "print(FunctionSource('example.runner').prepare({}, {}).argv[0], flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=with_burnish(), timeout=60
-    )
+    done = run_alone(program, tmp_path)
     assert done.returncode == -signal.SIGKILL
     wait_for(lambda: not alive(int(done.stdout)), done.stdout)
 
@@ -335,9 +333,7 @@ def test_a_process_whose_end_the_kernel_does_not_tell_has_ended(source: Make, tm
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
         "print(*FunctionSource('example.runner').prepare_many([Call({}, {}), Call({}, {})]), sep='\\n')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=with_burnish(), timeout=60
-    )
+    done = run_alone(program, tmp_path)
     assert done.stdout.splitlines() == ["example.runner ended its process (how is not known)."] * 2, done.stderr
 
 
@@ -368,6 +364,12 @@ def alive(pid: int) -> bool:
 
 def with_burnish() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def run_alone(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Some Python in a process of its own, in `folder`, where the user's module is."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=with_burnish(), timeout=60)
 
 
 # Before anything starts

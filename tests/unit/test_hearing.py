@@ -170,3 +170,15 @@ def test_job_runs_though_its_logs_cannot_be_opened_here_and_they_come_later(tmp_
     ears.full = False
     ears.watch()
     assert NAME in ears.logs
+
+
+def test_end_that_another_run_took_meanwhile_is_let_go(tmp_path: Path) -> None:
+    """Its host has put the logs away, and nobody is asked for them."""
+    state = facts.running()
+    ears = Refusing(state, tmp_path)
+    final = {"exit": {"code": 0, "started": 1.0, "ended": 2.0, "duration": 1.0, "max_rss": 9, "leftovers": 0}}
+    list(ears._hearing.hear(reports.AttemptReported(HOST, NAME, "ended", GO, final, {"out": 3, "err": 0})))
+    state.apply(facts.exit_of(AttemptId(JobId(0), 1)))
+    ears.full = False
+    ears.watch()
+    assert ears.proposed == [] and NAME not in ears.logs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from .files import read_text
+from .files import read_text, unlink
 from .locks import HELD, lock_state
 from .processes import is_alive, read_process, recorded_process, same_boot
 from .records import read_record, replace_record, write_once
@@ -189,6 +189,7 @@ def lose(place: Place, why: str, **kind: Any) -> None:
     else:
         write_once(path, {"lost": lost}, brief)
     place.unlock()
+    unlink(place.end_lock)  # also of one who was killed while ending it
 
 
 def pid_in(lock: str) -> int:

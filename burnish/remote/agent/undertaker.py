@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 
-from .files import unlink
 from .locks import HELD, hold_alone, lock_state
 from .notices import CHANGED, tell_in_pipe
 from .processes import GRACE, send_signal
@@ -48,7 +47,6 @@ def undertake(place: Place, cancel: Record, notices: int) -> None:
             for process in family:
                 send_signal(process, signal.SIGKILL)
     lose(place, "killed with its supervisor")
-    unlink(place.end_lock)
     tell_in_pipe(notices, place.attempt, CHANGED)
 
 
