@@ -180,7 +180,7 @@ class Coordinator:
         """One turn: wait up to `timeout` s for a report, then hear, commit, act."""
         self._watchdog.turned()
         self._more = False  # or a disk that refuses would be asked without a pause
-        for report in self._inbox.take(timeout):
+        for report in self._inbox.take(timeout, self._journal.wait):
             self._changes.heard(report)
             self._hear(report)
         if time.monotonic() >= self._looked + self._changes.pause:

@@ -22,6 +22,8 @@ import json
 import os
 import re
 import secrets
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -55,6 +57,7 @@ class Journal:
         self.author = author
         self.state = State()
         self.number = 0
+        self._waits: deque[float] = deque(maxlen=2)  # s that the disk took for the last commits
         self._clock = clock
         self._home = -1  # descriptor of `root`, once there is a journal
         self._news: list[Fact] = []
@@ -112,6 +115,11 @@ class Journal:
     def folders(self) -> list[Path]:
         """Where the next commits appear: in the newest folder, or in one that is made beside it."""
         return [self.root / "log", self.root / _folder_name(self.number)]
+
+    @property
+    def wait(self) -> float:
+        """How long the disk takes for a commit, in s: the shorter of two, for one may have waited for the processor."""
+        return min(self._waits, default=0.0)
 
     def take_news(self) -> list[Fact]:
         """Facts applied since the last call, in order, others' and one's own."""
@@ -218,10 +226,12 @@ class Journal:
         private = f"tmp/{commit}"
         try:
             self._ready(_folder_name(number))
+            began = time.monotonic()
             self._write_synced(private, text)
             published = self._link(private, number, commit)
             if published:
                 self._sync_folder(_folder_name(number))
+            self._waits.append(time.monotonic() - began)
             return published
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ESTALE):

@@ -115,6 +115,25 @@ def test_nothing_to_say_is_no_commit(root: Path) -> None:
     assert len(list((root / "log" / "00000").iterdir())) == 1
 
 
+def test_the_disk_takes_as_long_as_the_quicker_of_two_commits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, slow, sync = 0.0, [0.002, 0.5, 0.004], os.fsync
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    journal = created(root)
+
+    def synced(descriptor: int) -> None:
+        nonlocal now
+        now += slow[0] / 2  # of its file and its folder
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    waits = []
+    for number in range(3):
+        journal.commit(lambda state, number=number: pair(state, str(number)))
+        waits.append(round(journal.wait, 3))
+        slow.pop(0)
+    assert waits == [0.0, 0.002, 0.004]
+
+
 # -- folders and checkpoints -----------------------------------------------------------------------------------------
 
 

@@ -23,8 +23,8 @@ class World:
         for at in [at for at in self.coming if at <= self.now]:
             self.inbox.put(AttemptReported(HostName("gpu01"), self.coming.pop(at), "ended", None, None, None))
 
-    def take(self) -> list[str]:
-        return [report.name for report in self.inbox.take(0.01) if isinstance(report, AttemptReported)]
+    def take(self, commit: float = 1.0) -> list[str]:
+        return [report.name for report in self.inbox.take(0.01, commit) if isinstance(report, AttemptReported)]
 
 
 def test_what_nobody_waits_for_is_taken_together_after_some_milliseconds() -> None:
@@ -42,6 +42,17 @@ def test_urgent_report_is_taken_at_once_with_what_is_there() -> None:
 def test_urgent_report_that_comes_later_ends_the_wait() -> None:
     world = World({0.0: "1.1", STEP: "2.1", 2 * STEP: "3.1"}, lambda name: name == "2.1")
     assert world.take() == ["1.1", "2.1"]
+
+
+def test_no_longer_than_a_commit_takes() -> None:
+    world = World({0.0: "1.1", STEP: "2.1", 2 * STEP: "3.1", 3 * STEP: "4.1"}, lambda name: False)
+    assert world.take(commit=1.5 * STEP) == ["1.1", "2.1", "3.1"]
+
+
+def test_where_a_commit_takes_no_time_nothing_is_waited_for() -> None:
+    world = World({0.0: "1.1", STEP: "2.1"}, lambda name: False)
+    assert world.take(commit=STEP / 2) == ["1.1"]
+    assert world.now == 0.0
 
 
 def test_nothing_comes() -> None:
