@@ -559,7 +559,7 @@ def test_agent_that_is_given_bad_logs_keeps_no_descriptor(link: AgentClient, hos
 def test_supervisor_between_two_attempts_has_a_lock_that_says_nothing(link: AgentClient, host: OneHost) -> None:
     assert verdict(link.run("true"))["code"] == 0
     (idle,) = host.locks.iterdir()
-    assert idle.read_text() == "", "the pid of a job that is over"
+    assert not idle.read_text().strip(), "the pid of a job that is over"
 
 
 def test_lock_of_a_supervisor_that_was_killed_between_two_attempts_is_removed(link: AgentClient, host: OneHost) -> None:

@@ -10,7 +10,7 @@ from .guard import stand_guard
 from .locks import make_lock
 from .oom import count_oom_kills
 from .place import Place, lock_folder
-from .processes import incarnation
+from .processes import become_subreaper, incarnation
 from .pulse import Pulse
 from .records import read_record
 from .spec import problem_of_spec
@@ -43,6 +43,7 @@ def supervise(folder: str) -> None:
     lock = make_lock(place.lock)
     leave_session(os.open(os.devnull, os.O_RDWR))
     os.umask(umask)
+    become_subreaper()
     surroundings = Surroundings(incarnation())
-    Supervisor(place, spec, lock, surroundings, count_oom_kills(), lambda mark, record: None).run()
+    Supervisor(place, spec, lock, surroundings, count_oom_kills(), lambda mark, *records: None).run()
     place.unlock()

@@ -15,10 +15,11 @@ from functools import partial
 
 from .compact_json import encode_json
 from .files import unlink
-from .locks import make_lock
+from .locks import make_lock, write_pid
 from .notices import DONE, GONE, Notice, heard_on_socket, tell_in_pipe, tell_on_socket
 from .oom import count_oom_kills
 from .place import idle_lock
+from .processes import become_subreaper
 from .supervisor import Supervisor, Surroundings
 
 TYPE_CHECKING = False
@@ -124,6 +125,7 @@ class Crews:
         here, oom_kills, notices = self._home.incarnation, self._oom_kills[1], self._notices
 
         def supervise() -> None:
+            become_subreaper()
             tell = partial(tell_in_pipe, notices, place.attempt)
             Supervisor(place, spec, lock, Surroundings(here), oom_kills, tell).run()
             _let_go(place)
@@ -151,6 +153,7 @@ class Crews:
 
     def _serve_attempts(self, mine: socket.socket, lock: int, idle: str) -> None:
         """The life of a supervisor: one attempt after the other, while there is an agent to give them."""
+        become_subreaper()
         surroundings = Surroundings(self._home.incarnation)
         while True:
             try:
@@ -162,9 +165,9 @@ class Crews:
             attempt, spec, oom_kills = json.loads(order)
             place = self._home.place(attempt)
             tell = partial(tell_on_socket, mine)
-            final = Supervisor(place, spec, lock, surroundings, oom_kills, tell).run()
+            records = Supervisor(place, spec, lock, surroundings, oom_kills, tell).run()
             lock = _lay_aside(place, lock, idle)
-            if not tell(DONE, final):
+            if not tell(DONE, *records):
                 break  # the end of a supervisor is heard in any case
         unlink(idle)
 
@@ -178,7 +181,7 @@ def _lay_aside(place: Place, lock: int, idle: str) -> int:
     """Make an attempt's lock a supervisor's own again. Returns its descriptor. Raises OSError, Refusal."""
     try:
         if os.path.isdir(place.folder):
-            os.ftruncate(lock, 0)
+            write_pid(lock, 0)
             os.rename(place.lock, idle)
             return lock
     except OSError:

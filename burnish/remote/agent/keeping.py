@@ -12,7 +12,7 @@ from .standing import ABSENT, ENDED, QUEUED, RUNNING, STARTING, UNSTARTED, VOID,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Tuple
+    from typing import Set, Tuple
 
     from .frames import Header
     from .home import Home
@@ -79,14 +79,17 @@ class Keeping:
         Not answered: who asked would do nothing about it, and asks again if it is still listed on the next link.
         """
         place = self._watches.place(request)
-        ended = os.path.lexists(place.file("final.json"))
-        status = ENDED if ended else settle(place, self._home.incarnation).status
-        if status in (ENDED, VOID):
-            _put_away(place)
-            place.unlock()
-            self._watches.forget(place.attempt)
-        elif status != ABSENT:
-            raise Refusal("it is %s; only what has ended can be put away" % status)
+        names = place.names()
+        if "final.json" not in names:
+            status = settle(place, self._home.incarnation).status
+            if status == ABSENT:
+                return
+            if status not in (ENDED, VOID):
+                raise Refusal("it is %s; only what has ended can be put away" % status)
+            names = place.names()
+        _put_away(place, names)
+        place.unlock()
+        self._watches.forget(place.attempt)
 
     def clean(self, request: Header) -> None:
         """Remove the whole table but for attempts that run, and say which those are. Raises OSError."""
@@ -115,12 +118,11 @@ def _piece(descriptor: int, size: int, offset: int) -> Tuple[bytes, int]:
     return os.pread(descriptor, size, offset), os.fstat(descriptor).st_size
 
 
-def _put_away(place: Place) -> None:
+def _put_away(place: Place, names: Set[str]) -> None:
     """Make `acked`, of the file that the supervisor had in reserve if that is there: so none is freed, and none made.
 
-    But for that and the records, nothing stays.
+    Of the `names` that its folder has, only the records' stay.
     """
-    names = set(os.listdir(place.folder))
     reserve = next((name for name in names if name.startswith("final.") and name.endswith(".tmp")), None)
     if reserve is None:
         os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))

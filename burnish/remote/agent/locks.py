@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 
-from .files import identity, make_private_folder, unlink
+from .files import identity, make_private_folder, read_text, unlink
 from .place import IDLE, lock_folder
 
 TYPE_CHECKING = False
@@ -75,6 +75,17 @@ def lock_state(path: str) -> str:
     finally:
         os.close(descriptor)
     return FREE
+
+
+def write_pid(lock: int, pid: int) -> None:
+    """Have the held lock name the job, or with 0 nobody, in the same bytes: no file grows or shrinks for it. Raises OSError."""
+    os.pwrite(lock, b"%-10d" % pid if pid else b" " * 10, 0)
+
+
+def pid_in(path: str) -> int:
+    """The pid of the job, which its supervisor has written into the lock file; 0 while it is not known."""
+    text = read_text(path)
+    return int(text) if text.isdigit() else 0
 
 
 def for_the_job(lock: int) -> int:

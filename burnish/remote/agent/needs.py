@@ -11,7 +11,7 @@ from .refusals import Lacking, Unstartable, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Sequence
+    from typing import Dict, Sequence, Tuple
 
     from .records import Record
 
@@ -22,17 +22,20 @@ def search_path(environment: Dict[bytes, bytes]) -> bytes:
 
 
 def find_program(name: bytes, path: bytes, folder: bytes = b"") -> bytes:
-    """The path of what `name` runs in `folder` (default: the current one), sought as a shell would. Raises Unstartable."""
+    """What `name` runs in `folder` (default: the current one), as called there, sought as a shell would. Raises Unstartable."""
     if b"/" in name:
         found = os.path.join(folder, name)
-        if not os.path.exists(found):
-            raise Unstartable("%s does not exist" % printable(name))
-        if os.path.isdir(found) or not os.access(found, os.X_OK):
+        try:
+            is_folder = stat.S_ISDIR(os.stat(found).st_mode)
+        except (OSError, ValueError):
+            raise Unstartable("%s does not exist" % printable(name)) from None
+        if is_folder or not os.access(found, os.X_OK):
             raise Unstartable("%s is not executable" % printable(name))
-        return found
+        return name
     for place in path.split(b":"):
-        candidate = os.path.join(folder, place, name)
-        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+        candidate = os.path.join(place, name)
+        found = os.path.join(folder, candidate)
+        if os.path.isfile(found) and os.access(found, os.X_OK):
             return candidate
     raise Unstartable("no program %s in PATH (%s)" % (printable(name), printable(path)))
 
@@ -54,12 +57,16 @@ def can_be_sought(need: Record) -> bool:
     return "setup" not in need
 
 
-def require(need: Record) -> None:
-    """Raises Lacking where `need` is not met: with the folder alone where that is missing, for then nothing can be started."""
-    why = lack_of(need)
+def require(need: Record) -> bytes:
+    """The program that was sought, as it is called in the folder; b"" if none was. Raises Lacking where `need` is not met.
+
+    With the folder alone where that is missing, for then nothing can be started.
+    """
+    why, program = _look(need)
     if why:
         folder = {"cwd": need["cwd"]}
         raise Lacking(why, folder if lack_of(folder) else need)
+    return program
 
 
 def lack_of(need: Record) -> str:
@@ -67,12 +74,16 @@ def lack_of(need: Record) -> str:
 
     `need`: the folder `cwd`; from there one of the `programs`, sought on `path`, and the file `script`.
     """
+    return _look(need)[0]
+
+
+def _look(need: Record) -> Tuple[str, bytes]:
+    """Why it is not met, or "", and the program that was found."""
     folder = os.path.expanduser(need["cwd"])
-    return (
-        _lack_of_folder(folder)
-        or _lack_of_programs(need.get("programs") or (), need.get("path") or "", as_bytes(folder))
-        or _lack_of_script(need.get("script") or "", folder)
-    )
+    why, program = _lack_of_folder(folder), b""
+    if not why:
+        why, program = _look_for_programs(need.get("programs") or (), need.get("path") or "", as_bytes(folder))
+    return why or _lack_of_script(need.get("script") or "", folder), program
 
 
 def _lack_of_folder(folder: str) -> str:
@@ -89,21 +100,22 @@ def _lack_of_folder(folder: str) -> str:
     return "the folder %s cannot be entered: %s" % (printable(folder), why)
 
 
-def _lack_of_programs(programs: Sequence[str], path: str, folder: bytes) -> str:
+def _look_for_programs(programs: Sequence[str], path: str, folder: bytes) -> Tuple[str, bytes]:
     why = ""
     for program in programs:
         try:
-            find_program(as_bytes(program), as_bytes(path), folder)
-            return ""
+            return "", find_program(as_bytes(program), as_bytes(path), folder)
         except Unstartable as error:
             why = str(error)
     if len(programs) > 1:
-        return "no program %s in PATH (%s)" % (printable(" or ".join(programs)), printable(path))
-    return why
+        why = "no program %s in PATH (%s)" % (printable(" or ".join(programs)), printable(path))
+    return why, b""
 
 
 def _lack_of_script(script: str, folder: str) -> str:
     """Only what is surely not there is lacking: the job says of anything else what it makes of it."""
+    if not script:
+        return ""
     try:
         os.stat(as_bytes(os.path.join(folder, script)))
     except (FileNotFoundError, NotADirectoryError):

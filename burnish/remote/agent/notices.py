@@ -10,28 +10,31 @@ from __future__ import annotations
 import json
 import os
 
-from .compact_json import encode_json
 from .files import READ_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from typing import Callable, List, Optional
+    from typing import List, Optional, Protocol
 
     from .records import Record
 
-    Tell = Callable[[str, Optional[Record]], object]  # a mark, and the record that was made
+    class Tell(Protocol):
+        """Takes a mark, and the records that go with it, as they were written."""
 
-CHANGED = "="  # the attempt's folder says something new: the record that goes with it
+        def __call__(self, mark: str, *records: str) -> object: ...
+
+
+CHANGED = "="  # the attempt's folder says something new: the record that goes with it, and {"pid"} of its job
 FREED = "-"  # it has left its slot, and is not recorded yet
 UNRECORDED = "~"  # it has left its slot, and its disk refuses to keep how: {"why"}, if it was given along
-DONE = "!"  # its supervisor is done with it: the record is its last, and in it {"go"} if that was not told before
+DONE = "!"  # its supervisor is done with it: its last record, and {"go"} if that was not told before
 GONE = "?"  # its supervisor is gone: what the agent makes of the end of its socket
-RECORD_LIMIT = 32 << 10  # bytes; a longer record is read from the folder
+RECORD_LIMIT = 32 << 10  # bytes; longer records are read from the folder
 
 
 class Notice:
-    """News of an attempt. `record`: what was written into its folder, if it was given along."""
+    """News of an attempt. `record`: what was written into its folder, all in one, if it was given along."""
 
     __slots__ = ("attempt", "mark", "record")
 
@@ -41,13 +44,13 @@ class Notice:
         self.record = record
 
 
-def tell_on_socket(mine: socket.socket, mark: str, record: Optional[Record]) -> bool:
+def tell_on_socket(mine: socket.socket, mark: str, *records: str) -> bool:
     """Tell the agent at the other end. False if it is not there any more, or cannot be told."""
-    text = encode_json(record).encode("ascii") if record is not None else b""
+    text = "\n".join(records)
     if len(text) > RECORD_LIMIT:
-        text = b""
+        text = ""
     try:
-        mine.send(mark.encode("ascii") + text)
+        mine.send((mark + text).encode("ascii"))
         return True
     except OSError:
         return False
@@ -55,11 +58,14 @@ def tell_on_socket(mine: socket.socket, mark: str, record: Optional[Record]) -> 
 
 def heard_on_socket(attempt: str, message: bytes) -> Notice:
     """What a message says of the attempt that the supervisor at the other end has."""
-    return Notice(attempt, message[:1].decode("ascii"), json.loads(message[1:]) if message[1:] else None)
+    record: Record = {}
+    for line in message[1:].splitlines():
+        record.update(json.loads(line))
+    return Notice(attempt, message[:1].decode("ascii"), record or None)
 
 
-def tell_in_pipe(notices: int, attempt: str, mark: str, record: Optional[Record] = None) -> None:
-    """Tell the agent that reads `notices`, if it is still there. It reads the record from the folder."""
+def tell_in_pipe(notices: int, attempt: str, mark: str, *records: str) -> None:
+    """Tell the agent that reads `notices`, if it is still there. It reads the records from the folder."""
     try:
         os.write(notices, ("%s%s\n" % (attempt, mark)).encode("ascii"))
     except OSError:

@@ -10,7 +10,7 @@ from .files import read_text, unlink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional
+    from typing import Optional, Set
 
     from .records import Record
 
@@ -41,15 +41,13 @@ def idle_lock() -> str:
 class Place:
     """Where one attempt lives: its folder, and its lock."""
 
-    __slots__ = ("attempt", "cookie", "end_lock", "folder", "lock")
+    __slots__ = ("_table", "attempt", "folder", "lock")
 
     def __init__(self, attempts: str, table: str, attempt: str) -> None:
+        self._table = table
         self.attempt = attempt
         self.folder = "%s/%s/%s" % (attempts, table, attempt)
         self.lock = "%s/%s-%s.lock" % (lock_folder(), table, attempt)
-        self.end_lock = "%s/%s-%s.end" % (lock_folder(), table, attempt)  # of who ends it in a dead supervisor's place
-        # How BURNISH_RESULT ends, however the state folder was spelled.
-        self.cookie = ("/%s/%s/result.json" % (table, attempt)).encode("ascii")
 
     @classmethod
     def of_folder(cls, folder: str) -> Place:
@@ -58,9 +56,26 @@ class Place:
         attempts, table = os.path.split(parent)
         return cls(attempts, table, attempt)
 
+    @property
+    def end_lock(self) -> str:
+        """The lock of who ends it in a dead supervisor's place."""
+        return "%s/%s-%s.end" % (lock_folder(), self._table, self.attempt)
+
+    @property
+    def cookie(self) -> bytes:
+        """How its job's BURNISH_RESULT ends, however the state folder was spelled."""
+        return ("/%s/%s/result.json" % (self._table, self.attempt)).encode("ascii")
+
     def file(self, name: str) -> str:
         """The path of a file in the folder."""
         return "%s/%s" % (self.folder, name)
+
+    def names(self) -> Set[str]:
+        """What is in the folder; nothing where there is none. Raises OSError."""
+        try:
+            return set(os.listdir(self.folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
 
     def unlock(self) -> None:
         """Remove the lock file: the folder itself now says how the attempt ended."""

@@ -29,7 +29,11 @@ def write_once(path: str, record: Record, brief: Optional[Record] = None) -> boo
 
     On a full disk, `brief` is kept instead: where it is short enough, a link's target needs no block of its own.
     """
-    text = encode_json(record)
+    return make_once(path, encode_json(record), brief)
+
+
+def make_once(path: str, text: str, brief: Optional[Record] = None) -> bool:
+    """`write_once` of a record that is a text already."""
     made = point_once(text, path)
     if made is not None:
         return made

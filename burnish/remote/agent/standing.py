@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from .files import read_text, unlink
-from .locks import HELD, lock_state
+from .files import unlink
+from .locks import HELD, lock_state, pid_in
 from .processes import is_alive, read_process, recorded_process, same_boot
 from .records import read_record, replace_record, write_once
 from .traces import kin, traces
@@ -190,9 +190,3 @@ def lose(place: Place, why: str, **kind: Any) -> None:
         write_once(path, {"lost": lost}, brief)
     place.unlock()
     unlink(place.end_lock)  # also of one who was killed while ending it
-
-
-def pid_in(lock: str) -> int:
-    """The pid of the job, which a supervisor writes into the lock file; 0 while it is not known."""
-    text = read_text(lock)
-    return int(text) if text.isdigit() else 0

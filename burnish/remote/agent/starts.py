@@ -83,16 +83,14 @@ class Starts:
 
         Raises Refusal if that one waits for another's end itself: on a slot waits one, and nobody hears of its turn.
         """
-        if request.get("after") is None:
+        after = request.get("after")
+        if after is None:
             return False
-        if any(waiting["attempt"] == request["after"] for waiting in self._behind):
+        if any(waiting["attempt"] == after for waiting in self._behind):
             raise Refusal("not started, because the attempt that it is to come after waits itself")
-        if self.is_waiting(request["after"]):
-            return True
-        leader = self._watches.place({"attempt": request["after"]})
-        if leader.attempt not in self._watches and not self._watches.is_over(leader.attempt):
-            self._watches.answer(leader)
-        return leader.attempt in self._watches
+        if not (after in self._watches or self._watches.is_over(after) or self.is_waiting(after)):
+            self._watches.answer(self._watches.place({"attempt": after}))
+        return after in self._watches or self.is_waiting(after)
 
     def _give(self, place: Place, spec: Record) -> None:
         """Give the attempt, whose folder is new, to a supervisor; or say in the folder why it is not started."""

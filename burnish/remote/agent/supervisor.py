@@ -17,13 +17,14 @@ from .files import close, is_gone, read_text, reserve, sync_file, sync_folder, u
 from .forking import AWAITED, IGNORED
 from .held_slots import HeldSlots
 from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
+from .locks import write_pid
 from .logs import Logs
 from .needs import find_program, need_of, require, search_path
 from .notices import CHANGED, FREED, UNRECORDED
 from .oom import OomOffer, count_oom_kills
-from .processes import GRACE, become_subreaper, read_process, signal_descendants
+from .processes import GRACE, read_process, signal_descendants
 from .pulse import BEAT, Pulse
-from .records import link_once, point_once, read_record, write_once
+from .records import link_once, make_once, point_once, read_record
 from .refusals import Lacking, SlotTaken, Unstartable, clause, printable
 from .result import read_result
 from .standing import void
@@ -85,7 +86,7 @@ class Supervisor:
         self._slots = HeldSlots(spec.get("locks") or [])
         self._pulse = Pulse(place) if spec.get("batch") else None
         self._job = 0
-        self._untold: Optional[Record] = None  # that it runs, until the agent was told
+        self._untold = ""  # what start.json says, until the agent was told
         self._version = ""
         self._started = self._began = 0.0
         self._ended: Optional[Tuple[int, float, float, int]] = None  # wait status, unix time, monotonic, max RSS
@@ -96,26 +97,26 @@ class Supervisor:
         self._out_of_time = False
         self._leftovers = 0
 
-    def run(self) -> Optional[Record]:
-        """Start the job, wait for its end, record it; returns that record if it is the one that now is there.
+    def run(self) -> List[str]:
+        """Start the job, wait for its end, record it; returns what it recorded, as it was written, and was not told yet.
 
-        With it goes what start.json says, if that was not told yet.
-        The caller left its session and gave the process the user's umask; it removes the lock's name afterwards.
+        That is the last record, if it is this one that now is there, and start.json, if the job was over soon.
+        The caller left its session, became a subreaper and gave the process the user's umask. It removes the lock's name
+        afterwards.
         """
-        become_subreaper()
-        final = None
+        final = ""
         if self._launch():
             self._attend()
             self._slots.free()  # no process of the job is left to use them
-            if self._untold is None:  # else that it ran is told with its record, at once: nobody is woken twice
-                self._tell(FREED, None)
+            if not self._untold:  # else that it ran is told with its record, at once: nobody is woken twice
+                self._tell(FREED)
             final = self._record()
         else:
             self._slots.free()
             unlink(self._temporary)
         self._logs.close()
         close(self._final)
-        return final if final is None or self._untold is None else dict(final, **self._untold)
+        return [text for text in (final, self._untold) if final and text]
 
     # Launching.
 
@@ -124,8 +125,8 @@ class Supervisor:
         start = self._place.file("start.json")
         try:
             program, argv, environment = self._prepare()
-            go = self._go()
-            made = write_once(start, {"go": go})
+            go = encode_json({"go": self._go()})
+            made = make_once(start, go)
         except Unstartable as error:
             void(self._place, str(error), refused=True)
             return False
@@ -140,7 +141,7 @@ class Supervisor:
             return False
         if made:
             self._spawn(program, argv, environment)
-            self._untold = {"go": dict(go, pid=self._job)}
+            self._untold = go
         os.chdir("/")
         return made
 
@@ -153,11 +154,14 @@ class Supervisor:
         self._slots.hold()
         self._logs.open()
         environment = job_environment(spec, place, self._surroundings.environment)
-        require(need_of(spec, environment))
+        need = need_of(spec, environment)
+        found = require(need)
         enter(spec["cwd"])
         self._version = self._surroundings.version(spec["cwd"])
         argv = wrapped_argv(spec)
-        return find_program(argv[0], search_path(environment)), argv, environment
+        if need.get("programs") != spec["argv"][:1]:  # of several one would do; of setup lines, their shell
+            found = find_program(argv[0], search_path(environment))
+        return found, argv, environment
 
     def _go(self) -> Record:
         self._started, self._began = time.time(), time.monotonic()
@@ -196,7 +200,7 @@ class Supervisor:
             self._ended = 127 << 8, time.time(), time.monotonic(), 0
             return
         try:
-            os.pwrite(self._lock, b"%d" % self._job, 0)
+            write_pid(self._lock, self._job)
         except OSError:
             pass  # the locks' disk is full: it is known by its cookie, too
 
@@ -240,7 +244,7 @@ class Supervisor:
         if now >= self._began + BRIEF:
             self._tell_start()
         longest = BEAT if self._pulse is not None else LOCK_INTERVAL
-        if self._untold is not None:
+        if self._untold:
             longest = self._began + BRIEF - now
         if self._unseen:
             longest = min(longest, AGAIN)
@@ -250,9 +254,9 @@ class Supervisor:
             self._look()
 
     def _tell_start(self) -> None:
-        if self._untold is not None:
-            self._tell(CHANGED, self._untold)
-            self._untold = None
+        if self._untold:
+            self._tell(CHANGED, self._untold, encode_json({"pid": self._job}))
+            self._untold = ""
 
     def _look(self) -> None:
         """Whether somebody cancels it, or has recorded its end: who was taken for dead may not run on beside a successor."""
@@ -290,16 +294,17 @@ class Supervisor:
 
     # Recording.
 
-    def _record(self) -> Optional[Record]:
-        """Make final.json. None if it was made by somebody else, or nobody is left to read it."""
+    def _record(self) -> str:
+        """Make final.json; returns what it says. "" if it was made by somebody else, or nobody is left to read it."""
         record = {"exit": self._exit()} if self._ended is not None else {"lost": self._lost()}
         told = False
         while True:
+            text = encode_json(record)
             try:
-                return record if self._write_final(record) else None
+                return text if self._write_final(text) else ""
             except OSError as error:
                 if is_gone(self._place.folder):
-                    return None  # it was removed: there is nobody to tell
+                    return ""  # it was removed: there is nobody to tell
                 # A full or broken disk may recover; until then the attempt has not ended for anyone.
                 verdict = record.get("exit", {})
                 verdict.pop("tail", None)
@@ -307,16 +312,16 @@ class Supervisor:
                     verdict["result_error"] = "not kept: %s" % clause(error)
                 else:
                     if not told:
-                        self._tell(UNRECORDED, {"why": clause(error)})
+                        self._tell(UNRECORDED, encode_json({"why": clause(error)}))
                     told = True
                     time.sleep(1)
                     if self._pulse is not None:
                         self._pulse.beat()
 
-    def _write_final(self, record: Record) -> bool:
+    def _write_final(self, text: str) -> bool:
         """False if somebody else made it. Raises OSError."""
         self._logs.sync()
-        text, path = encode_json(record), self._place.file("final.json")
+        path = self._place.file("final.json")
         made = point_once(text, path)
         if made is None:
             self._keep_room()

@@ -7,7 +7,7 @@ import select
 import time
 
 from .files import size_of
-from .locks import HELD, lock_state
+from .locks import HELD, lock_state, pid_in
 from .notices import CHANGED
 from .place import ATTEMPT_NAME, log_path
 from .processes import is_alive, open_pidfd, read_process
@@ -23,7 +23,6 @@ from .standing import (
     UNSTARTED,
     VOID,
     Standing,
-    pid_in,
     settle,
     void,
 )
@@ -140,7 +139,7 @@ class Watches:
         watch.said = None
         record = dict(notice.record or {})
         if "go" in record:
-            watch.start = {"go": record.pop("go")}
+            watch.start = {"go": dict(record.pop("go"), pid=record.pop("pid", None))}
             watch.said = Standing(RUNNING, watch.start)
         if "exit" in record and watch.start is not None:
             watch.said = Standing(ENDED, watch.start, record)
