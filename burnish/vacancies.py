@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cache
 
-from burnish.core.ahead import Ahead, patience
+from burnish.core.ahead import Ahead, by_slot, patience
 from burnish.core.events import Fact
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
 from burnish.core.placement import Kind, Site, free_slots, in_place, wants
@@ -86,11 +87,15 @@ class Vacancies:
         return busy
 
     def leaders(self, ending: Collection[AttemptId]) -> Callable[[Sequence[Slot]], str]:
-        """What tells the name of the attempt that a claim for slots has to come after; "" if they are free."""
+        """What tells the name of the attempt that a claim for slots has to come after; "" if they are free. For one commit."""
+
+        @cache
+        def on_slots(host: HostName) -> dict[int, list[Attempt]]:
+            return by_slot(attempt for attempt in self._state.open.on(host) if self._occupies(attempt, ending))
 
         def leader(slots: Sequence[Slot]) -> str:
-            there = [a for a in self._state.open.on(slots[0].host) if self._occupies(a, ending)]
-            found = self._ahead.leader(slots[0], there) if len(slots) == 1 else None
+            there = on_slots(slots[0].host).get(slots[0].index, ())
+            found = self._ahead.leader(there) if len(slots) == 1 else None
             return "" if found is None else found.name
 
         return leader

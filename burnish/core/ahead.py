@@ -79,22 +79,21 @@ class Ahead:
         """
         if self.longest is None or self.longest >= limit:
             return []
-        found = []
+        found, on_slots = [], by_slot(there)
         for slot in slots:
-            leader = self.leader(slot, there)
+            leader = self.leader(on_slots.get(slot.index, ()))
             if leader is None or self.is_long(leader, now, limit):
                 continue
             if leader.started_at is not None or (slot.host, slot.index) in self._well:
                 found.append(slot)
         return found
 
-    def leader(self, slot: Slot, there: Sequence[Attempt]) -> Attempt | None:
-        """The attempt that an attempt on `slot` comes after: ours, the last one there and with nobody behind it.
+    def leader(self, on_slot: Sequence[Attempt]) -> Attempt | None:
+        """Of those on a slot, the one that the next comes after: ours, the last one there and with nobody behind it.
 
         It is known to run, or the only one there: so one waits on a slot, never two. One that has several slots is followed by
         none: who comes next may need them all.
         """
-        on_slot = [attempt for attempt in there if slot.index in attempt.slots]
         followed = {attempt.after for attempt in on_slot}
         last = [attempt for attempt in on_slot if attempt.name not in followed]
         if len(last) != 1 or last[0].by != self._me or len(last[0].slots) > 1:
@@ -116,6 +115,15 @@ class Ahead:
                 leader = leader_of(attempt, self._state)
                 if leader is not None:
                     yield attempt, leader
+
+
+def by_slot(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
+    """Attempts on one host, by the indices of their slots."""
+    found: dict[int, list[Attempt]] = {}
+    for attempt in attempts:
+        for index in attempt.slots:
+            found.setdefault(index, []).append(attempt)
+    return found
 
 
 def leader_of(attempt: Attempt, state: State) -> Attempt | None:

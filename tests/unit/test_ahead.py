@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from support import facts, tables
 
 from burnish.core import events
-from burnish.core.ahead import REMEMBERED, Ahead, begins, leader_of, patience, unsettles
+from burnish.core.ahead import REMEMBERED, Ahead, begins, by_slot, leader_of, patience, unsettles
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
 from burnish.core.placement import free_slots
 from burnish.vacancies import Vacancies
@@ -42,6 +42,10 @@ class Table:
 
     def end(self, attempt: Attempt, duration: float = 0.1) -> None:
         self.happen(facts.exit_of(attempt.id, duration=duration))
+
+    def leader(self) -> Attempt | None:
+        """Whom the next on the first slot comes after."""
+        return self.ahead.leader(by_slot(self.state.open.values()).get(0, []))
 
     def slots(self, now: float = 0.0) -> list[int]:
         there = list(self.state.open.values())
@@ -77,7 +81,7 @@ def test_a_running_job_gets_one_successor() -> None:
 def test_a_job_that_was_just_claimed_gets_one_and_its_successor_none() -> None:
     table = one_seen()
     leader = table.claim(1)
-    assert table.ahead.leader(SLOTS[0], list(table.state.open.values())) is leader
+    assert table.leader() is leader
     assert table.slots() == [0]
     table.claim(2, after=leader.name)
     assert table.slots() == []
@@ -88,7 +92,7 @@ def test_what_waited_gets_one_when_the_job_before_it_is_over_though_nobody_heard
     leader = table.claim(1)
     follower = table.claim(2, after=leader.name)
     table.end(leader)
-    assert table.ahead.leader(SLOTS[0], list(table.state.open.values())) is follower
+    assert table.leader() is follower
     assert table.slots() == [0]
 
 
@@ -127,7 +131,7 @@ def test_what_was_found_a_place_behind_a_job_comes_after_it_whatever_was_heard_m
     leader = table.claim(1)
     assert table.slots() == [0]
     table.happen(facts.exit_of(table.claim(2, slot=1).id, code=1, duration=0.1))
-    assert table.ahead.leader(SLOTS[0], list(table.state.open.values())) is leader
+    assert table.leader() is leader
 
 
 def test_what_gives_a_job_a_slot_or_begins_it_may_give_it_a_successor() -> None:
@@ -226,7 +230,7 @@ def test_the_next_one_follows_the_last_while_the_first_is_still_on_its_way_home(
         first.id,
         second.id,
     ]  # the first has ended, but its log is not whole here
-    assert table.ahead.leader(SLOTS[0], there) is second
+    assert table.leader() is second
     assert table.slots() == [0]
 
 
