@@ -10,13 +10,13 @@ to by number.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from sys import intern
 from typing import Any
 
 from msgspec import Struct
 
+from burnish.core import compact
 from burnish.core.jobs import Attempt, AttemptId, End, HostName, Job, JobId, Verdict, Word
 from burnish.core.state import State
 from burnish.errors import InternalError
@@ -28,8 +28,6 @@ LAST = "null"
 _WORDS = {word.value: word for word in Word}
 _MAY_BE_OPEN = (Word.NOT_RUNNING.value, Word.RUNNING.value)  # of a job in another word, no attempt is
 _NO_POLICY: dict[str, str] = {}  # of nearly all attempts, and never changed
-
-_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 class _Unread(Struct):
@@ -45,7 +43,7 @@ class _Unread(Struct):
 
     def __call__(self) -> list[Attempt]:
         try:
-            return [_attempt(self.job, row, self.places) for row in json.loads(self.text)]
+            return [_attempt(self.job, row, self.places) for row in compact.decode(self.text)]
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise InternalError(
                 f"the attempts of job {self.job} cannot be read from the checkpoint: {error!r}"
@@ -55,7 +53,7 @@ class _Unread(Struct):
 def dump(state: State, number: int) -> Iterator[str]:
     """Lines without newline. `number` is the last commit that `state` contains. Attempts of jobs at rest become unread."""
     jobs = list(state.jobs.values())
-    yield _encode(
+    yield compact.encode(
         {
             "checkpoint": number,
             "version": VERSION,
@@ -79,7 +77,7 @@ def load(lines: Iterable[str]) -> tuple[State, int]:
     """Inverse of `dump`. Raises ValueError when it is torn, of another version, or not a checkpoint at all."""
     source = iter(lines)
     try:
-        head = json.loads(next(source))
+        head = compact.decode(next(source))
         if head["version"] != VERSION:
             raise ValueError(f"version {head['version']}")
         state = State()
@@ -88,7 +86,7 @@ def load(lines: Iterable[str]) -> tuple[State, int]:
         state.drained, state.lacking, state.halted = head["drained"], head["lacking"], head["halted"]
         state.rendered = {sha: (ids, at) for sha, (ids, at) in head["rendered"]}
         while len(state.jobs) < head["jobs"]:
-            places, rows = json.loads(next(source))
+            places, rows = compact.decode(next(source))
             for row in rows:
                 job = _job(row, source, places)
                 state.jobs[job.id] = job
@@ -105,13 +103,13 @@ def _lines(jobs: Sequence[Job]) -> Iterator[str]:
     # What was read behind one line of jobs, or put to rest with it, has the same places: it stays as it is, and so do they.
     at_rest = [job.history for job in jobs if isinstance(job.history, _Unread)]
     kept = at_rest[0].places if at_rest else []
-    places = {_encode(place): number for number, place in enumerate(kept)}
+    places = {compact.encode(place): number for number, place in enumerate(kept)}
     texts = [_text(job, kept, places) for job in jobs]
-    kept.extend(json.loads(place) for place in list(places)[len(kept) :])
+    kept.extend(compact.decode(place) for place in list(places)[len(kept) :])
     for job, text in zip(jobs, texts, strict=True):
         if isinstance(job.history, list) and (end := job.end) is not None:
             job.history = _Unread(job.id, text, kept, end)
-    yield _encode([kept, [_job_row(job) for job in jobs]])
+    yield compact.encode([kept, [_job_row(job) for job in jobs]])
     yield from filter(None, texts)
 
 
@@ -119,7 +117,10 @@ def _text(job: Job, kept: list[list[Any]], places: dict[str, int]) -> str:
     """The attempts of a job, "" if it has none; `places` grows by those that are new."""
     if isinstance(job.history, _Unread) and job.history.places is kept:
         return job.history.text
-    return _encode([_attempt_row(attempt, places) for attempt in job.attempts]) if job.attempts else ""
+    if not job.attempts:
+        return ""
+    encode = compact.exact if any(a.verdict and a.verdict.result for a in job.attempts) else compact.encode
+    return encode([_attempt_row(attempt, places) for attempt in job.attempts])
 
 
 def _job_row(job: Job) -> list[Any]:
@@ -158,13 +159,13 @@ def _job(row: list[Any], lines: Iterator[str], places: list[list[Any]]) -> Job:
 
 def _history(job: JobId, word: str, text: str, places: list[list[Any]], end: list[Any]) -> list[Attempt] | _Unread:
     if word in _MAY_BE_OPEN:
-        return [_attempt(job, row, places) for row in json.loads(text)]
+        return [_attempt(job, row, places) for row in compact.decode(text)]
     newest, host, ended, duration = end
     return _Unread(job, text, places, End(newest and _WORDS[newest], HostName(intern(host)), ended, duration))
 
 
 def _attempt_row(a: Attempt, places: dict[str, int]) -> list[Any]:
-    place = places.setdefault(_encode([a.by, a.host, a.state_id, a.incarnation, a.entry]), len(places))
+    place = places.setdefault(compact.encode([a.by, a.host, a.state_id, a.incarnation, a.entry]), len(places))
     v = a.verdict
     verdict = None if v is None else [v.word.value, v.reason, v.started, v.ended, v.duration, v.max_rss, v.result]
     lived = [a.pid, a.started_at, a.cancelled_by, a.grace, a.voided, verdict]

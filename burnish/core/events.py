@@ -9,13 +9,13 @@ A reader that meets a kind of fact it does not know belongs to an older burnish 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, ClassVar, Union
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from burnish.core import compact
 from burnish.core.jobs import AttemptId, JobId
 from burnish.errors import StoreError
 
@@ -327,9 +327,6 @@ for _kind in Fact.__args__:  # type: ignore[attr-defined]
     _Codec.register(_kind)
 
 
-_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
-
-
 def job_of(fact: Fact) -> JobId | None:
     """The one job that a fact is about, itself or by its attempt; None for a fact about the table, a host or many jobs."""
     attempt = getattr(fact, "attempt", None)
@@ -341,12 +338,13 @@ def to_json(fact: Fact) -> str:
     values = asdict(fact)
     for name in _Codec.kinds[type(fact).__name__][1]:
         values[name] = str(values[name])
-    return _encode({"fact": type(fact).__name__, **values})
+    encode = compact.exact if values.get("result") else compact.encode
+    return encode({"fact": type(fact).__name__, **values})
 
 
 def from_json(line: str) -> Fact:
     """Inverse of `to_json`. Raises UnknownFact for a kind or field of a newer burnish, ValueError for anything malformed."""
-    values = json.loads(line)
+    values = compact.decode(line)
     if not isinstance(values, dict) or not isinstance(values.get("fact"), str):
         raise ValueError("a fact is a JSON object with a key fact")
     name = values.pop("fact")

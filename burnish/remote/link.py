@@ -21,7 +21,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from burnish.core import reports
+from burnish.core import compact, reports
 from burnish.core.jobs import HostName
 from burnish.core.reports import Report
 from burnish.errors import HostKeyRefused, HostRefused, HostUnreachable, NameUnknown
@@ -82,7 +82,7 @@ class Link:
     def send(self, *headers: dict[str, Any]) -> None:
         """Queue frames. While the link is down this does nothing: HostConnected will come."""
         if self.welcome is not None:
-            self._outgoing.put(b"".join(map(encode_frame, headers)))
+            self._outgoing.put(b"".join(encode_frame(header, encode=compact.encode) for header in headers))
 
     def watch(self) -> None:
         """Ping when it is time to; give up a connection on which nothing was heard for too long."""
@@ -152,7 +152,7 @@ class Link:
         return early
 
     def _read(self, data: bytes) -> None:
-        channel, frames = self._channel, FrameReader()
+        channel, frames = self._channel, FrameReader(compact.decode)
         while channel is not None:
             try:
                 for header, body in frames.feed(data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from support import facts, tables
@@ -17,7 +18,7 @@ def busy(jobs: int = 2500) -> State:
     """More jobs than one line holds, some of each kind."""
     state = tables.opened(facts.COLUMNS, [(f"0.{number}", "\u20ac\udcff") for number in range(jobs)])
     for job in range(0, 40, 4):
-        tables.finish(state, tables.start(state, job, gpus=("0", "1")), result={"acc": 0.5, "curve": [1, 2]})
+        tables.finish(state, tables.start(state, job, gpus=("0", "1")), result={"acc": 0.5, "curve": [1, -math.inf]})
         tables.start(state, job + 1, host="gpu02")
         state.apply(events.HoldRequested(job + 2))
         state.apply(events.JobChanged(job, {"--lr": "9"}))

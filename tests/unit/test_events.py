@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, get_args
 
 import pytest
@@ -27,7 +28,7 @@ json_values = st.recursive(
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     "str": texts,
     "int": st.integers(),
-    "float": st.floats(allow_nan=False),
+    "float": st.floats(allow_nan=False, allow_infinity=False),  # a clock's; of a host's, `core.spec` sees to it
     "bool": st.booleans(),
     "int | None": st.none() | st.integers(),
     "AttemptId": st.builds(AttemptId, st.integers(0).map(JobId), st.integers(1)),
@@ -55,6 +56,11 @@ def test_a_fact_comes_back_as_it_went(kind: type[Any]) -> None:
         assert events.from_json(line) == fact
 
     round_trip()
+
+
+def test_what_a_job_reported_comes_back_though_it_is_no_number() -> None:
+    fact = facts.exit_of(ATTEMPT, result={"loss": [-math.inf], "best": math.inf})
+    assert events.from_json(events.to_json(fact)) == fact
 
 
 def test_a_fact_reads_as_it_is_documented() -> None:

@@ -12,7 +12,7 @@ from .compact_json import encode_json, json_depth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, Tuple
+    from typing import Any, Callable, Dict, Iterator, Tuple
 
     Header = Dict[str, Any]
 
@@ -28,19 +28,20 @@ class ProtocolError(Exception):
     """Bytes that no peer of ours sends. The link ends."""
 
 
-def encode_frame(header: Header, body: bytes = b"") -> bytes:
+def encode_frame(header: Header, body: bytes = b"", encode: Callable[[Header], str] = encode_json) -> bytes:
     """One frame. `header` needs a key `type`; raises ProtocolError when a part is over its limit."""
-    text = encode_json(header).encode("ascii")
+    text = encode(header).encode("ascii")
     if len(text) > HEADER_LIMIT or len(body) > BODY_LIMIT or json_depth(text) > DEPTH_LIMIT:
         raise ProtocolError("a frame of %d + %d bytes is over the limit" % (len(text), len(body)))
     return _PREFIX.pack(len(text), len(body)) + text + body
 
 
 class FrameReader:
-    """Cuts a stream of bytes into frames, whatever the pieces it comes in."""
+    """Cuts a stream of bytes into frames, whatever the pieces it comes in. `decode` reads JSON as `json.loads` does."""
 
-    def __init__(self) -> None:
+    def __init__(self, decode: Callable[[str], Any] = json.loads) -> None:
         self._buffer = bytearray()
+        self._decode = decode
 
     def feed(self, data: bytes) -> Iterator[Tuple[Header, bytes]]:
         """Yield (header, body) of each frame that is complete now. Raises ProtocolError; the stream is then of no use."""
@@ -55,16 +56,15 @@ class FrameReader:
                 return
             text, body = bytes(self._buffer[_PREFIX.size : middle]), bytes(self._buffer[middle:end])
             del self._buffer[:end]
-            yield _decode_header(text), body
+            yield self._header(text), body
 
-
-def _decode_header(text: bytes) -> Header:
-    if json_depth(text) > DEPTH_LIMIT:
-        raise ProtocolError("a header nests more than %d levels" % DEPTH_LIMIT)
-    try:
-        header = json.loads(text.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError("a header is no JSON: %s" % error) from None
-    if not isinstance(header, dict) or not isinstance(header.get("type"), str):
-        raise ProtocolError("a header is no object with a type")
-    return header
+    def _header(self, text: bytes) -> Header:
+        if json_depth(text) > DEPTH_LIMIT:
+            raise ProtocolError("a header nests more than %d levels" % DEPTH_LIMIT)
+        try:
+            header = self._decode(text.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError("a header is no JSON: %s" % error) from None
+        if not isinstance(header, dict) or not isinstance(header.get("type"), str):
+            raise ProtocolError("a header is no object with a type")
+        return header
