@@ -214,7 +214,7 @@ class Inspection:
             self.lacking.acquit(JobId(fact.job))
         if not isinstance(fact, _OF_PLACES):
             return
-        attempt = next((a for a in reversed(self._state.jobs[fact.attempt.job].attempts) if a.id == fact.attempt), None)
+        attempt = self._state.jobs[fact.attempt.job].of(fact.attempt)
         member = None if attempt is None else self._fleet.members.get(attempt.host)
         if attempt is None or member is None or member.offer.plain:
             return

@@ -97,7 +97,7 @@ def _attempt_of(fact: Fact, state: State) -> Attempt | None:
     if isinstance(fact, events.HoldRequested):
         return state.jobs[about].attempt
     named = getattr(fact, "attempt", None)
-    return next((attempt for attempt in reversed(state.jobs[about].attempts) if attempt.id == named), None)
+    return None if named is None else state.jobs[about].of(named)
 
 
 def resume(attempt: Attempt, job: Job, *, holds_spec: bool) -> list[Action]:

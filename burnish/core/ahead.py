@@ -58,8 +58,8 @@ class Ahead:
                 self._durations.append(fact.duration)
 
     def _remember(self, fact: events.AttemptExited | events.AttemptLost | events.AttemptVoided) -> None:
-        ended = next(a for a in reversed(self._state.jobs[fact.attempt.job].attempts) if a.id == fact.attempt)
-        if ended.by != self._me:
+        ended = self._state.jobs[fact.attempt.job].of(fact.attempt)
+        if ended is None or ended.by != self._me:
             return  # its host may be another machine of that name: each has a localhost
         slots = {(ended.host, index) for index in ended.slots}
         if isinstance(fact, events.AttemptExited) and fact.code == 0:

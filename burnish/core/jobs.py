@@ -118,16 +118,15 @@ class Attempt(Struct):
     version: str = ""  # of the code, as git had it checked out where the job started: "" if that is not known
     node: str = ""  # of a cluster, and the job's number there: `n3, Slurm job 17`
     after: str = ""  # the name of the attempt that had the slot when this one was claimed for it: core.ahead
+    name: str = ""  # that of its folder on the host, and its own in every frame: `12.1-9f86d081`
+
+    def __post_init__(self) -> None:
+        self.name = f"{self.id}-{self.nonce}"
 
     @property
     def open(self) -> bool:
         """True while it runs or may still come to run."""
         return self.verdict is None and self.voided is None
-
-    @property
-    def name(self) -> str:
-        """Its folder's name on the host, and its name in every frame: `12.1-9f86d081`."""
-        return f"{self.id}-{self.nonce}"
 
 
 class End(NamedTuple):
@@ -180,6 +179,13 @@ class Job(Struct):
         if not isinstance(self.history, list):
             self.history = self.history()
         return self.history
+
+    def of(self, attempt_id: AttemptId) -> Attempt | None:
+        """The attempt of this id, mostly the newest."""
+        for attempt in reversed(self.attempts):
+            if attempt.id == attempt_id:
+                return attempt
+        return None
 
     @property
     def failed(self) -> bool:

@@ -103,6 +103,8 @@ class LogPull:
 
     def ask(self) -> None:
         """Ask for the next pieces; those of ended attempts first, since a verdict waits for them."""
+        if not self._streams:
+            return
         free = AT_ONCE - sum(kept.asked for kept in self._streams.values())
         now = time.monotonic()
         self._questions = min(float(BURST), self._questions + (now - self._paced) / SPACE)
