@@ -338,7 +338,8 @@ def to_json(fact: Fact) -> str:
     values = asdict(fact)
     for name in _Codec.kinds[type(fact).__name__][1]:
         values[name] = str(values[name])
-    encode = compact.exact if values.get("result") else compact.encode
+    said = values.get("result") or values.get("lacks")  # by a job, or its host: any JSON
+    encode = compact.exact if said else compact.encode
     return encode({"fact": type(fact).__name__, **values})
 
 

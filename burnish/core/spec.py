@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from burnish.core import events
+from burnish.core import compact, events
 from burnish.core.command import Command, sought
 from burnish.core.events import Fact
 from burnish.core.failures import note_of
@@ -137,8 +137,9 @@ def _node(go: Mapping[str, Any]) -> str:
 
 
 def _lacks(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a host says that it lacks; None for what it could not be asked for as it was said: no JSON has an infinity."""
     lacks = record.get("lacks")
-    return lacks if isinstance(lacks, dict) else None
+    return lacks if isinstance(lacks, dict) and compact.decode(compact.encode(lacks)) == lacks else None
 
 
 def _record(value: object) -> dict[str, Any]:

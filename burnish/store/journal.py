@@ -231,7 +231,7 @@ class Journal:
             published = self._link(private, number, commit)
             if published:
                 self._sync_folder(_folder_name(number))
-            self._waits.append(time.monotonic() - began)
+                self._waits.append(time.monotonic() - began)
             return published
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ESTALE):

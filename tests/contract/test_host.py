@@ -328,6 +328,11 @@ def test_what_the_host_has_not_is_named_and_found_by_a_look_once_it_is_there(lin
     assert link.ask("look", "seen", needs=needs)["needs"] == [[need, ""] for need in needs]
 
 
+def test_command_is_run_and_not_the_first_of_the_programs_of_which_one_would_do(link: AgentClient) -> None:
+    """As a shell that looks for python3, and for python where there is none."""
+    assert verdict(link.run("sh", "-c", "exit 3", programs=["nosuch", "true"]))["code"] == 3
+
+
 def test_what_setup_brings_about_is_not_lacking_before_it(link: AgentClient, tmp_path: Path) -> None:
     setup = f"cd {tmp_path} && touch job.py && ln -s /bin/true made-by-setup && PATH=$PATH:{tmp_path}"
     assert verdict(link.run("true", script="job.py", programs=["made-by-setup"], setup=setup))["code"] == 0

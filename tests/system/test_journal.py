@@ -134,6 +134,14 @@ def test_the_disk_takes_as_long_as_the_quicker_of_two_commits(root: Path, monkey
     assert waits == [0.0, 0.002, 0.004]
 
 
+def test_a_commit_that_came_too_late_says_nothing_of_the_disk(root: Path) -> None:
+    created(root)
+    one, two = opened(str(root), "one"), opened(str(root), "two")
+    two.commit(lambda state: pair(state, "first"))
+    one.commit(lambda state: pair(state, str(len(state.jobs))))  # refused once, and decided again
+    assert len(one._waits) == 1
+
+
 # -- folders and checkpoints -----------------------------------------------------------------------------------------
 
 

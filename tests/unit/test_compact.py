@@ -40,6 +40,20 @@ def test_what_the_standard_library_writes_is_read(value: Any) -> None:
     assert compact.decode(json.dumps(value)) == compact.decode(compact.exact(value)) == value
 
 
+def test_what_has_no_json_is_refused_and_what_json_takes_is_taken() -> None:
+    class Word(str):
+        pass
+
+    with pytest.raises(TypeError):
+        compact.encode({"a": object()})
+    assert compact.encode({Word("a"): Word("b")}) == '{"a":"b"}'
+    assert compact.encode({None: 1, True: 2}) == '{"null":1,"true":2}'
+
+
+def test_a_lone_surrogate_as_it_is_is_read() -> None:
+    assert compact.decode('"\udcff"') == "\udcff"
+
+
 def test_tuples_are_lists() -> None:
     assert compact.encode((1, ("a",))) == compact.exact((1, ("a",))) == '[1,["a"]]'
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -27,6 +28,13 @@ def claimed() -> Any:
 
 HOST = Host(HostName("gpu01"), setup="source env")
 PLACE: dict[str, Any] = {"table": "/home/ann/burnish.db", "log_dir": "/home/ann/logs", "logs": {"out": "/o"}}
+
+
+def test_what_no_frame_can_say_as_it_was_said_is_no_lack() -> None:
+    for lacks, heard in ({"cwd": "/data"}, {"cwd": "/data"}), ({"cwd": "/data", "free": math.inf}, None), ([1], None):
+        fact = voided(ATTEMPT, {"void": {"why": "no data", "lacks": lacks}})
+        assert isinstance(fact, events.AttemptVoided)
+        assert fact.lacks == heard
 
 
 def test_the_order_holds_what_the_job_may_read_of_itself() -> None:

@@ -15,7 +15,7 @@ from functools import partial
 
 from .compact_json import encode_json
 from .files import unlink
-from .locks import make_lock, write_pid
+from .locks import make_lock, name_nobody
 from .notices import DONE, GONE, Notice, heard_on_socket, tell_in_pipe, tell_on_socket
 from .oom import count_oom_kills
 from .place import idle_lock
@@ -181,7 +181,7 @@ def _lay_aside(place: Place, lock: int, idle: str) -> int:
     """Make an attempt's lock a supervisor's own again. Returns its descriptor. Raises OSError, Refusal."""
     try:
         if os.path.isdir(place.folder):
-            write_pid(lock, 0)
+            name_nobody(lock)
             os.rename(place.lock, idle)
             return lock
     except OSError:

@@ -77,9 +77,17 @@ def lock_state(path: str) -> str:
     return FREE
 
 
-def write_pid(lock: int, pid: int) -> None:
-    """Have the held lock name the job, or with 0 nobody, in the same bytes: no file grows or shrinks for it. Raises OSError."""
-    os.pwrite(lock, b"%-10d" % pid if pid else b" " * 10, 0)
+def name_job(lock: int, pid: int) -> None:
+    """Have the held lock name the job. Raises OSError."""
+    os.pwrite(lock, b"%-10d" % pid, 0)
+
+
+def name_nobody(lock: int) -> None:
+    """Have the held lock name no job, in the same bytes: it neither shrinks nor grows from one to the next. Raises OSError."""
+    try:
+        os.pwrite(lock, b" " * 10, 0)
+    except OSError:
+        os.ftruncate(lock, 0)  # its disk was full before the first
 
 
 def pid_in(path: str) -> int:

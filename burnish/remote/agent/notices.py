@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHANGED = "="  # the attempt's folder says something new: the record that goes with it, and {"pid"} of its job
 FREED = "-"  # it has left its slot, and is not recorded yet
 UNRECORDED = "~"  # it has left its slot, and its disk refuses to keep how: {"why"}, if it was given along
-DONE = "!"  # its supervisor is done with it: its last record, and {"go"} if that was not told before
+DONE = "!"  # its supervisor is done with it: its last record, and {"go"} and {"pid"} if that was not told before
 GONE = "?"  # its supervisor is gone: what the agent makes of the end of its socket
 RECORD_LIMIT = 32 << 10  # bytes; longer records are read from the folder
 

@@ -17,7 +17,7 @@ from .files import close, is_gone, read_text, reserve, sync_file, sync_folder, u
 from .forking import AWAITED, IGNORED
 from .held_slots import HeldSlots
 from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
-from .locks import write_pid
+from .locks import name_job
 from .logs import Logs
 from .needs import find_program, need_of, require, search_path
 from .notices import CHANGED, FREED, UNRECORDED
@@ -116,7 +116,7 @@ class Supervisor:
             unlink(self._temporary)
         self._logs.close()
         close(self._final)
-        return [text for text in (final, self._untold) if final and text]
+        return [final, *self._news_of_start()] if final else []
 
     # Launching.
 
@@ -200,7 +200,7 @@ class Supervisor:
             self._ended = 127 << 8, time.time(), time.monotonic(), 0
             return
         try:
-            write_pid(self._lock, self._job)
+            name_job(self._lock, self._job)
         except OSError:
             pass  # the locks' disk is full: it is known by its cookie, too
 
@@ -255,8 +255,11 @@ class Supervisor:
 
     def _tell_start(self) -> None:
         if self._untold:
-            self._tell(CHANGED, self._untold, encode_json({"pid": self._job}))
+            self._tell(CHANGED, *self._news_of_start())
             self._untold = ""
+
+    def _news_of_start(self) -> List[str]:
+        return [self._untold, encode_json({"pid": self._job})] if self._untold else []
 
     def _look(self) -> None:
         """Whether somebody cancels it, or has recorded its end: who was taken for dead may not run on beside a successor."""
