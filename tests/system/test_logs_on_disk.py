@@ -22,7 +22,7 @@ NAME = "0.1-0a1b2c3d"
 def calls_of_a_run(sweep: Sweep) -> list[str]:
     """The calls by which a run of one job, its agent and its supervisor make and sync files."""
     trace = sweep.folder / "trace"
-    strace = ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=fsync,symlink,link,ftruncate"]
+    strace = ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=fsync,symlink,link,rename"]
     run = [*strace, sys.executable, "-m", "burnish", *sweep.command, "--num_workers", "1"]
     subprocess.run(run, cwd=sweep.folder, env=sweep.environment, check=True, capture_output=True, timeout=60)
     return trace.read_text().splitlines()
@@ -38,7 +38,7 @@ def test_a_host_writes_the_log_and_the_verdict_to_disk_before_the_verdict_counts
     verdict = first(calls, r'symlink\(.*/final\.json"')
     for log in (".log", ".err"):
         assert first(calls, rf"fsync\(.*_job_0\{log}>") < verdict, calls
-    told = first(calls, r"ftruncate\(.*\.lock>")
+    told = first(calls, r'rename\(".*\.lock", ".*/idle-')
     assert verdict < first(calls, r"fsync\(.*/attempts/[^/]+/0\.1-[0-9a-f]+>") < told, calls
 
 
