@@ -35,7 +35,7 @@ class Inbox:
         """Add a report. For any thread, and for signal handlers."""
         self._reports.put(report)
 
-    def take(self, timeout: float, commit: float = GATHER) -> list[Report]:
+    def take(self, timeout: float, commit: float) -> list[Report]:
         """The next batch. Waits up to `timeout` s for its first report; empty if none came.
 
         `commit`: s that the disk takes for what follows from it. Where that is less than a step, nothing is gained by a wait.

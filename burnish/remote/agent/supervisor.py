@@ -101,8 +101,7 @@ class Supervisor:
         """Start the job, wait for its end, record it; returns what it recorded, as it was written, and was not told yet.
 
         That is the last record, if it is this one that now is there, and start.json, if the job was over soon.
-        The caller left its session, became a subreaper and gave the process the user's umask. It removes the lock's name
-        afterwards.
+        The caller left its session, became a subreaper and took the user's umask. It removes the lock's name afterwards.
         """
         final = ""
         if self._launch():
@@ -267,10 +266,7 @@ class Supervisor:
             names = os.listdir(self._place.folder)  # so that an NFS client does not take an older cancel for the newest
             cancel = read_record(self._place.file("cancel.json"))
         except OSError as error:
-            self._unseen = error.errno not in (
-                errno.ENOENT,
-                errno.ENOTDIR,
-            )  # or it was removed, and will say nothing any more
+            self._unseen = error.errno not in (errno.ENOENT, errno.ENOTDIR)  # removed, it will say nothing any more
             return
         self._unseen = False
         self._cancel = cancel or self._cancel or ({"by": "its record"} if "final.json" in names else None)
