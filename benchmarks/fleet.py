@@ -84,6 +84,7 @@ class SocketChannel:
     """A stand-in's two streams: `burnish.remote.transport.Channel`."""
 
     def __init__(self, name: str, connection: socket.socket) -> None:
+        self.nonce = ""
         self._name = name
         self._socket = connection
 

@@ -11,14 +11,16 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from burnish.core import events, file_alone, merge, verbs
 from burnish.core.columns import did_you_mean
 from burnish.core.events import Fact
 from burnish.core.ids import name_ids, new_run, to_type
-from burnish.core.jobs import CANCELLED, GRACE, AttemptId, CoordinatorId, Job, JobId, Word
+from burnish.core.jobs import CANCELLED, GRACE, AttemptId, CoordinatorId, HostName, Job, JobId, Word
 from burnish.core.selection import Selection
 from burnish.core.state import Phase, State, phase
 from burnish.core.typed_over import state_of
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from burnish.core.reports import Report
     from burnish.plan import Outcome, Plan
     from burnish.remote.link import Link
+    from burnish.remote.transport import Transport
     from burnish.slurm.engine import SlurmLink
 
 CANCEL_LIMIT = 20.0  # s beyond the grace in which a host has to say that a job is gone
@@ -305,9 +308,12 @@ class Session:
     # -- running ---------------------------------------------------------------------------------------------------
 
     def coordinator(
-        self, plan: Plan, on_news: Callable[[Sequence[Fact], State], None] = lambda facts, state: None
+        self,
+        plan: Plan,
+        on_news: Callable[[Sequence[Fact], State], None] = lambda facts, state: None,
+        ways: Mapping[HostName, Transport] = MappingProxyType({}),
     ) -> Coordinator:
-        """A coordinator over this table, ready to run."""
+        """A coordinator over this table, ready to run. `ways`: to hosts to which one was made before."""
         from burnish.coordinator import Coordinator
 
         return Coordinator(
@@ -316,20 +322,22 @@ class Session:
             self.paths,
             self.presence,
             self.projection,
-            self._connect,
+            partial(self._connect, ways),
             plan,
             say=self.say,
             on_news=on_news,
         )
 
-    def _connect(self, host: Host, report: Callable[[Report], None]) -> Link | SlurmLink:
+    def _connect(
+        self, ways: Mapping[HostName, Transport], host: Host, report: Callable[[Report], None]
+    ) -> Link | SlurmLink:
         from burnish.remote.link import Link
         from burnish.remote.reach import transport
 
         table = self.state.table
 
         def connect(heard: Callable[[Report], None]) -> Link:
-            way = transport(host, self._note)
+            way = ways.get(host.name) or transport(host, self._note)
             return Link(host.name, way, table, host.state_dir, heard, engine=host.engine)
 
         if host.engine != "slurm":

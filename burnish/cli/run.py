@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from burnish.core.events import Fact
-    from burnish.core.jobs import Job
+    from burnish.core.jobs import HostName, Job
     from burnish.core.state import State
     from burnish.detaching import Child
     from burnish.hook import Hook
     from burnish.plan import Outcome, Plan
+    from burnish.remote.transport import Transport
     from burnish.session import Session
 
     Listener = Callable[[Sequence[Fact], State], None]
+    Ways = Mapping[HostName, Transport]
 
 
 @options.from_environment("BURNISH_RUN")
@@ -82,14 +84,20 @@ def run(context: Context, **asked: Any) -> int:
     \b
     Example: burnish run --num_workers 4 --command 'python train.py --lr {--lr}'
     """
+    child = _detached(context) if asked["detach"] and not asked["dry_run"] else None
+    if isinstance(child, int):
+        return child
+    with _ways(asked) as ways:
+        return _run(context, asked, child, ways)
+
+
+def _run(context: Context, asked: dict[str, Any], child: Child | None, made: Ways) -> int:
+    """`run`, in the process that goes on. `made`: the ways to hosts that were made before."""
     from burnish import session
     from burnish.core.table import ID_COLUMN, STATE_COLUMN
     from burnish.plan import Plan
     from burnish.store import refusals
 
-    child = _detached(context) if asked["detach"] and not asked["dry_run"] else None
-    if isinstance(child, int):
-        return child
     ways = {key: asked[key] for key in ("func", "python_file", "template", "python")}
     source = _source(**ways, here=asked["hosts"] is None, say=context.out.say)
     where = _where(asked["hosts"], asked["limit"], asked["num_workers"], context.out.say)
@@ -120,11 +128,30 @@ def run(context: Context, **asked: Any) -> int:
     opened.presence.about["says"] = "" if log is None else str(log)
     opened.presence.chosen = plan.selection
     opened.presence.num_jobs = plan.num_jobs
-    outcome = _conduct(context, opened, plan, asked, begun=child.begin if child else None)
+    outcome = _conduct(context, opened, plan, asked, made, begun=child.begin if child else None)
     return session.exit_code(opened, outcome)
 
 
-def _conduct(context: Context, opened: Session, plan: Plan, asked: dict[str, Any], begun: Listener | None) -> Outcome:
+@contextmanager
+def _ways(asked: dict[str, Any]) -> Iterator[Ways]:
+    """The way to this machine, if jobs are to run here: its agent starts while the parts of a run are still imported."""
+    from burnish.core.jobs import HostName
+    from burnish.remote.transport import LocalTransport
+
+    if asked["hosts"] is not None or asked["dry_run"]:
+        yield {}
+        return
+    here = LocalTransport()
+    here.prepare()
+    try:
+        yield {HostName(here.name): here}
+    finally:
+        here.close()
+
+
+def _conduct(
+    context: Context, opened: Session, plan: Plan, asked: dict[str, Any], made: Ways, begun: Listener | None
+) -> Outcome:
     """Run as planned, and say what there is to say. `begun` hears when that goes well, and later."""
     from burnish.cli import signals
     from burnish.views import live
@@ -136,7 +163,7 @@ def _conduct(context: Context, opened: Session, plan: Plan, asked: dict[str, Any
 
     voice = live.Voice(context.out.say, opened.state, quiet=asked["quiet"], verbose=asked["verbose"], more=more)
     hook = _hook(context, asked["on_event"])
-    coordinator = opened.coordinator(plan, _tell(voice.hear, hook.hear if hook else None, begun))
+    coordinator = opened.coordinator(plan, _tell(voice.hear, hook.hear if hook else None, begun), made)
     voice.taken, voice.few = coordinator.outcome.taken, plan.num_jobs is not None
     signals.heed(coordinator)
     try:

@@ -160,6 +160,7 @@ class SshChannel:
     """The two streams of the agent on a host. One thread reads, one writes, any may close."""
 
     def __init__(self, endpoint: Endpoint, python: str, session: paramiko.Channel, wire: Wire) -> None:
+        self.nonce = ""
         self._host = endpoint.name
         self._login = endpoint.login_command
         self._python = python

@@ -7,6 +7,7 @@ runs it: nothing need be installed there, and no data of ours ever passes throug
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import json
@@ -28,6 +29,7 @@ from burnish.remote.remote_command import Ending, ending_error
 NOISE_LIMIT = 64 << 10  # bytes a login shell may print before the agent speaks
 READ_SIZE = 1 << 16
 STDERR_KEPT = 4096  # bytes
+GREETING = 256 << 10  # bytes, with the agent's source as it is
 SLOW_LOGIN = (
     20.0  # s: who has closed a channel that was silent for longer had a login shell in view that takes its time
 )
@@ -51,7 +53,9 @@ TOO_OLD = re.compile(rb"\nburnish-python ([0-9.]{1,20})\n")
 
 
 class Channel(Protocol):
-    """The two streams of one agent. One thread reads, one writes, any may close."""
+    """The two streams of one agent. One thread reads, one writes, any may close. `nonce`: what `greet` sent; "" before."""
+
+    nonce: str
 
     def read(self, size: int) -> bytes:
         """Wait for at least one and at most `size` bytes; b"" when the agent ended as it should, or after `close`.
@@ -82,26 +86,32 @@ def remote_command(python: str) -> str:
 
 
 @functools.cache
-def _upload() -> tuple[bytes, str, bytes]:
-    """The agent's compressed source, the hash of the source, and the source."""
+def _upload(effort: int) -> tuple[bytes, str]:
+    """The agent's compressed source, and the hash of the source."""
     source = bundle()
-    return zlib.compress(source), hashlib.sha256(source).hexdigest(), source
+    return zlib.compress(source, effort), hashlib.sha256(source).hexdigest()
 
 
-def bootstrap(channel: Channel, nonce: str | None = None) -> bytes:
-    """Send the agent's source to a loader and wait for the agent's first words. Returns what came after them: normally b"".
-
-    Nothing may be written to `channel` before this returns. It has no deadline: close the channel to end it. Raises HostRefused
-    when the host cannot run an agent, HostUnreachable when the connection ends.
-    """
-    nonce = nonce or secrets.token_hex(16)
-    compressed, digest, _ = _upload()
-    greeting = json.dumps({"size": len(compressed), "sha256": digest, "nonce": nonce}) + "\n"
+def greet(channel: Channel, effort: int = -1) -> None:
+    """Send the agent's source to a loader, and the nonce that its first words are known by. `effort`: zlib's, to compress it."""
+    channel.nonce = secrets.token_hex(16)
+    compressed, digest = _upload(effort)
+    greeting = json.dumps({"size": len(compressed), "sha256": digest, "nonce": channel.nonce}) + "\n"
     try:
         channel.write(greeting.encode() + compressed)
     except HostUnreachable:
         pass  # whatever runs there ended early; what it said is still to be read
-    return _first_words(channel, (PREAMBLE % nonce).encode())
+
+
+def bootstrap(channel: Channel) -> bytes:
+    """Greet a loader that was not, and wait for the agent's first words. Returns what came after them: normally b"".
+
+    Nothing but `greet` may write to `channel` before this returns. It has no deadline: close the channel to end it. Raises
+    HostRefused when the host cannot run an agent, HostUnreachable when the connection ends.
+    """
+    if not channel.nonce:
+        greet(channel)
+    return _first_words(channel, (PREAMBLE % channel.nonce).encode())
 
 
 def _first_words(channel: Channel, preamble: bytes) -> bytes:
@@ -139,9 +149,28 @@ class LocalTransport:
     def __init__(self, python: str = sys.executable, name: str = "localhost") -> None:
         self.name = name
         self._python = python
+        self._ready: LocalChannel | None = None
+
+    def prepare(self) -> None:
+        """Start now the agent that will be asked for: that takes as long as everything else before the first job."""
+        try:
+            self._ready = self._start()
+            self._ready.widen()
+            greet(self._ready, effort=0)
+        except (HostRefused, HostUnreachable):
+            pass  # `open` tries again, and says it to who asks
+
+    def close(self) -> None:
+        """End an agent that was prepared and never asked for."""
+        if self._ready is not None:
+            self._ready.close()
 
     def open(self) -> Channel:
         """Start the loader, out of reach of Ctrl-C and of a closing terminal. Raises HostRefused, HostUnreachable."""
+        ready, self._ready = self._ready, None
+        return ready or self._start()
+
+    def _start(self) -> LocalChannel:
         try:
             process = subprocess.Popen(
                 [self._python, "-I", "-S", "-c", LOADER],
@@ -169,6 +198,7 @@ class LocalChannel:
 
     def __init__(self, name: str, python: str, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        self.nonce = ""
         self._name = name
         self._python = python
         self._process = process
@@ -186,6 +216,11 @@ class LocalChannel:
     def pid(self) -> int:
         """The agent's."""
         return self._process.pid
+
+    def widen(self) -> None:
+        """Have the pipe take all of a greeting, so that nobody waits until its reader has started."""
+        with contextlib.suppress(OSError):  # this user has as many pages in pipes as may be
+            fcntl.fcntl(self._stdin, fcntl.F_SETPIPE_SZ, GREETING)
 
     def read(self, size: int) -> bytes:
         with self._reading:
@@ -210,6 +245,8 @@ class LocalChannel:
             if self._closed:
                 return
             self._closed = True
+            if not self._begun:  # it still reads its source, and has done nothing
+                self._process.kill()
             # A writer that the agent keeps waiting holds the lock, and only the agent's end frees it. Killing it loses nothing.
             if not self._writing.acquire(timeout=ENDING_TIMEOUT):
                 self._process.kill()

@@ -177,6 +177,7 @@ class Channel:
     """A coordinator's end: `burnish.remote.transport.Channel`."""
 
     def __init__(self, host: str, connection: Connection) -> None:
+        self.nonce = ""
         self._host = host
         self._connection = connection
         self._world = connection.way.world

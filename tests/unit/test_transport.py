@@ -16,7 +16,7 @@ import pytest
 from burnish.errors import HostRefused, HostUnreachable
 from burnish.remote.agent.frames import FrameReader, encode_frame
 from burnish.remote.agent.processes import read_process
-from burnish.remote.transport import LOADER, Channel, LocalTransport, bootstrap, remote_command
+from burnish.remote.transport import ENDING_TIMEOUT, LOADER, Channel, LocalTransport, bootstrap, remote_command
 from tests.support.waiting import wait_for
 
 
@@ -55,6 +55,57 @@ def test_noise_of_a_login_shell_is_skipped(tmp_path: Path, noise: str) -> None:
     assert bootstrap(channel) == b""
     assert ping(channel)
     channel.close()
+
+
+def test_prepared_agent_is_the_one_that_is_opened_and_the_next_one_is_another() -> None:
+    way = LocalTransport(sys.executable)
+    way.prepare()
+    prepared = way.open()
+    assert prepared.nonce and bootstrap(prepared) == b"" and ping(prepared)
+    prepared.close()
+    again = way.open()
+    assert not again.nonce and bootstrap(again) == b"" and ping(again)
+    again.close()
+    way.close()
+
+
+def test_greeting_of_a_prepared_agent_waits_for_nobody(tmp_path: Path) -> None:
+    way = LocalTransport(program(tmp_path, "exec sleep 100"))
+    preparing = threading.Thread(target=way.prepare)
+    preparing.start()
+    preparing.join(10)
+    waits = preparing.is_alive()
+    way.close()
+    assert not waits
+
+
+def test_prepared_agent_that_nobody_asked_for_is_ended_and_not_waited_for(tmp_path: Path) -> None:
+    way = LocalTransport(program(tmp_path, f"echo $$ >{tmp_path}/pid; exec sleep 100"))
+    way.prepare()
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"))
+    began = time.monotonic()
+    way.close()
+    assert time.monotonic() - began < ENDING_TIMEOUT
+    assert read_process(int((tmp_path / "pid").read_text())) is None
+
+
+def test_what_was_killed_while_it_was_prepared_is_a_drop_and_is_made_anew(tmp_path: Path) -> None:
+    first = f"[ -e {tmp_path}/killed ] || {{ touch {tmp_path}/killed; kill -9 $$; }}"
+    way = LocalTransport(program(tmp_path, f'{first}; exec {sys.executable} "$@"'))
+    way.prepare()
+    with pytest.raises(HostUnreachable):
+        bootstrap(way.open())
+    again = way.open()
+    assert bootstrap(again) == b"" and ping(again)
+    again.close()
+
+
+def test_what_cannot_be_prepared_is_told_to_who_opens_it(tmp_path: Path) -> None:
+    way = LocalTransport(f"{tmp_path}/python3")
+    way.prepare()
+    way.close()
+    with pytest.raises(HostRefused, match=f"there is no {tmp_path}/python3"):
+        way.open()
 
 
 def test_too_much_noise_is_a_refusal_that_shows_it(tmp_path: Path) -> None:
