@@ -17,14 +17,16 @@ from typing import Any
 
 import pytest
 
+from burnish.remote.agent.crews import IDLE_CREWS
 from burnish.remote.agent.frames import PROTOCOL
 from burnish.remote.agent.locks import FREE, lock_state
 from burnish.remote.agent.processes import read_process
+from burnish.remote.agent.serving import LOOK_INTERVAL
 from burnish.remote.agent.standing import read_status
 from burnish.remote.transport import Transport
 from tests.support import beginnings
 from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, make_spec, new_attempt
-from tests.support.one_host import TABLE, OneHost, job_pid, one_host, supervisor_pid
+from tests.support.one_host import TABLE, OneHost, change_agent, job_pid, one_host, supervisor_pid
 from tests.support.records import forge
 from tests.support.waiting import wait_for
 
@@ -565,6 +567,44 @@ def test_supervisor_between_two_attempts_has_a_lock_that_says_nothing(link: Agen
     assert verdict(link.run("true"))["code"] == 0
     (idle,) = host.locks.iterdir()
     assert not idle.read_text().strip(), "the pid of a job that is over"
+
+
+def crews_of(link: AgentClient, host: OneHost, tmp_path: Path, word: str) -> set[int]:
+    """Pids of the supervisors of more jobs at once than supervisors are kept for long; all of them have ended."""
+    attempts = [link.start(*sh(f"until [ -e {tmp_path}/{word} ]; do sleep 0.01; done")) for _ in range(IDLE_CREWS + 4)]
+    crews = {supervisor_pid(link.wait_status(attempt, "running")) for attempt in attempts}
+    (tmp_path / word).touch()
+    for attempt in attempts:
+        link.wait_status(attempt, "ended")
+    return crews
+
+
+def test_supervisors_of_many_jobs_at_a_time_take_the_next_ones(
+    link: AgentClient, host: OneHost, tmp_path: Path
+) -> None:
+    """Jobs of milliseconds on as many slots would else pay for a fork each, instead of for a message."""
+    first = crews_of(link, host, tmp_path, "first")
+    assert len(first) > IDLE_CREWS
+    looked = time.monotonic() + 2 * LOOK_INTERVAL
+    while time.monotonic() < looked:
+        link.ask("ping", answer="pong", id="x")
+    assert crews_of(link, host, tmp_path, "next") == first
+
+
+def test_supervisors_for_which_there_is_nothing_to_do_go_after_a_while(
+    host: OneHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_agent(monkeypatch, b"IDLE_TIME = 10.0 ", b"IDLE_TIME = 0.1 ")
+    link = host.connect()
+    crews = crews_of(link, host, tmp_path, "go")
+
+    def left() -> int:
+        link.ask(
+            "ping", answer="pong", id="x"
+        )  # as a coordinator does now and then: an agent at rest is not woken for it
+        return sum(map(alive, crews))
+
+    wait_for(lambda: left() == IDLE_CREWS, left)
 
 
 def test_lock_of_a_supervisor_that_was_killed_between_two_attempts_is_removed(link: AgentClient, host: OneHost) -> None:

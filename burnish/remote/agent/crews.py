@@ -31,18 +31,23 @@ if TYPE_CHECKING:
     from .records import Record
 
 MESSAGE_LIMIT = 64 << 10  # bytes of a message; an attempt whose order is larger gets a supervisor of its own
-IDLE_CREWS = 16  # supervisors kept for the next attempts
+IDLE_CREWS = 16  # supervisors kept for the next attempts, however long those take to come
+IDLE_TIME = 10.0  # s for which all others are kept: with short jobs on many slots, many are between two at a time
 
 
 class Crew:
-    """A supervisor between two attempts, or at one: our end of the socket, and what its lock is called between them."""
+    """A supervisor between two attempts, or at one: our end of the socket, and what its lock is called between them.
 
-    __slots__ = ("attempt", "idle", "socket")
+    `since`: when it was relieved of the last attempt, monotonic.
+    """
+
+    __slots__ = ("attempt", "idle", "since", "socket")
 
     def __init__(self, ours: socket.socket, idle: str) -> None:
         self.socket = ours
         self.idle = idle
         self.attempt = ""
+        self.since = 0.0
 
     def give(self, place: Place, order: bytes) -> None:
         """Hand over an attempt. Raises OSError if the supervisor is gone, or its lock's file."""
@@ -110,14 +115,16 @@ class Crews:
             if notice.mark == GONE:
                 self._dismiss(crew)
             elif notice.mark == DONE:
-                self._relieve(crew)
+                crew.attempt, crew.since = "", time.monotonic()  # it may take another
             yield notice
 
-    def _relieve(self, crew: Crew) -> None:
-        """The supervisor may take another attempt."""
-        crew.attempt = ""
-        if sum(not other.attempt for other in self._all.values()) > IDLE_CREWS:
-            self._dismiss(crew)
+    def thin(self) -> None:
+        """Dismiss supervisors for which there was nothing to do for a while. The oldest are the first to get something."""
+        idle = [crew for crew in self._all.values() if not crew.attempt]
+        now = time.monotonic()
+        for crew in idle[IDLE_CREWS:]:
+            if now - crew.since >= IDLE_TIME:
+                self._dismiss(crew)
 
     def _fork_supervisor(self, place: Place, spec: Record) -> None:
         """A supervisor for this attempt alone, whose spec is too large for a message."""

@@ -63,7 +63,7 @@ class Agent:
         self._poll = select.poll()
         self._poll.register(REQUESTS, select.POLLIN)
         self._poll.register(self._notices, select.POLLIN)
-        self._looked = 0.0  # when attempts whose end is not announced were looked at, monotonic
+        self._looked = 0.0  # when attempts whose end is not announced, and idle supervisors, were looked at, monotonic
         self._closed = False  # by the coordinator
         self._outbox = Outbox()
         self._watches = Watches(self._home, self._outbox, self._poll, notices_in, self._fork, self._start_next)
@@ -121,6 +121,7 @@ class Agent:
         if time.monotonic() - self._looked >= (BATCH_INTERVAL if self._home.batch else LOOK_INTERVAL):
             self._looked = time.monotonic()
             names.update(self._watches.unannounced())
+            self._crews.thin()
         self._watches.look(names)
         self._collect_children()
         if gpus_ready and self._looks.take_gpus():
