@@ -117,6 +117,12 @@ class Signal:
         ignored = self._os.me.ignored
         ignored.add(number) if action is real_signal.SIG_IGN else ignored.discard(number)
 
+    def getsignal(self, number: int) -> Any:
+        return real_signal.SIG_IGN if number in self._os.me.ignored else real_signal.SIG_DFL
+
+    def valid_signals(self) -> set[int]:
+        return real_signal.valid_signals()
+
     def pthread_sigmask(self, how: int, numbers: tuple[int, ...]) -> None:
         self._os.me.blocked.update(numbers)
 

@@ -13,8 +13,9 @@ _NO_BRACKET = re.compile(rb"[^][{}]+")
 
 def json_depth(text: bytes) -> int:
     """How many levels of lists and objects `text`, some JSON, nests."""
-    if text.count(b"[") + text.count(b"{") <= RESULT_DEPTH:
-        return text.count(b"[") + text.count(b"{")  # an upper bound, within all limits
+    brackets = text.count(b"[") + text.count(b"{")
+    if brackets <= RESULT_DEPTH:
+        return brackets  # an upper bound, within all limits
     depth = deepest = 0
     for bracket in _NO_BRACKET.sub(b"", _JSON_TEXT.sub(b"", text)):
         depth += 1 if bracket in b"[{" else -1

@@ -169,7 +169,7 @@ class Crews:
                 order = b""  # the agent went away with notices that it had not read
             if not order:
                 break
-            attempt, spec, oom_kills = json.loads(order)
+            attempt, spec, oom_kills = json.loads(order.decode("ascii"))
             place = self._home.place(attempt)
             tell = partial(tell_on_socket, mine)
             records = Supervisor(place, spec, lock, surroundings, oom_kills, tell).run()

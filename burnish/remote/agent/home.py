@@ -36,7 +36,7 @@ class Home:
         self.folder = ""
         self.source = ""  # where the agent's own text is kept
         self.removed = False  # somebody took the folder away: the link must be made again
-        self._attempts = ""
+        self._attempts = self._locks = self._state_path = ""
         self._state_file: Tuple[int, int] = (0, 0)
 
     @property
@@ -55,7 +55,7 @@ class Home:
         os.makedirs(state_dir, 0o700, exist_ok=True)
         self.folder = os.path.join(state_dir, BATCH if batch else host_folder_name())
         make_private_folder(self.folder)
-        path = self._state_path()
+        self._state_path = path = os.path.join(self.folder, "state_id")
         try:
             if not os.path.exists(path) and write_file_once(
                 path, encode_json({"state_id": os.urandom(16).hex()}), sync=True
@@ -76,7 +76,8 @@ class Home:
         except FileExistsError:
             pass  # or the mark of a table that was cleaned away
         self._keep_source(source)
-        make_private_folder(lock_folder())
+        self._locks = lock_folder()
+        make_private_folder(self._locks)
         remove_idle_locks()
         self.table = table
 
@@ -94,7 +95,7 @@ class Home:
 
     def place(self, attempt: str) -> Place:
         """Where this attempt lives, or would."""
-        return Place(self._attempts, self.table, attempt)
+        return Place(self._attempts, self.table, attempt, self._locks)
 
     def places(self) -> List[Place]:
         """Where each attempt of the table lives that has a folder."""
@@ -115,7 +116,7 @@ class Home:
 
     def check(self) -> None:
         """Raises Refusal if this folder is not any more the one that was opened."""
-        if identity(self._state_path()) != self._state_file:
+        if identity(self._state_path) != self._state_file:
             self.removed = True
             raise Refusal("the state folder %s was removed; connect again" % self.folder)
 
@@ -152,6 +153,3 @@ class Home:
         for mark in os.scandir(self._attempts):
             if mark.is_file(follow_symlinks=False) and time.time() - mark.stat().st_mtime > MARK_KEPT:
                 unlink(mark.path)
-
-    def _state_path(self) -> str:
-        return os.path.join(self.folder, "state_id")

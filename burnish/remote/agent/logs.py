@@ -26,6 +26,7 @@ class Logs:
     def __init__(self, place: Place, spec: Record) -> None:
         self._paths = {stream: as_bytes(spec.get(stream) or place.file(stream)) for stream in ("out", "err")}
         self._open: Dict[str, int] = {}
+        self._sizes: Record = {}
 
     def open(self) -> None:
         """Raises Refusal."""
@@ -37,20 +38,17 @@ class Logs:
         return [(os.POSIX_SPAWN_DUP2, self._open["out"], 1), (os.POSIX_SPAWN_DUP2, self._open["err"], 2)]
 
     def sizes(self) -> Record:
-        """{"out": bytes, "err": bytes}; {} if one cannot be asked."""
+        """{"out": bytes, "err": bytes}, once the job has ended; {} if one cannot be asked."""
         try:
-            return {stream: os.fstat(log).st_size for stream, log in self._open.items()}
+            self._sizes = {stream: os.fstat(log).st_size for stream, log in self._open.items()}
         except OSError:
-            return {}
+            pass
+        return self._sizes
 
     def sync(self) -> None:
         """Bring them to disk, if the disk can: or a power loss would leave a verdict without what led to it."""
-        for log in self._open.values():
-            try:
-                written = os.fstat(log).st_size
-            except OSError:
-                continue  # its file server does not know it any more
-            if written:
+        for stream, log in self._open.items():
+            if self._sizes.get(stream) != 0:  # one that could not be asked is synced, too
                 sync_file(log)
 
     def tail(self) -> str:

@@ -46,8 +46,8 @@ class Notice:
 
 def tell_on_socket(mine: socket.socket, mark: str, *records: str) -> bool:
     """Tell the agent at the other end. False if it is not there any more, or cannot be told."""
-    text = "\n".join(records)
-    if len(text) > RECORD_LIMIT:
+    text = "{%s}" % ",".join(record[1:-1] for record in records)  # one object with the keys of all
+    if not records or len(text) > RECORD_LIMIT:
         text = ""
     try:
         mine.send((mark + text).encode("ascii"))
@@ -58,10 +58,8 @@ def tell_on_socket(mine: socket.socket, mark: str, *records: str) -> bool:
 
 def heard_on_socket(attempt: str, message: bytes) -> Notice:
     """What a message says of the attempt that the supervisor at the other end has."""
-    record: Record = {}
-    for line in message[1:].splitlines():
-        record.update(json.loads(line))
-    return Notice(attempt, message[:1].decode("ascii"), record or None)
+    text = message.decode("ascii")
+    return Notice(attempt, text[0], json.loads(text[1:]) if len(text) > 1 else None)
 
 
 def tell_in_pipe(notices: int, attempt: str, mark: str, *records: str) -> None:

@@ -41,13 +41,14 @@ def idle_lock() -> str:
 class Place:
     """Where one attempt lives: its folder, and its lock."""
 
-    __slots__ = ("_table", "attempt", "folder", "lock")
+    __slots__ = ("_locks", "_table", "attempt", "folder", "lock")
 
-    def __init__(self, attempts: str, table: str, attempt: str) -> None:
+    def __init__(self, attempts: str, table: str, attempt: str, locks: str = "") -> None:
         self._table = table
+        self._locks = locks or lock_folder()
         self.attempt = attempt
         self.folder = "%s/%s/%s" % (attempts, table, attempt)
-        self.lock = "%s/%s-%s.lock" % (lock_folder(), table, attempt)
+        self.lock = "%s/%s-%s.lock" % (self._locks, table, attempt)
 
     @classmethod
     def of_folder(cls, folder: str) -> Place:
@@ -59,7 +60,7 @@ class Place:
     @property
     def end_lock(self) -> str:
         """The lock of who ends it in a dead supervisor's place."""
-        return "%s/%s-%s.end" % (lock_folder(), self._table, self.attempt)
+        return "%s/%s-%s.end" % (self._locks, self._table, self.attempt)
 
     @property
     def cookie(self) -> bytes:

@@ -14,7 +14,7 @@ import time
 from .checkout import checked_out
 from .compact_json import encode_json
 from .files import close, is_gone, read_text, reserve, sync_file, sync_folder, unlink, write_all
-from .forking import AWAITED, IGNORED
+from .forking import AWAITED, signals_of_jobs
 from .held_slots import HeldSlots
 from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
 from .locks import name_job
@@ -47,13 +47,14 @@ LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot
 class Surroundings:
     """What a supervisor knows before it has an attempt: its host's incarnation, the environment of its jobs, and itself."""
 
-    __slots__ = ("_version", "environment", "here", "me", "node", "offer")
+    __slots__ = ("_version", "defaults", "environment", "here", "me", "node", "offer")
 
     def __init__(self, here: str) -> None:
         self.here = here
         self.environment = dict(os.environb)  # decoded and encoded at each look, if it were not copied
         self.node = os.uname().nodename
         self.offer = OomOffer()
+        self.defaults = signals_of_jobs()
         me = read_process(os.getpid())
         self.me = {"pid": os.getpid(), "starttime": me.started if me else 0}
         # Of the last job's folder: its name, when it was read (monotonic), and what it was.
@@ -186,7 +187,7 @@ class Supervisor:
         how: Record = {
             "file_actions": self._logs.file_actions(),
             "setsigmask": (),
-            "setsigdef": (*IGNORED, signal.SIGXFSZ),
+            "setsigdef": self._surroundings.defaults,
         }
         try:
             with self._surroundings.offer:
@@ -258,7 +259,7 @@ class Supervisor:
             self._untold = ""
 
     def _news_of_start(self) -> List[str]:
-        return [self._untold, encode_json({"pid": self._job})] if self._untold else []
+        return [self._untold, '{"pid":%d}' % self._job] if self._untold else []
 
     def _look(self) -> None:
         """Whether somebody cancels it, or has recorded its end: who was taken for dead may not run on beside a successor."""
