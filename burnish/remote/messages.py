@@ -37,7 +37,7 @@ def report(host: HostName, header: Mapping[str, Any], body: bytes) -> Report | N
                 _text(header["status"]),
                 _record(header.get("start")),
                 _record(header.get("final")),
-                _sizes(header.get("sizes")),
+                _sizes(header),
                 _submitted(header),
                 header.get("supervised") is not False,
                 header.get("beats") is True,
@@ -105,6 +105,8 @@ def _submitted(header: Mapping[str, Any]) -> reports.Submitted | None:
     return reports.Submitted(_text(batch["name"]), batch["index"], _text(batch.get("job") or ""))
 
 
-def _sizes(value: object) -> dict[str, int] | None:
-    sizes = _record(value)
+def _sizes(header: Mapping[str, Any]) -> dict[str, int] | None:
+    """Of an ended attempt's logs: its verdict says them, or the host, where its supervisor could not."""
+    verdict = _record((_record(header.get("final")) or {}).get("exit")) or {}
+    sizes = _record(verdict.get("sizes")) or _record(header.get("sizes"))
     return None if sizes is None else {stream: _size(size) for stream, size in sizes.items()}

@@ -25,7 +25,7 @@ from burnish.remote.agent.serving import LOOK_INTERVAL
 from burnish.remote.agent.standing import read_status
 from burnish.remote.transport import Transport
 from tests.support import beginnings
-from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, make_spec, new_attempt
+from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, make_spec, new_attempt, sizes_of
 from tests.support.one_host import TABLE, OneHost, change_agent, job_pid, one_host, supervisor_pid
 from tests.support.records import forge
 from tests.support.waiting import wait_for
@@ -85,7 +85,7 @@ def test_verdict_tells_times_memory_and_sizes(link: AgentClient) -> None:
     assert before - 1 < exit_record["started"] <= exit_record["ended"] < time.time() + 1
     assert 0.2 <= exit_record["duration"] < 20
     assert 60 << 10 < exit_record["max_rss"] < 600 << 10
-    assert exit_record["sizes"] == status["sizes"] == {"out": 5, "err": 0}
+    assert exit_record["sizes"] == sizes_of(status) == {"out": 5, "err": 0}
     assert exit_record["leftovers"] == 0 and exit_record["cancelled"] is None
     assert exit_record["pid"] == job_pid(status) > 0
 
@@ -258,7 +258,7 @@ def test_logs_may_lie_where_the_spec_says_and_stay_there(link: AgentClient, tmp_
     out.write_text("before\n")
     status = link.run(*sh("echo out; echo err >&2"), out=str(out), err=str(err))
     assert (out.read_text(), err.read_text()) == ("before\nout\n", "err\n")
-    assert status["sizes"] == {"out": 11, "err": 4}
+    assert sizes_of(status) == {"out": 11, "err": 4}
     assert link.pull(status["attempt"]) == b"before\nout\n"
     link.ack(status["attempt"])
     assert out.exists() and err.exists()
@@ -561,6 +561,12 @@ def test_agent_that_is_given_bad_logs_keeps_no_descriptor(link: AgentClient, hos
         assert link.run("true", err="/nowhere/err")["status"] == "void"
     assert link.run("true")["status"] == "ended"
     assert len(os.listdir(f"/proc/{supervisor}/fd")) == before
+
+
+def test_locks_of_a_job_are_the_hosts_to_say(link: AgentClient, tmp_path: Path) -> None:
+    theirs = {"path": f"{tmp_path}/theirs", "what": "GPU", "alone": True}
+    assert verdict(link.run("true", locks=[theirs], devices=["GPU-0"]))["code"] == 0
+    assert not (tmp_path / "theirs").exists()
 
 
 def test_supervisor_between_two_attempts_has_a_lock_that_says_nothing(link: AgentClient, host: OneHost) -> None:

@@ -178,3 +178,9 @@ def kill(pid: int) -> None:
 
 def _brief(frame: Frame) -> str:
     return f"{frame['type']} {frame.get('attempt', '')} {frame.get('status', frame.get('why', ''))}".strip()
+
+
+def sizes_of(status: Frame) -> dict[str, int]:
+    """Of the logs of an attempt that has ended: its verdict says them, or its host."""
+    sizes: dict[str, int] = status["final"].get("exit", {}).get("sizes") or status["sizes"]
+    return sizes

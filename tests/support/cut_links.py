@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from burnish.remote.agent.frames import PREAMBLE, PROTOCOL, FrameReader, encode_frame
 from burnish.remote.agent.serving import serve
+from tests.support.agent_client import sizes_of
 
 DEADLINE = 30.0  # s for an answer
 TABLE, NONCE = "table-1", "00"
@@ -198,7 +199,7 @@ class Claim:
 
     def _store(self, link: Link, status: Frame) -> None:
         for stream in ("out", "err") if self.final is None else ():
-            while len(self.logs[stream]) < status["sizes"][stream]:
+            while len(self.logs[stream]) < sizes_of(status)[stream]:
                 asked = {"attempt": self.name, "stream": stream, "offset": len(self.logs[stream]), "size": PIECE}
                 link.send({"type": "pull", **asked})
                 self.logs[stream] += link.hear("log")["body"]

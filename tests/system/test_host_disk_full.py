@@ -13,7 +13,7 @@ import pytest
 from burnish.core.jobs import HostName
 from burnish.core.reports import HostDropped, Report
 from burnish.remote.link import Link
-from tests.support.agent_client import alive
+from tests.support.agent_client import alive, sizes_of
 from tests.support.one_host import TABLE, OneHost, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
@@ -81,8 +81,8 @@ def test_verdict_of_a_job_that_filled_the_disk_is_kept(host: OneHost) -> None:
     link = host.connect()
     status = link.run("/bin/sh", "-c", "cat /dev/zero; exit 3")
     assert status["final"]["exit"]["code"] == 3
-    assert status["sizes"]["out"] > 100_000
-    assert len(link.pull(status["attempt"])) == status["sizes"]["out"]
+    assert sizes_of(status)["out"] > 100_000
+    assert len(link.pull(status["attempt"])) == sizes_of(status)["out"]
 
 
 def test_verdict_is_kept_without_a_result_for_which_there_is_no_room(host: OneHost) -> None:

@@ -42,7 +42,7 @@ def test_traceback_names_the_module_and_its_line(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     lines = Path(frames.__file__).read_text(encoding="utf-8").splitlines()
     number = 1 + next(number for number, line in enumerate(lines) if "raise ProtocolError" in line)
-    assert f'File "burnish_agent/frames.py", line {number}, in encode_frame' in done.stderr
+    assert f'File "burnish_agent/frames.py", line {number}, in frame_of' in done.stderr
 
 
 def test_what_a_host_keeps_says_how_it_is_called(tmp_path: Path) -> None:

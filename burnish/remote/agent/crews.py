@@ -13,7 +13,6 @@ import socket
 import time
 from functools import partial
 
-from .compact_json import encode_json
 from .files import unlink
 from .locks import make_lock, name_nobody
 from .notices import DONE, GONE, Notice, heard_on_socket, tell_in_pipe, tell_on_socket
@@ -75,15 +74,15 @@ class Crews:
         """Our ends. A child must close them, or another supervisor would not notice that the agent is gone."""
         return [crew.socket for crew in self._all.values()]
 
-    def hand_over(self, place: Place, spec: Record) -> bool:
+    def hand_over(self, place: Place, spec: Record, text: str) -> bool:
         """Give the attempt to a supervisor. True if its end will be heard of here, whatever becomes of the supervisor.
 
-        Its folder is new, and nobody holds its lock. Raises OSError, Refusal.
+        `text`: the spec as JSON, under the key `spec`. Its folder is new, and nobody holds its lock. Raises OSError, Refusal.
         """
         now = time.monotonic()
         if now - self._oom_kills[0] > 1:
             self._oom_kills = now, count_oom_kills()
-        order = encode_json([place.attempt, spec, self._oom_kills[1]]).encode("ascii")
+        order = ('["%s",%d,%s]' % (place.attempt, self._oom_kills[1], text)).encode("utf-8")
         if len(order) > MESSAGE_LIMIT:
             self._fork_supervisor(place, spec)
             return False
@@ -169,7 +168,8 @@ class Crews:
                 order = b""  # the agent went away with notices that it had not read
             if not order:
                 break
-            attempt, spec, oom_kills = json.loads(order.decode("ascii"))
+            attempt, oom_kills, request = json.loads(order.decode("utf-8"))
+            spec = request["spec"]
             place = self._home.place(attempt)
             tell = partial(tell_on_socket, mine)
             records = Supervisor(place, spec, lock, surroundings, oom_kills, tell).run()

@@ -30,7 +30,12 @@ class ProtocolError(Exception):
 
 def encode_frame(header: Header, body: bytes = b"", encode: Callable[[Header], str] = encode_json) -> bytes:
     """One frame. `header` needs a key `type`; raises ProtocolError when a part is over its limit."""
-    text = encode(header).encode("ascii")
+    return frame_of(encode(header), body)
+
+
+def frame_of(header: str, body: bytes = b"") -> bytes:
+    """The same of a header that is a text of JSON already, in ASCII."""
+    text = header.encode("ascii")
     if len(text) > HEADER_LIMIT or len(body) > BODY_LIMIT or json_depth(text) > DEPTH_LIMIT:
         raise ProtocolError("a frame of %d + %d bytes is over the limit" % (len(text), len(body)))
     return _PREFIX.pack(len(text), len(body)) + text + body

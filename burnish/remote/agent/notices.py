@@ -7,7 +7,6 @@ such socket writes a line into a pipe that all share, and the agent looks into t
 
 from __future__ import annotations
 
-import json
 import os
 
 from .files import READ_SIZE
@@ -15,9 +14,7 @@ from .files import READ_SIZE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from typing import List, Optional, Protocol
-
-    from .records import Record
+    from typing import List, Protocol, Sequence
 
     class Tell(Protocol):
         """Takes a mark, and the records that go with it, as they were written."""
@@ -25,29 +22,29 @@ if TYPE_CHECKING:
         def __call__(self, mark: str, *records: str) -> object: ...
 
 
-CHANGED = "="  # the attempt's folder says something new: the record that goes with it, and {"pid"} of its job
+CHANGED = "="  # its job runs: start.json, with the pid
 FREED = "-"  # it has left its slot, and is not recorded yet
 UNRECORDED = "~"  # it has left its slot, and its disk refuses to keep how: {"why"}, if it was given along
-DONE = "!"  # its supervisor is done with it: its last record, and {"go"} and {"pid"} if that was not told before
+DONE = "!"  # its supervisor is done with it: final.json, and start.json with the pid if that was not told before
 GONE = "?"  # its supervisor is gone: what the agent makes of the end of its socket
 RECORD_LIMIT = 32 << 10  # bytes; longer records are read from the folder
 
 
 class Notice:
-    """News of an attempt. `record`: what was written into its folder, all in one, if it was given along."""
+    """News of an attempt. `records`: the texts that were written into its folder, if they were given along."""
 
-    __slots__ = ("attempt", "mark", "record")
+    __slots__ = ("attempt", "mark", "records")
 
-    def __init__(self, attempt: str, mark: str, record: Optional[Record] = None) -> None:
+    def __init__(self, attempt: str, mark: str, records: Sequence[str] = ()) -> None:
         self.attempt = attempt
         self.mark = mark
-        self.record = record
+        self.records = records
 
 
 def tell_on_socket(mine: socket.socket, mark: str, *records: str) -> bool:
     """Tell the agent at the other end. False if it is not there any more, or cannot be told."""
-    text = "{%s}" % ",".join(record[1:-1] for record in records)  # one object with the keys of all
-    if not records or len(text) > RECORD_LIMIT:
+    text = "\n".join(records)
+    if len(text) > RECORD_LIMIT:
         text = ""
     try:
         mine.send((mark + text).encode("ascii"))
@@ -59,7 +56,7 @@ def tell_on_socket(mine: socket.socket, mark: str, *records: str) -> bool:
 def heard_on_socket(attempt: str, message: bytes) -> Notice:
     """What a message says of the attempt that the supervisor at the other end has."""
     text = message.decode("ascii")
-    return Notice(attempt, text[0], json.loads(text[1:]) if len(text) > 1 else None)
+    return Notice(attempt, text[0], text[1:].splitlines())
 
 
 def tell_in_pipe(notices: int, attempt: str, mark: str, *records: str) -> None:

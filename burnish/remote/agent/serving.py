@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import os
 import select
 import sys
@@ -30,7 +31,7 @@ from .processes import incarnation
 from .records import FULL
 from .refusals import Refusal, clause, printable
 from .standing import BATCH
-from .starts import Starts
+from .starts import Starts, request_of
 from .stops import Stops
 from .tails import Tails
 from .watches import Watches
@@ -56,7 +57,7 @@ class Agent:
         self._umask = prepare_process()
         self._null = os.open(os.devnull, os.O_RDWR)
         self._home = Home(incarnation())
-        self._reader = FrameReader()
+        self._reader = FrameReader(request_of)
         self._requests: List[Header] = []
         self._notices, notices_in = os.pipe()
         os.set_blocking(notices_in, False)
@@ -116,7 +117,7 @@ class Agent:
                 continue
             self._start_next(notice.attempt)
             if notice.mark == UNRECORDED:
-                why = (notice.record or {}).get("why", "its disk refuses")
+                why = json.loads(notice.records[0])["why"] if notice.records else "its disk refuses"
                 self._refuse({"type": "record", "attempt": notice.attempt}, why, passing=True)
         if time.monotonic() - self._looked >= (BATCH_INTERVAL if self._home.batch else LOOK_INTERVAL):
             self._looked = time.monotonic()

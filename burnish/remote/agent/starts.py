@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from .common_locks import Wanted
+from .compact_json import encode_json
 from .refusals import Refusal, SlotTaken, clause
 from .slots import cpu_lock, gpu_locks, resolve_gpu
 from .spec import problem_of_spec
@@ -19,6 +22,17 @@ if TYPE_CHECKING:
     from .place import Place
     from .records import Record
     from .watches import Watches
+
+
+PLACED = ("slots", "devices", "locks")  # of a spec: the latter two are this host's to say
+
+
+def request_of(text: str) -> Header:
+    """The request that a frame holds; a `start` goes on to the supervisor as the `text` that it came as. Raises ValueError."""
+    request: Header = json.loads(text)
+    if isinstance(request, dict) and request.get("type") == "start":
+        request["text"] = text
+    return request
 
 
 class Starts:
@@ -61,7 +75,7 @@ class Starts:
             void(place, problem, refused=True)
             self._watches.answer(place)
             return
-        self._give(place, spec)
+        self._give(place, request)
 
     def is_waiting(self, attempt: str) -> bool:
         """True if the start of this attempt was asked for and waits."""
@@ -92,10 +106,14 @@ class Starts:
             self._watches.answer(self._watches.place({"attempt": after}))
         return after in self._watches or self.is_waiting(after)
 
-    def _give(self, place: Place, spec: Record) -> None:
+    def _give(self, place: Place, request: Header) -> None:
         """Give the attempt, whose folder is new, to a supervisor; or say in the folder why it is not started."""
+        spec, text = request["spec"], request["text"]
         try:
-            crewed = self._crews.hand_over(place, self._with_devices(spec))
+            if any(map(spec.get, PLACED)):
+                spec = self._with_devices(spec)
+                text = encode_json({"spec": spec})
+            crewed = self._crews.hand_over(place, spec, text)
         except SlotTaken as error:
             void(place, str(error), busy=True)
             self._watches.answer(place)

@@ -87,7 +87,7 @@ class Supervisor:
         self._slots = HeldSlots(spec.get("locks") or [])
         self._pulse = Pulse(place) if spec.get("batch") else None
         self._job = 0
-        self._untold = ""  # what start.json says, until the agent was told
+        self._untold = ""  # what start.json says, and the pid, until the agent was told
         self._version = ""
         self._started = self._began = 0.0
         self._ended: Optional[Tuple[int, float, float, int]] = None  # wait status, unix time, monotonic, max RSS
@@ -116,7 +116,7 @@ class Supervisor:
             unlink(self._temporary)
         self._logs.close()
         close(self._final)
-        return [final, *self._news_of_start()] if final else []
+        return [text for text in (self._untold, final) if text] if final else []
 
     # Launching.
 
@@ -141,7 +141,7 @@ class Supervisor:
             return False
         if made:
             self._spawn(program, argv, environment)
-            self._untold = go
+            self._untold = '%s,"pid":%d}}' % (go[:-2], self._job)
         os.chdir("/")
         return made
 
@@ -255,11 +255,8 @@ class Supervisor:
 
     def _tell_start(self) -> None:
         if self._untold:
-            self._tell(CHANGED, *self._news_of_start())
+            self._tell(CHANGED, self._untold)
             self._untold = ""
-
-    def _news_of_start(self) -> List[str]:
-        return [self._untold, '{"pid":%d}' % self._job] if self._untold else []
 
     def _look(self) -> None:
         """Whether somebody cancels it, or has recorded its end: who was taken for dead may not run on beside a successor."""

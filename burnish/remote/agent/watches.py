@@ -41,7 +41,18 @@ if TYPE_CHECKING:
     from .records import Record
 
 
+NO_SIZES = '"sizes":{}'  # in the record of an exit whose logs could not be asked
 START_PATIENCE = 30.0  # s in which a supervisor begins, or never: its folder, or the disk of its log, does not answer
+
+
+class Said(Standing):
+    """How an attempt stands as its supervisor said it: `texts` are its records, by the fields of a frame."""
+
+    __slots__ = ("texts",)
+
+    def __init__(self, status: str, **texts: str) -> None:
+        Standing.__init__(self, status)
+        self.texts = texts
 
 
 class Watch:
@@ -60,8 +71,8 @@ class Watch:
             None  # when (monotonic) it got it, and the folder that it has to enter
         )
         self.crewed = False  # one whose every change, and whose death, is heard of
-        self.start: Optional[Record] = None  # what that one said it has written into start.json
-        self.said: Optional[Standing] = None  # what it said last, until that was told
+        self.start = ""  # what that one said it has written into start.json, and the pid
+        self.said: Optional[Said] = None  # what it said last, until that was told
 
     @property
     def announced(self) -> bool:
@@ -69,7 +80,7 @@ class Watch:
         if self.undertaker is not None:
             return False  # it may be killed, too
         if self.crewed:
-            return self.start is not None  # one that has not begun may hang, with the disk of a log
+            return bool(self.start)  # one that has not begun may hang, with the disk of a log
         return self.pidfd is not None and self.ours
 
 
@@ -137,12 +148,12 @@ class Watches:
         if notice.mark != CHANGED:
             watch.crewed = False
         watch.said = None
-        record = dict(notice.record or {})
-        if "go" in record:
-            watch.start = {"go": dict(record.pop("go"), pid=record.pop("pid", None))}
-            watch.said = Standing(RUNNING, watch.start)
-        if "exit" in record and watch.start is not None:
-            watch.said = Standing(ENDED, watch.start, record)
+        for text in notice.records:
+            if text.startswith('{"go":'):
+                watch.start = text
+                watch.said = Said(RUNNING, start=text, supervised="true")
+            elif text.startswith('{"exit":') and watch.start and NO_SIZES not in text:
+                watch.said = Said(ENDED, start=watch.start, final=text)
 
     def claim(self, place: Place) -> None:
         """Take note that this link asked for the attempt's start."""
@@ -193,8 +204,11 @@ class Watches:
             standing = settle(place, self._home.incarnation)
         news = standing.status, standing.supervised
         if news != watch.told:
-            more = {"beats": True} if beats and standing.status == RUNNING else {}
-            self._outbox.send("status", **described(place, standing), **more)
+            if isinstance(standing, Said):
+                self._outbox.send_texts("status", standing.texts, attempt=place.attempt, status=standing.status)
+            else:
+                more = {"beats": True} if beats and standing.status == RUNNING else {}
+                self._outbox.send("status", **described(place, standing), **more)
             watch.told = news
         self._rewatch(watch, standing)
         cancel = None if standing.supervised else read_record(place.file("cancel.json"))
@@ -245,7 +259,8 @@ def described(place: Place, standing: Standing) -> Record:
             go["pid"] = verdict.get("pid") or go.get("pid") or pid_in(place.lock)
     if standing.final is not None:
         fields["final"] = standing.final
-        fields["sizes"] = verdict.get("sizes") or _sizes(place, standing.start)
+        if not verdict.get("sizes"):
+            fields["sizes"] = _sizes(place, standing.start)
     if standing.status in (QUEUED, VOID):
         fields["batch"] = (read_record(place.file("spec.json")) or {}).get("batch")
     if standing.status == RUNNING:
