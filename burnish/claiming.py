@@ -22,7 +22,6 @@ from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation, Ready
 from burnish.store.paths import Paths
 
-ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptVoided)
 NONCES = 64  # drawn at a time
 
 
@@ -90,7 +89,7 @@ class Claiming:
             self._keep_spec(fact)
             self._open.add(fact.attempt)
             self._outcome.claimed += 1
-        elif isinstance(fact, ENDS) and fact.attempt in self._open:
+        elif isinstance(fact, events.ENDS) and fact.attempt in self._open:
             self._open.remove(fact.attempt)
             # What never ran does not count, unless it cannot be run at all.
             self._outcome.claimed -= isinstance(fact, events.AttemptVoided) and not fact.refused

@@ -45,6 +45,7 @@ from burnish.watchdog import Watchdog
 
 TROUBLE = 10.0  # s without new starts on a host that could start nothing, or until an order it refused is repeated
 ORDERS = ("start", "void", "cancel")
+_TOLD = (events.AttemptQueued, events.AttemptDisowned)
 FAREWELL = 2.0  # s in which a run that is stopped waits for what it claimed ahead to come back
 
 
@@ -317,7 +318,7 @@ class Coordinator:
                 self._call_back()
 
     def _propose(self, fact: Any) -> None:
-        told = isinstance(fact, events.AttemptQueued | events.AttemptDisowned)  # which may wait, and a verdict may not
+        told = isinstance(fact, _TOLD)  # which may wait, and a verdict may not
         if not told or fact.attempt not in self._proposals:
             self._proposals[fact.attempt] = fact
 

@@ -119,7 +119,7 @@ class Fetch:
         if in_place(self._attempt):
             self.ended = report.status == "ended"
             return
-        self._logs.watch(name, {stream: self._paths.log(self._attempt.log, stream) for stream in STREAMS})
+        self._logs.watch(name, {stream: self._paths.log_name(self._attempt.log, stream) for stream in STREAMS})
         if report.status == "ended":
             self.ended = self._logs.ended(name, report.sizes or {})
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -195,7 +194,7 @@ class Fleet:
         uuids = {slot: gpu.uuid for slot in slots if (gpu := member.offer.gpu(slot)) is not None}
         return {"slots": order(slots, uuids), "environment": environment(member.host, slots)}
 
-    def expect_logs(self, attempt: Attempt, path: Callable[[str, str], Path]) -> None:
+    def expect_logs(self, attempt: Attempt, path: Callable[[str, str], str]) -> None:
         """Bring this attempt's logs home from now on, unless it writes them in place. Raises StoreError."""
         member = self.members[attempt.host]
         if not member.here and attempt.name not in member.logs:

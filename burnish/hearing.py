@@ -197,7 +197,7 @@ class Hearing:
         if ending.attempt.id not in self._state.open:  # another run was faster, and its host has forgotten the logs
             del self._ending[name]
             return
-        self._fleet.expect_logs(ending.attempt, self._paths.log)
+        self._fleet.expect_logs(ending.attempt, self._paths.log_name)
         logs = self._fleet.members[ending.attempt.host].logs
         if not ending.told:
             ending.told = True
@@ -220,7 +220,7 @@ class Hearing:
         if attempt.id not in self._state.open:
             return None
         try:
-            self._fleet.expect_logs(attempt, self._paths.log)
+            self._fleet.expect_logs(attempt, self._paths.log_name)
         except StoreError as error:
             self._unfollowed[attempt.name] = attempt
             return error

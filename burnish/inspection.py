@@ -27,6 +27,7 @@ SILENCE = 60.0  # s between two sentences on why jobs wait
 NAMELESS = 60.0  # s in which a name has to be unknown at each try, before a host is not waited for
 SETUP_ENDS = 60.0  # s after which a job that runs is taken to have `setup` lines behind it
 UNREADABLE = "  the table cannot be read as a whole until that is mended (burnish status says where)"
+_WISHES = (events.JobChanged, events.ResetRequested)
 _OF_PLACES = (events.AttemptClaimed, events.AttemptStarted, events.AttemptVoided, events.AttemptExited)
 
 
@@ -210,7 +211,7 @@ class Inspection:
 
     def learn(self, fact: Fact) -> None:
         """A fact was committed, by this coordinator or another."""
-        if isinstance(fact, events.JobChanged | events.ResetRequested):
+        if isinstance(fact, _WISHES):
             self.lacking.acquit(JobId(fact.job))
         if not isinstance(fact, _OF_PLACES):
             return

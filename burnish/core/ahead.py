@@ -20,6 +20,9 @@ ROUND_TRIPS = 50  # a job that lasts longer loses less than a fiftieth by the wa
 SHORTEST_TRIP = 0.02  # s that a round trip counts at least: a turn and its commit are part of it
 REMEMBERED = 8  # durations
 
+_GOING = (events.AttemptClaimed, events.AttemptStarted)
+_BEGUN = (events.AttemptStarted, *events.ENDS)
+
 
 def patience(round_trip: float) -> float:
     """How long a job may last, in s, to be short where an answer takes `round_trip`."""
@@ -47,11 +50,11 @@ class Ahead:
                     self._behind[fact.attempt] = fact.after
                     self._followed.add(fact.after)
             return
-        if isinstance(fact, events.AttemptStarted | events.AttemptExited | events.AttemptLost | events.AttemptVoided):
+        if isinstance(fact, _BEGUN):
             self._followed.discard(self._behind.pop(fact.attempt, ""))
         if isinstance(fact, events.AttemptStarted):
             self._since[fact.attempt] = now
-        elif isinstance(fact, events.AttemptExited | events.AttemptLost | events.AttemptVoided):
+        elif isinstance(fact, events.ENDS):
             self._since.pop(fact.attempt, None)
             self._remember(fact)
             if isinstance(fact, events.AttemptExited):
@@ -136,7 +139,7 @@ def leader_of(attempt: Attempt, state: State) -> Attempt | None:
 
 def begins(facts: Iterable[Fact]) -> bool:
     """True if one of these gives a job a slot, or says that it has started: then it may get a successor."""
-    return any(isinstance(fact, events.AttemptClaimed | events.AttemptStarted) for fact in facts)
+    return any(isinstance(fact, _GOING) for fact in facts)
 
 
 def unsettles(facts: Iterable[Fact]) -> bool:
@@ -144,5 +147,4 @@ def unsettles(facts: Iterable[Fact]) -> bool:
 
     One of the latter may do so too, where it is what another job waited for (AFTER).
     """
-    well = (events.AttemptClaimed, events.AttemptStarted)
-    return any(not isinstance(fact, well) and getattr(fact, "code", None) != 0 for fact in facts)
+    return any(not isinstance(fact, _GOING) and getattr(fact, "code", None) != 0 for fact in facts)

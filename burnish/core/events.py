@@ -309,6 +309,9 @@ Fact = Union[  # noqa: UP007 - evaluated at run time for the registry below
     TableRendered,
 ]
 
+BEGINNINGS = (AttemptClaimed, AttemptRefused)  # of each of which an attempt comes
+ENDS = (AttemptExited, AttemptLost, AttemptVoided)  # of an attempt that was claimed
+
 
 class _Codec:
     """Per class: which fields hold an AttemptId and which tuples, so that JSON's strings and lists become them again."""

@@ -16,7 +16,7 @@ from burnish.core.jobs import HostName, Job, JobId, Word
 from burnish.core.state import State
 from burnish.errors import printable
 
-_ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptRefused, events.AttemptVoided)
+_ENDS = (*events.ENDS, events.AttemptRefused)
 
 
 class Occasion(Struct, frozen=True):

@@ -17,6 +17,7 @@ LONGEST_VERSION = 150  # … of what it says of the code
 LONGEST_NODE = 300  # … and of where it is
 LATEST = 1e12  # s: no time or duration is as large
 LARGEST = 1 << 53  # nor any number that a record counts with
+_NUMBERS = (int, float)
 
 
 def spec(
@@ -157,6 +158,6 @@ def _whole(value: object) -> int:
 
 def _seconds(value: object) -> float:
     """Finite: what a host says is written to the journal and shown."""
-    if not isinstance(value, int | float) or not abs(value) < LATEST:
+    if not isinstance(value, _NUMBERS) or not abs(value) < LATEST:
         raise ValueError(f"expected a time in s, read {value!r:.80}")
     return float(value)

@@ -136,10 +136,10 @@ class State:
 
     def _broken(self, job: Job) -> Iterator[str]:
         """What is said of a job that breaks an invariant."""
-        numbers = [attempt.id.number for attempt in job.attempts]
+        attempts, numbers = job.attempts, [attempt.id.number for attempt in job.attempts]
         if numbers != sorted(set(numbers)):
             yield f"attempts of job {job.id} are not in order: {numbers}"
-        if any(a.open for a in job.attempts[:-1]):
+        if any(attempt.open for attempt in attempts[:-1]):
             yield f"job {job.id} has an open attempt that is not its newest"
         if len(job.cells) != len(self.columns):
             yield f"job {job.id} has {len(job.cells)} cells"
@@ -150,7 +150,7 @@ class State:
             yield f"job {job.id} is RUNNING without an attempt"
         if attempt is not None and job.word is not (Word.NOT_RUNNING if attempt.started_at is None else Word.RUNNING):
             yield f"job {job.id} is {job.word} with {attempt.id} open"
-        for attempt in job.attempts:
+        for attempt in attempts:
             if attempt.voided and attempt.verdict:
                 yield f"{attempt.id} is void and has a verdict"
 
@@ -164,7 +164,7 @@ class State:
         if attempt is None:
             return True
         last = job.attempts[-1].id.number if job.attempts else 0
-        is_new = isinstance(fact, events.AttemptClaimed | events.AttemptRefused)
+        is_new = isinstance(fact, events.BEGINNINGS)
         return bool(attempt.number == last + is_new)
 
     # -- changing --------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -37,7 +36,7 @@ class _Stream(Struct):
     `pause`: s for which it is let alone, because it did not grow, and until when (monotonic).
     """
 
-    path: Path
+    path: str
     goal: int | None = None
     asked: bool = False
     pause: float = 0.0
@@ -70,7 +69,7 @@ class LogPull:
         self._streams: dict[tuple[str, str], _Stream] = {}
         self._questions, self._paced = float(BURST), time.monotonic()  # about silent logs, and when there were as many
 
-    def watch(self, name: str, paths: dict[str, Path]) -> None:
+    def watch(self, name: str, paths: dict[str, str]) -> None:
         """Bring the logs of this attempt to `paths` (by stream) from now on. Raises StoreError if they cannot be written."""
         if name not in self:
             opened = {(name, stream): _Stream(paths[stream], size=_size(paths[stream])) for stream in STREAMS}
@@ -168,7 +167,15 @@ class LogPull:
             kept.asked, kept.until = False, 0.0
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
+    """Of the file at home, which is made if it is not there."""
+    try:
+        os.mknod(path, 0o666)  # one call, where to open, ask and close takes three
+        return 0
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise _disk(path, error) from None
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -179,7 +186,7 @@ def _size(path: Path) -> int:
         raise _disk(path, error) from None
 
 
-def _write_at(path: Path, offset: int, data: bytes) -> None:
+def _write_at(path: str, offset: int, data: bytes) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -206,7 +213,7 @@ def _sync(stream: _Stream) -> None:
     stream.kept = True
 
 
-def _disk(path: Path, error: OSError) -> StoreError:
+def _disk(path: str, error: OSError) -> StoreError:
     return StoreError(
         f"{path}: {error.strerror}. This log stays on its host, and its job open, until it can be written."
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -80,7 +81,7 @@ class Paths(Struct, frozen=True):
 
     def run_log(self, at: float, pid: int) -> Path:
         """What a run without a terminal says."""
-        return self.log_dir / f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}_run_{pid}.log"
+        return self.log_dir / f"{_stamp(int(at))}_run_{pid}.log"
 
     def run_logs(self) -> list[Path]:
         """Those of all runs, that of one that is going included."""
@@ -97,7 +98,7 @@ class Paths(Struct, frozen=True):
     def free_log_stem(self, job: int, at: float, taken: set[str]) -> str:
         """A stem that no attempt and no file has yet: the time of `at`, a second later while it is taken."""
         while True:
-            stem = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}_job_{job}"
+            stem = f"{_stamp(int(at))}_job_{job}"
             if stem not in taken and not os.path.lexists(self.log_name(stem, "out")):
                 return stem
             at += 1
@@ -124,6 +125,12 @@ class Paths(Struct, frozen=True):
                     sync_folder(folder)
         except OSError as error:
             raise StoreError(f"{self.log_dir}: cannot be made ({error.strerror}). Nothing was started.") from None
+
+
+@lru_cache(maxsize=4)
+def _stamp(at: int) -> str:
+    """A second since 1970 as the names of logs begin."""
+    return time.strftime("%Y%m%d-%H%M%S", time.localtime(at))
 
 
 def planted(path: str | Path) -> int | None:

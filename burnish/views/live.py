@@ -24,7 +24,8 @@ from burnish.views import durations
 BEAT = 10.0  # s between two lines about progress
 SHOWN_FAILURES = 20  # told one by one; more are counted
 
-_ENDS = (events.AttemptExited, events.AttemptLost, events.AttemptRefused, events.AttemptVoided)
+_ENDS = (*events.ENDS, events.AttemptRefused)
+_OF_HOSTS = (events.HostDrained, events.HostUndrained, events.HostForgotten)
 
 
 class Voice:
@@ -66,7 +67,7 @@ class Voice:
                 self._say(
                     f"Nothing more is started: {printable(fact.why)}. What runs goes on; the next burnish run goes on."
                 )
-            elif isinstance(fact, events.HostDrained | events.HostUndrained | events.HostForgotten):
+            elif isinstance(fact, _OF_HOSTS):
                 self._say(_told_of_host(fact))
         if self.foot is not None:
             self.foot(facts, state)

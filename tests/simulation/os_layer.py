@@ -314,6 +314,12 @@ class Os:
             raise refuse(errno.EEXIST, text)
         disk.change((folder, name, disk.make("folder", mode)))
 
+    def mknod(self, path: Any, mode: int = 0o600) -> None:
+        me, text = self.world.effect("mknod", path), _text(path)
+        disk, folder, name = self.locate(me, text, None)
+        self._create(disk, folder, name, O_CREAT | O_EXCL, mode, text)
+        self._lose_answer(disk, path)
+
     def makedirs(self, path: Any, mode: int = 0o777, exist_ok: bool = False) -> None:
         parent = posixpath.dirname(_text(path))
         if parent and not self.path.exists(parent):

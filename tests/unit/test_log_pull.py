@@ -20,7 +20,7 @@ def test_every_log_gets_its_turn_though_all_have_more(tmp_path: Path) -> None:
     asked: list[dict[str, Any]] = []
     pull = LogPull(asked.append)
     for number in range(MANY):
-        pull.watch(str(number), {stream: tmp_path / f"{number}.{stream}" for stream in ("out", "err")})
+        pull.watch(str(number), {stream: f"{tmp_path}/{number}.{stream}" for stream in ("out", "err")})
     pull.ask()
     for turn in range(2 * MANY):
         piece = asked[turn]
@@ -79,7 +79,7 @@ def test_many_silent_logs_are_asked_for_no_more_often_than_a_host_can_bear(
     asked: list[dict[str, Any]] = []
     pull = LogPull(asked.append)
     for number in range(50):
-        pull.watch(str(number), {stream: tmp_path / f"{number}.{stream}" for stream in ("out", "err")})
+        pull.watch(str(number), {stream: f"{tmp_path}/{number}.{stream}" for stream in ("out", "err")})
     when: dict[tuple[str, str], list[float]] = {}
     while now < 1100:
         pull.ask()
