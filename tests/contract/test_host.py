@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import struct
@@ -561,6 +562,11 @@ def test_agent_that_is_given_bad_logs_keeps_no_descriptor(link: AgentClient, hos
         assert link.run("true", err="/nowhere/err")["status"] == "void"
     assert link.run("true")["status"] == "ended"
     assert len(os.listdir(f"/proc/{supervisor}/fd")) == before
+
+
+def test_job_runs_where_few_files_may_be_open(link: AgentClient) -> None:
+    resource.prlimit(link.pid, resource.RLIMIT_NOFILE, (40, 40))
+    assert verdict(link.run("true"))["code"] == 0
 
 
 def test_locks_of_a_job_are_the_hosts_to_say(link: AgentClient, tmp_path: Path) -> None:

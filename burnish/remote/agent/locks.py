@@ -6,6 +6,7 @@ attempt would make all others dearer: before it gives out an inode, ext4 looks a
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -100,6 +101,10 @@ def for_the_job(lock: int) -> int:
     """The same lock, high, where a script's own `exec 3>` does not hit it, and not closed at exec: who holds it is alive."""
     try:
         return fcntl.fcntl(lock, fcntl.F_DUPFD, 100)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return fcntl.fcntl(lock, fcntl.F_DUPFD, 3)  # `ulimit -n` is below that
     finally:
         os.close(lock)
 
