@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     Ways = Mapping[HostName, Transport]
 
 
+EXAMPLE = "--num_workers 4 --python_file train.py"
+
+
 @options.from_environment("BURNISH_RUN")
 @click.command(context_settings=SETTINGS)
 @click.option("--hosts", metavar="FILE", help="Run on the hosts of this inventory [default: this machine].")
@@ -84,6 +87,10 @@ def run(context: Context, **asked: Any) -> int:
     \b
     Example: burnish run --num_workers 4 --command 'python train.py --lr {--lr}'
     """
+    commands = {way: asked[way] for way in ("func", "python_file", "template")}
+    options.exactly_one("run", commands, "Nothing was started.", hint=f"burnish run {EXAMPLE}")
+    if asked["python"] and asked["python_file"] is None:
+        raise UsageError("--python goes with --python_file only. Nothing was started.")
     child = _detached(context) if asked["detach"] and not asked["dry_run"] else None
     if isinstance(child, int):
         return child
@@ -142,8 +149,8 @@ def _ways(asked: dict[str, Any]) -> Iterator[Ways]:
         yield {}
         return
     here = LocalTransport()
-    here.prepare()
     try:
+        here.prepare()
         yield {HostName(here.name): here}
     finally:
         here.close()
@@ -255,16 +262,12 @@ def _source(
     here: bool,
     say: Callable[[str], None],
 ) -> Any:
-    """Where commands come from. Raises UsageError unless exactly one of the three ways is asked for.
+    """Where commands come from: one of the three ways. Raises UsageError, InputError.
 
     `here`: jobs run on this machine, as this process would. `say` hears why no command can be made for now.
     """
     from burnish.runners import sources
 
-    ways = {"func": func, "python_file": python_file, "template": template}
-    options.exactly_one("run", ways, "Nothing was started.", hint="burnish run --num_workers 4 --python_file train.py")
-    if python and python_file is None:
-        raise UsageError("--python goes with --python_file only. Nothing was started.")
     if func is not None:
         return sources.FunctionSource(func, say=say)
     if template is not None:

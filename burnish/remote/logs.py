@@ -12,9 +12,11 @@ keep neither the hosts nor this machine awake. Where a host cannot tell, it is a
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
@@ -169,13 +171,9 @@ class LogPull:
 
 def _size(path: str) -> int:
     """Of the file at home, which is made if it is not there."""
-    try:
-        os.mknod(path, 0o666)  # one call, where to open, ask and close takes three
+    with suppress(OSError):  # it is there, or this disk has no such call: what is wrong, the next one says
+        os.mknod(path, stat.S_IFREG | 0o666)  # one call, where to open, ask and close takes three
         return 0
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise _disk(path, error) from None
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:

@@ -106,7 +106,8 @@ def _submitted(header: Mapping[str, Any]) -> reports.Submitted | None:
 
 
 def _sizes(header: Mapping[str, Any]) -> dict[str, int] | None:
-    """Of an ended attempt's logs: its verdict says them, or the host, where its supervisor could not."""
-    verdict = _record((_record(header.get("final")) or {}).get("exit")) or {}
-    sizes = _record(verdict.get("sizes")) or _record(header.get("sizes"))
+    """Of an ended attempt's logs: its verdict says them, or the host, where its supervisor did not."""
+    verdict = (_record(header.get("final")) or {}).get("exit")
+    said = verdict.get("sizes") if isinstance(verdict, dict) else None
+    sizes = said if isinstance(said, dict) and said else _record(header.get("sizes"))
     return None if sizes is None else {stream: _size(size) for stream, size in sizes.items()}

@@ -94,8 +94,8 @@ def _upload(effort: int) -> tuple[bytes, str]:
 
 def greet(channel: Channel, effort: int = -1) -> None:
     """Send the agent's source to a loader, and the nonce that its first words are known by. `effort`: zlib's, to compress it."""
-    channel.nonce = secrets.token_hex(16)
     compressed, digest = _upload(effort)
+    channel.nonce = secrets.token_hex(16)
     greeting = json.dumps({"size": len(compressed), "sha256": digest, "nonce": channel.nonce}) + "\n"
     try:
         channel.write(greeting.encode() + compressed)
@@ -152,13 +152,16 @@ class LocalTransport:
         self._ready: LocalChannel | None = None
 
     def prepare(self) -> None:
-        """Start now the agent that will be asked for: that takes as long as everything else before the first job."""
+        """Start now the agent that will be asked for: that takes as long as everything else before the first job.
+
+        Waits for nothing. What goes wrong is tried again, and said, when it is opened.
+        """
         try:
             self._ready = self._start()
-            self._ready.widen()
-            greet(self._ready, effort=0)
-        except (HostRefused, HostUnreachable):
-            pass  # `open` tries again, and says it to who asks
+            if self._ready.widen():
+                greet(self._ready, effort=0)
+        except (HostRefused, HostUnreachable, OSError):
+            pass
 
     def close(self) -> None:
         """End an agent that was prepared and never asked for."""
@@ -217,10 +220,12 @@ class LocalChannel:
         """The agent's."""
         return self._process.pid
 
-    def widen(self) -> None:
-        """Have the pipe take all of a greeting, so that nobody waits until its reader has started."""
-        with contextlib.suppress(OSError):  # this user has as many pages in pipes as may be
-            fcntl.fcntl(self._stdin, fcntl.F_SETPIPE_SZ, GREETING)
+    def widen(self) -> bool:
+        """Have the pipe take all of a greeting, whether or not somebody reads. False if this user has no more room in pipes."""
+        try:
+            return fcntl.fcntl(self._stdin, fcntl.F_SETPIPE_SZ, GREETING) >= GREETING
+        except OSError:
+            return False
 
     def read(self, size: int) -> bytes:
         with self._reading:

@@ -21,10 +21,11 @@ import pytest
 from burnish.remote.agent.crews import IDLE_CREWS
 from burnish.remote.agent.frames import PROTOCOL
 from burnish.remote.agent.locks import FREE, lock_state
+from burnish.remote.agent.notices import RECORD_LIMIT
 from burnish.remote.agent.processes import read_process
 from burnish.remote.agent.serving import LOOK_INTERVAL
 from burnish.remote.agent.standing import read_status
-from burnish.remote.transport import Transport
+from burnish.remote.transport import LocalTransport, Transport
 from tests.support import beginnings
 from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, make_spec, new_attempt, sizes_of
 from tests.support.one_host import TABLE, OneHost, change_agent, job_pid, one_host, supervisor_pid
@@ -569,10 +570,37 @@ def test_job_runs_where_few_files_may_be_open(link: AgentClient) -> None:
     assert verdict(link.run("true"))["code"] == 0
 
 
-def test_locks_of_a_job_are_the_hosts_to_say(link: AgentClient, tmp_path: Path) -> None:
+def test_locks_and_gpus_of_a_job_are_the_hosts_to_say(link: AgentClient, tmp_path: Path) -> None:
     theirs = {"path": f"{tmp_path}/theirs", "what": "GPU", "alone": True}
-    assert verdict(link.run("true", locks=[theirs], devices=["GPU-0"]))["code"] == 0
+    assert verdict(link.run("true", locks=[theirs]))["code"] == 0
     assert not (tmp_path / "theirs").exists()
+    assert "gpus" not in link.run("true", devices=["GPU-0"])["start"]["go"]
+
+
+def test_signals_that_who_starts_the_agent_ignores_stay_ignored(host: OneHost, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\ntrap '' USR2\nexec {sys.executable} \"$@\"\n")
+    python.chmod(0o755)
+    link = host.connect(LocalTransport(str(python)))
+    status = link.run("/bin/sh", "-c", "grep SigIgn /proc/self/status")
+    (ignored,) = [int(line.split()[1], 16) for line in link.pull(status["attempt"]).decode().splitlines()]
+    assert ignored & (1 << (signal.SIGUSR2 - 1)) and not ignored & (1 << (signal.SIGTERM - 1))
+
+
+def test_result_that_reads_like_a_record_changes_nothing(link: AgentClient) -> None:
+    status = link.run(*sh("""printf '{"sizes":{}, "go":{}, "exit":{}}' > $BURNISH_RESULT"""))
+    assert verdict(status)["result"] == {"sizes": {}, "go": {}, "exit": {}} and verdict(status)["code"] == 0
+
+
+def test_end_is_told_though_the_start_was_too_long_to_be(link: AgentClient, tmp_path: Path) -> None:
+    deep = os.fsencode(tmp_path)
+    while len(deep) < 3800:
+        deep += b"/" + b"\xff" * 200  # six bytes each in a record
+    os.makedirs(deep)
+    logs = {stream: os.fsdecode(deep + b"/" + stream.encode()) for stream in ("out", "err")}
+    attempt = link.start(*sh("sleep 0.1; echo hi"), **logs)
+    assert len(json.dumps(link.wait_status(attempt, "running"))) > RECORD_LIMIT
+    assert verdict(link.wait_status(attempt, "ended"))["code"] == 0
 
 
 def test_supervisor_between_two_attempts_has_a_lock_that_says_nothing(link: AgentClient, host: OneHost) -> None:

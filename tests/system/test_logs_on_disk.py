@@ -13,6 +13,8 @@ import pytest
 
 from burnish.core.reports import LogPulled
 from burnish.errors import StoreError
+from burnish.remote.agent import logs as agent_logs
+from burnish.remote.agent.place import Place
 from burnish.remote.logs import LogPull
 from tests.support.sweeps import Sweep
 
@@ -86,3 +88,19 @@ def test_a_log_that_the_disk_refused_is_pulled_again(tmp_path: Path, monkeypatch
     assert (sent[-1]["type"], sent[-1]["offset"]) == ("pull", 0)
     logs.take(LogPulled("gpu1", NAME, "out", 0, 4, b"text"))  # type: ignore[arg-type]
     assert logs.whole(NAME)
+
+
+def test_a_log_that_could_not_be_asked_for_its_size_is_brought_to_disk_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(agent_logs, "sync_file", synced.append)
+    (tmp_path / "out").write_text("much")
+    made = agent_logs.Logs(Place.of_folder(str(tmp_path)), {})
+    made.open()
+    with monkeypatch.context() as stale:
+        stale.setattr(agent_logs.os, "fstat", lambda descriptor: os.stat(tmp_path / "nothing"))
+        assert made.sizes() == {}
+        made.sync()
+    assert len(synced) == 2
+    made.close()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from burnish.remote.agent.compact_json import RESULT_DEPTH, json_depth
 from burnish.remote.agent.frames import BODY_LIMIT, DEPTH_LIMIT, HEADER_LIMIT, FrameReader, ProtocolError, encode_frame
+from burnish.remote.agent.starts import request_of
 
 texts = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
 values = st.recursive(
@@ -48,10 +51,14 @@ def test_garbage_is_a_protocol_error_or_nothing(pieces: list[bytes]) -> None:
         pass
 
 
-@given(st.binary(max_size=60))
-def test_garbage_header_of_the_right_length_is_a_protocol_error_or_a_header(text: bytes) -> None:
+@pytest.mark.parametrize("decode", [json.loads, request_of])
+@example(text=b"[]")
+@given(text=st.binary(max_size=60))
+def test_garbage_header_of_the_right_length_is_a_protocol_error_or_a_header(
+    decode: Callable[[str], Any], text: bytes
+) -> None:
     try:
-        ((header, body),) = FrameReader().feed(raw(text))
+        ((header, body),) = FrameReader(decode).feed(raw(text))
     except ProtocolError:
         return
     assert isinstance(header, dict) and body == b""

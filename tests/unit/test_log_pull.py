@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,15 @@ def test_every_log_gets_its_turn_though_all_have_more(tmp_path: Path) -> None:
         pull.ask()
         assert len(asked) == AT_ONCE + turn + 1, "as many are on their way as may be"
     assert len({(piece["attempt"], piece["stream"]) for piece in asked}) == 2 * MANY
+
+
+def test_log_is_made_at_home_where_the_disk_has_no_mknod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, mode: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+
+    monkeypatch.setattr(logs.os, "mknod", refuse)
+    LogPull(lambda frame: None).watch("1", {stream: f"{tmp_path}/{stream}" for stream in ("out", "err")})
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "err"}
 
 
 def test_log_that_does_not_grow_is_asked_for_ever_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

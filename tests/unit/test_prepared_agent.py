@@ -12,6 +12,7 @@ import pytest
 
 from burnish.cli.main import outcome
 from burnish.errors import UsageError
+from burnish.remote.transport import LocalTransport
 from burnish.session import Session
 from tests.support.hosts import children
 
@@ -36,6 +37,17 @@ def test_it_starts_before_the_table_is_opened_and_goes_with_a_mistake(
     assert outcome(["run", "--command", "true"]) == 2
     assert capsys.readouterr().err == "error: There is no table here. Nothing was started.\n"
     assert len(seen) == 1 and children(os.getpid()) == before
+
+
+def test_none_is_prepared_for_other_hosts_or_a_mistaken_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[LocalTransport] = []
+    monkeypatch.setattr(LocalTransport, "prepare", prepared.append)
+    hosts = tmp_path / "hosts.yaml"
+    hosts.write_text("hosts: {gpu1: {slots: 1}}\n")
+    monkeypatch.chdir(tmp_path)
+    assert outcome(["run", "--command", "true", "--hosts", str(hosts)]) == 2  # there is no table
+    assert outcome(["run"]) == outcome(["run", "--command", "true", "--python", "python3"]) == 2
+    assert not prepared
 
 
 @pytest.mark.parametrize(("typed", "agents"), [(["run"], 1), (["run", "--dry_run"], 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -45,6 +46,7 @@ def test_agent_answers_after_its_preamble() -> None:
     assert ping(channel)
     channel.close()
     assert channel.read(1) == b""
+    assert channel._process.returncode == 0, "it ends by itself"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -71,12 +73,46 @@ def test_prepared_agent_is_the_one_that_is_opened_and_the_next_one_is_another() 
 
 def test_greeting_of_a_prepared_agent_waits_for_nobody(tmp_path: Path) -> None:
     way = LocalTransport(program(tmp_path, "exec sleep 100"))
+    assert not waits_to_prepare(way)
+    assert way.open().nonce, "it was greeted"
+
+
+def waits_to_prepare(way: LocalTransport) -> bool:
     preparing = threading.Thread(target=way.prepare)
     preparing.start()
     preparing.join(10)
-    waits = preparing.is_alive()
-    way.close()
-    assert not waits
+    try:
+        return preparing.is_alive()
+    finally:
+        way.close()
+
+
+def test_agent_is_greeted_by_who_opens_it_where_pipes_have_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("burnish.remote.transport.fcntl.fcntl", refuse)
+    assert not waits_to_prepare(LocalTransport(program(tmp_path, "exec sleep 100")))
+    way = LocalTransport(sys.executable)
+    way.prepare()
+    channel = way.open()
+    assert not channel.nonce and bootstrap(channel) == b"" and ping(channel)
+    channel.close()
+
+
+def test_agent_whose_text_cannot_be_read_is_told_to_who_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(effort: int) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "agent/x.py")
+
+    monkeypatch.setattr("burnish.remote.transport._upload", gone)
+    way = LocalTransport(sys.executable)
+    way.prepare()
+    channel = way.open()
+    with pytest.raises(FileNotFoundError):
+        bootstrap(channel)
+    channel.close()
 
 
 def test_prepared_agent_that_nobody_asked_for_is_ended_and_not_waited_for(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MESSAGE_LIMIT = 64 << 10  # bytes of a message; an attempt whose order is larger gets a supervisor of its own
 IDLE_CREWS = 16  # supervisors kept for the next attempts, however long those take to come
-IDLE_TIME = 10.0  # s for which all others are kept: with short jobs on many slots, many are between two at a time
+IDLE_TIME = 10.0  # s for which others are kept at least: of many slots with short jobs, many are between two
 
 
 class Crew:
@@ -118,7 +118,10 @@ class Crews:
             yield notice
 
     def thin(self) -> None:
-        """Dismiss supervisors for which there was nothing to do for a while. The oldest are the first to get something."""
+        """Dismiss supervisors for which there was nothing to do for a while. The oldest are the first to get something.
+
+        For the agent to call when it is awake: it is not woken for this.
+        """
         idle = [crew for crew in self._all.values() if not crew.attempt]
         now = time.monotonic()
         for crew in idle[IDLE_CREWS:]:

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from .records import Record
 
 
-NO_SIZES = '"sizes":{}'  # in the record of an exit whose logs could not be asked
 START_PATIENCE = 30.0  # s in which a supervisor begins, or never: its folder, or the disk of its log, does not answer
 
 
@@ -151,8 +150,9 @@ class Watches:
         for text in notice.records:
             if text.startswith('{"go":'):
                 watch.start = text
-                watch.said = Said(RUNNING, start=text, supervised="true")
-            elif text.startswith('{"exit":') and watch.start and NO_SIZES not in text:
+                if notice.mark == CHANGED:
+                    watch.said = Said(RUNNING, start=text, supervised="true")
+            elif text.startswith('{"exit":') and watch.start:  # which may have been too long to be told
                 watch.said = Said(ENDED, start=watch.start, final=text)
 
     def claim(self, place: Place) -> None:
