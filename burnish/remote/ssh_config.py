@@ -14,6 +14,7 @@ import shlex
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -114,17 +115,19 @@ def _ask(host: Host, ssh: str) -> dict[str, list[str]] | None:
         argv += ["-l", host.user]
     if host.proxy_jump:
         argv += ["-J", host.proxy_jump]
+    pipe = subprocess.PIPE
     try:
-        answer = subprocess.run(
-            [*argv, "--", host.name], stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_TIMEOUT, check=False
-        )
+        with subprocess.Popen([*argv, "--", host.name], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as answer:
+            try:
+                out, err = answer.communicate(timeout=ASK_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                how = _hangs(answer.pid)
+                answer.kill()
+                raise HostUnreachable(
+                    f"{host.name}: `ssh -G {host.name}` gave no answer in {ASK_TIMEOUT:.0f} s; {how} It is tried again."
+                ) from None
     except FileNotFoundError:
         return None
-    except subprocess.TimeoutExpired:
-        raise HostUnreachable(
-            f"{host.name}: `ssh -G {host.name}` gave no answer in {ASK_TIMEOUT:.0f} s; does a `Match exec` in the ssh "
-            "configuration hang? It is tried again."
-        ) from None
     except OSError as error:
         if error.errno not in LASTING:
             raise HostUnreachable(
@@ -136,9 +139,23 @@ def _ask(host: Host, ssh: str) -> dict[str, list[str]] | None:
             f"{host.name}: `ssh -G {host.name}` was ended by signal {-answer.returncode}. It is tried again."
         )
     if answer.returncode != 0:
-        said = printable(os.fsdecode(answer.stderr).strip().rpartition("\n")[2])
+        said = printable(os.fsdecode(err).strip().rpartition("\n")[2])
         raise HostRefused(f"{host.name}: ssh does not accept its configuration: {said}. This host is left out.")
-    return parse_answer(os.fsdecode(answer.stdout))
+    return parse_answer(os.fsdecode(out))
+
+
+def _hangs(pid: int) -> str:
+    """Why a child that we have not waited for gives no answer, a sentence: as far as the kernel tells (proc(5), state)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        state = ""
+    told = {
+        "T": "somebody has stopped it.",
+        "D": "it waits for a disk, or a file server.",
+        "Z": "it has ended, and what it started holds its output.",
+    }
+    return told.get(state, "does a `Match exec` in the ssh configuration hang?")
 
 
 def parse_answer(text: str) -> dict[str, list[str]]:

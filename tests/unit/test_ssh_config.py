@@ -120,7 +120,9 @@ def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
     ("script", "said"),
     [
         ("kill -9 $$", "was ended by signal 9"),
-        ("exec sleep 1000", "gave no answer in 0 s"),
+        ("exec sleep 1000", "gave no answer in 0 s; does a `Match exec` in the ssh configuration hang"),
+        ("kill -STOP $$", "gave no answer in 0 s; somebody has stopped it"),
+        ("sleep 2 &", "gave no answer in 0 s; it has ended, and what it started holds its output"),
         (None, "cannot be run now"),
     ],
 )
@@ -130,7 +132,7 @@ def test_ssh_that_cannot_be_asked_for_the_moment_is_no_refusal(
     ssh = tmp_path / "ssh"
     ssh.write_text(f"#!/bin/sh\n{script}\n")
     ssh.chmod(0o755)
-    monkeypatch.setattr(ssh_config, "ASK_TIMEOUT", 0.2 if script == "exec sleep 1000" else 20.0)
+    monkeypatch.setattr(ssh_config, "ASK_TIMEOUT", 0.2 if "no answer" in said else 20.0)
     with contextlib.ExitStack() as until, pytest.raises(HostUnreachable, match=said):
         if script is None:
             until.enter_context(ssh.open("a"))  # whoever writes to a program keeps it from running
