@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     Ways = Mapping[HostName, Transport]
 
 
-EXAMPLE = "--num_workers 4 --python_file train.py"
-
-
 @options.from_environment("BURNISH_RUN")
 @click.command(context_settings=SETTINGS)
 @click.option("--hosts", metavar="FILE", help="Run on the hosts of this inventory [default: this machine].")
@@ -88,7 +85,9 @@ def run(context: Context, **asked: Any) -> int:
     Example: burnish run --num_workers 4 --command 'python train.py --lr {--lr}'
     """
     commands = {way: asked[way] for way in ("func", "python_file", "template")}
-    options.exactly_one("run", commands, "Nothing was started.", hint=f"burnish run {EXAMPLE}")
+    options.exactly_one(
+        "run", commands, "Nothing was started.", hint="burnish run --num_workers 4 --python_file train.py"
+    )
     if asked["python"] and asked["python_file"] is None:
         raise UsageError("--python goes with --python_file only. Nothing was started.")
     child = _detached(context) if asked["detach"] and not asked["dry_run"] else None
@@ -105,8 +104,8 @@ def _run(context: Context, asked: dict[str, Any], child: Child | None, made: Way
     from burnish.plan import Plan
     from burnish.store import refusals
 
-    ways = {key: asked[key] for key in ("func", "python_file", "template", "python")}
-    source = _source(**ways, here=asked["hosts"] is None, say=context.out.say)
+    commands = {key: asked[key] for key in ("func", "python_file", "template", "python")}
+    source = _source(**commands, here=asked["hosts"] is None, say=context.out.say)
     where = _where(asked["hosts"], asked["limit"], asked["num_workers"], context.out.say)
     opened = session.Session.open(context.paths, context.out.say)
     if not asked["dry_run"]:  # which writes neither
@@ -142,12 +141,12 @@ def _run(context: Context, asked: dict[str, Any], child: Child | None, made: Way
 @contextmanager
 def _ways(asked: dict[str, Any]) -> Iterator[Ways]:
     """The way to this machine, if jobs are to run here: its agent starts while the parts of a run are still imported."""
-    from burnish.core.jobs import HostName
-    from burnish.remote.transport import LocalTransport
-
     if asked["hosts"] is not None or asked["dry_run"]:
         yield {}
         return
+    from burnish.core.jobs import HostName
+    from burnish.remote.transport import LocalTransport
+
     here = LocalTransport()
     try:
         here.prepare()

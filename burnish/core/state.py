@@ -136,10 +136,10 @@ class State:
 
     def _broken(self, job: Job) -> Iterator[str]:
         """What is said of a job that breaks an invariant."""
-        attempts, numbers = job.attempts, [attempt.id.number for attempt in job.attempts]
+        numbers = [attempt.id.number for attempt in job.attempts]
         if numbers != sorted(set(numbers)):
             yield f"attempts of job {job.id} are not in order: {numbers}"
-        if any(attempt.open for attempt in attempts[:-1]):
+        if any(attempt.open for attempt in job.attempts[:-1]):
             yield f"job {job.id} has an open attempt that is not its newest"
         if len(job.cells) != len(self.columns):
             yield f"job {job.id} has {len(job.cells)} cells"
@@ -150,7 +150,7 @@ class State:
             yield f"job {job.id} is RUNNING without an attempt"
         if attempt is not None and job.word is not (Word.NOT_RUNNING if attempt.started_at is None else Word.RUNNING):
             yield f"job {job.id} is {job.word} with {attempt.id} open"
-        for attempt in attempts:
+        for attempt in job.attempts:
             if attempt.voided and attempt.verdict:
                 yield f"{attempt.id} is void and has a verdict"
 

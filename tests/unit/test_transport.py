@@ -46,7 +46,13 @@ def test_agent_answers_after_its_preamble() -> None:
     assert ping(channel)
     channel.close()
     assert channel.read(1) == b""
-    assert channel._process.returncode == 0, "it ends by itself"  # type: ignore[attr-defined]
+
+
+def test_agent_that_has_begun_ends_by_itself(tmp_path: Path) -> None:
+    channel = opened(program(tmp_path, f'{sys.executable} "$@"; echo $? >{tmp_path}/code'))
+    assert bootstrap(channel) == b"" and ping(channel)
+    channel.close()
+    assert (tmp_path / "code").read_text() == "0\n"
 
 
 @pytest.mark.parametrize(
