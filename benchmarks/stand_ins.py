@@ -184,9 +184,12 @@ class StandIns:
         self._say(host, "welcome", protocol=PROTOCOL, uid=1000, pid=host.number, now=time.time(), **about)
 
     def _start(self, host: StandIn, request: Frame) -> None:
-        leader = host.attempts.get(request.get("after") or "")
-        if leader is not None and leader.final is None:
-            host.behind[request["after"]] = request
+        after = request.get("after") or ""
+        leader = host.attempts.get(after)
+        if (leader is not None and leader.final is None) or any(
+            one["attempt"] == after for one in host.behind.values()
+        ):
+            host.behind[after] = request
             return
         name, spec = request["attempt"], request["spec"]
         if name in host.attempts:
@@ -225,7 +228,11 @@ class StandIns:
         if name in host.attempts:
             self._tell(host, name)
             return
-        host.behind = {leader: start for leader, start in host.behind.items() if start["attempt"] != name}
+        leader = next((leader for leader, start in host.behind.items() if start["attempt"] == name), "")
+        if leader:
+            del host.behind[leader]
+        if leader and name in host.behind:  # who is next in its line waits for who was before it
+            host.behind[leader] = host.behind.pop(name)
         self._say(host, "status", attempt=name, status="void", start={"void": {"why": why}})
 
     def _end(self, now: float) -> None:

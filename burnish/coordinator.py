@@ -334,8 +334,8 @@ class Coordinator:
         """Give every order that the state calls for. Those that the host has carried out change nothing."""
         self._again.pop(host, None)
         state, specs = self._journal.state, self._claiming.specs
-        held = [(a, state.jobs[a.id.job]) for a in state.open.on(host) if self._is_mine(a) and self._fleet.holds(a)]
-        self._send(order for a, job in held for order in actions.resume(a, job, holds_spec=a.name in specs))
+        held = [attempt for attempt in state.open.on(host) if self._is_mine(attempt) and self._fleet.holds(attempt)]
+        self._send(order for attempt in held for order in actions.resume(attempt, state, specs))
 
     def _refuse(self, job_id: JobId, why: str, detail: str) -> None:
         """The runner made no command: write what it said where the job's errors are read, and let that be its verdict."""
@@ -374,14 +374,15 @@ class Coordinator:
         facts += self._brakes.halts()
         if self._brakes.may_halt(facts):
             return facts
-        leader = self._vacancies.leaders(self._ending())
+        lines = self._vacancies.lines(self._ending())
         for ready in self._preparation.ready(lambda job_id: state.jobs[job_id].cells):
             job, host = state.jobs[ready.job], ready.slots[0].host
             member = self._fleet.members[host]
             usable = member.greeted and self._fleet.takes_jobs(host, state.drained)
             usable = usable and set(ready.slots) <= set(member.slots)
             if usable and phase(job) is Phase.WAITING and not job.removed and not self._stopping and not state.halted:
-                facts.append(self._claiming.claim(job, ready, leader(ready.slots)))
+                facts.append(claim := self._claiming.claim(job, ready, lines.last(ready.slots)))
+                lines.join(ready.slots, claim.name)
         return facts
 
     # -- acting ----------------------------------------------------------------------------------------------------

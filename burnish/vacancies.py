@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cache
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from burnish.core.ahead import Ahead, by_slot, patience
+from burnish.core.ahead import Ahead, Lines, patience
 from burnish.core.events import Fact
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
 from burnish.core.placement import Kind, Site, free_slots, in_place, wants
@@ -69,7 +68,7 @@ class Vacancies:
             free.append(Site(member.host, member.slots, slots, self._plain))
             if member.host.engine == "slurm" or not self._looks_ahead or member.trial:
                 continue  # who comes next on Slurm is Slurm's to say; on trial, the first one's end
-            following = self._ahead.slots(member.slots, there, now, patience(member.link.round_trip))
+            following = self._ahead.slots(member.slots, there, now, member.link.round_trip)
             slots = [slot for slot in self._inspection.usable(following) if slot not in reserved]
             behind.append(Site(member.host, member.slots, slots, self._plain, ahead=True))
         if self._most is None:
@@ -86,19 +85,9 @@ class Vacancies:
             busy[member.host.name] = len(held) if member.offer.known else len(running)
         return busy
 
-    def leaders(self, ending: Collection[AttemptId]) -> Callable[[Sequence[Slot]], str]:
-        """What tells the name of the attempt that a claim for slots has to come after; "" if they are free. For one commit."""
-
-        @cache
-        def on_slots(host: HostName) -> dict[int, list[Attempt]]:
-            return by_slot(attempt for attempt in self._state.open.on(host) if self._occupies(attempt, ending))
-
-        def leader(slots: Sequence[Slot]) -> str:
-            there = on_slots(slots[0].host).get(slots[0].index, ())
-            found = self._ahead.leader(there) if len(slots) == 1 else None
-            return "" if found is None else found.name
-
-        return leader
+    def lines(self, ending: Collection[AttemptId]) -> Lines:
+        """Whom the claims of one commit come after. Those that are `ending` have left their slots."""
+        return Lines(self._ahead, lambda host: (a for a in self._state.open.on(host) if self._occupies(a, ending)))
 
     @property
     def hurried(self) -> bool:

@@ -12,15 +12,16 @@ from collections.abc import Container
 from msgspec import Struct
 
 from burnish.core import events
+from burnish.core.ahead import before
 from burnish.core.events import Fact, job_of
-from burnish.core.jobs import Attempt, CoordinatorId, HostName, Job
+from burnish.core.jobs import Attempt, CoordinatorId, HostName
 from burnish.core.state import State
 
 
 class StartAttempt(Struct, frozen=True):
     """With what the claim knew of the host: if it has rebooted since, the command may have run, and the agent refuses.
 
-    With `after`, the name of an attempt, it waits on the host until that one has ended.
+    With `after`, the name of an attempt, it waits on the host until that one, and all that that one waits for, have ended.
     """
 
     host: HostName
@@ -79,11 +80,11 @@ def follow(fact: Fact, state: State, me: CoordinatorId, specs: Container[str]) -
         # Not a claim that was taken over since: its claimer may have started it. One whose commit was taken for refused, as when
         # a file server's answer is lost, comes without its command.
         case events.AttemptClaimed() if fact.by == me:
-            return [start(attempt)] if attempt.name in specs else [AskStatus(attempt.host, attempt.name)]
+            return [start(attempt, attempt.after)] if attempt.name in specs else [AskStatus(attempt.host, attempt.name)]
         case events.AttemptVoided() | events.AttemptExited() | events.AttemptLost():
             return [AckAttempt(attempt.host, attempt.name)]
         case events.CancelRequested() | events.AttemptAdopted() if attempt.open:
-            return resume(attempt, state.jobs[attempt.id.job], holds_spec=False)
+            return resume(attempt, state, ())
         case events.HoldRequested() if attempt.open and attempt.started_at is None:
             return [void(attempt, "held")]
     return []
@@ -100,25 +101,27 @@ def _attempt_of(fact: Fact, state: State) -> Attempt | None:
     return None if named is None else state.jobs[about].of(named)
 
 
-def resume(attempt: Attempt, job: Job, *, holds_spec: bool) -> list[Action]:
-    """The orders for an open attempt of `job` whose host was just reached: what recovery is, and what a clean start is, too.
+def resume(attempt: Attempt, state: State, specs: Container[str]) -> list[Action]:
+    """The orders for an open attempt whose host was just reached: what recovery is, and what a clean start is, too.
 
-    `holds_spec`: this process made the claim and still knows what to start. Otherwise the host is asked, and what never started
-    is voided by whoever hears so. If somebody wants the job held, the order that followed may have been lost with a link.
+    Of what is in `specs`, this process made the claim and still knows what to start. Otherwise the host is asked, and what never
+    started is voided by whoever hears so. If somebody wants the job held, the order that followed may have been lost with a link.
     """
     if attempt.cancelled_by is not None:
         claim = attempt.incarnation, attempt.state_id
         return [CancelAttempt(attempt.host, attempt.name, *claim, attempt.grace, attempt.cancelled_by)]
-    if attempt.started_at is None and job.hold_next:
+    if attempt.started_at is None and state.jobs[attempt.id.job].hold_next:
         return [void(attempt, "held")]
-    if attempt.started_at is None and holds_spec:
-        return [start(attempt)]
+    if attempt.started_at is None and attempt.name in specs:
+        # Of what was called back meanwhile, the host may be told before this that it never runs: then nobody waits behind it.
+        earlier = (one for one in before(attempt, state) if one.started_at is not None or one.name in specs)
+        return [start(attempt, next((one.name for one in earlier), ""))]
     return [AskStatus(attempt.host, attempt.name)]
 
 
-def start(attempt: Attempt) -> StartAttempt:
-    """The order to start what was claimed."""
-    return StartAttempt(attempt.host, attempt.name, attempt.incarnation, attempt.state_id, attempt.after)
+def start(attempt: Attempt, after: str) -> StartAttempt:
+    """The order to start what was claimed, once the attempt of the name `after` has left its slot."""
+    return StartAttempt(attempt.host, attempt.name, attempt.incarnation, attempt.state_id, after)
 
 
 def void(attempt: Attempt, why: str) -> VoidAttempt:

@@ -1,15 +1,16 @@
-"""Which jobs may be claimed ahead: for a slot that has a job, to wait behind it on the host. Pure.
+"""Which jobs may be claimed ahead: for a slot that has a job, to wait in line behind it on the host. Pure.
 
 Without it a slot stands idle between two jobs for a round trip and a commit. That is nothing beside a job of minutes and half
-the time beside one of 50 ms. So only short jobs get a successor, one per slot, and only while all that was seen last was short:
-a job that waits behind a long one could run elsewhere. What is claimed ahead is NOT_RUNNING until its host says that it started,
-and is called back as soon as somebody would rather have it otherwise.
+the time beside one of 50 ms. So only short jobs get successors, and only while all that was seen last was short: a job that waits
+behind a long one could run elsewhere. A line is as long as what a slot gets done in a few round trips: one job, or more where
+jobs are shorter than those. What is claimed ahead is NOT_RUNNING until its host says that it started, and is called back as soon
+as somebody would rather have it otherwise.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from burnish.core import events
 from burnish.core.events import Fact
@@ -18,6 +19,8 @@ from burnish.core.state import State
 
 ROUND_TRIPS = 50  # a job that lasts longer loses less than a fiftieth by the wait for the next
 SHORTEST_TRIP = 0.02  # s that a round trip counts at least: a turn and its commit are part of it
+TRIPS_AHEAD = 4  # round trips whose work may wait on a slot
+LONGEST_LINE = 6  # jobs
 REMEMBERED = 8  # durations
 
 _GOING = (events.AttemptClaimed, events.AttemptStarted)
@@ -27,6 +30,12 @@ _BEGUN = (events.AttemptStarted, *events.ENDS)
 def patience(round_trip: float) -> float:
     """How long a job may last, in s, to be short where an answer takes `round_trip`."""
     return ROUND_TRIPS * max(round_trip, SHORTEST_TRIP)
+
+
+def line_length(duration: float, round_trip: float) -> int:
+    """How many jobs that last so long, in s, may wait on one slot where an answer takes `round_trip`: one at least."""
+    work = TRIPS_AHEAD * max(round_trip, SHORTEST_TRIP)
+    return 1 if duration >= work else min(LONGEST_LINE, int(work / max(duration, work / LONGEST_LINE)))
 
 
 class Ahead:
@@ -75,33 +84,32 @@ class Ahead:
         """How long the longest of the last jobs lasted, in s; None before one has ended."""
         return max(self._durations, default=None)
 
-    def slots(self, slots: Iterable[Slot], there: Sequence[Attempt], now: float, limit: float) -> list[Slot]:
-        """Those of a host's `slots` whose job may get a successor. `there`: its open attempts; `limit`: s that are short.
+    def slots(self, slots: Iterable[Slot], there: Sequence[Attempt], now: float, round_trip: float) -> list[Slot]:
+        """Those of a host's `slots` on which jobs may wait, each as often as jobs may join its line. `there`: its open attempts.
 
         A job of which nobody has heard yet that it started counts as started where the last one ended well.
         """
+        limit = patience(round_trip)
         if self.longest is None or self.longest >= limit:
             return []
+        length = line_length(self.longest, round_trip)
         found, on_slots = [], by_slot(there)
         for slot in slots:
-            leader = self.leader(on_slots.get(slot.index, ()))
+            line = on_slots.get(slot.index, [])
+            leader = self.leader(line)
             if leader is None or self.is_long(leader, now, limit):
                 continue
-            if leader.started_at is not None or (slot.host, slot.index) in self._well:
-                found.append(slot)
+            head = line[0]
+            if head.started_at is not None or (slot.host, slot.index) in self._well:
+                found += [slot] * (length - sum(attempt.started_at is None for attempt in line if attempt is not head))
         return found
 
-    def leader(self, on_slot: Sequence[Attempt]) -> Attempt | None:
-        """Of those on a slot, the one that the next comes after: ours, the last one there and with nobody behind it.
+    def leader(self, line: Sequence[Attempt]) -> Attempt | None:
+        """Of those on a slot, in the order of their claims, the one that the next comes after: the last, if it is ours.
 
-        It is known to run, or the only one there: so one waits on a slot, never two. One that has several slots is followed by
-        none: who comes next may need them all.
+        One that has several slots is followed by none: who comes next may need them all.
         """
-        followed = {attempt.after for attempt in on_slot}
-        last = [attempt for attempt in on_slot if attempt.name not in followed]
-        if len(last) != 1 or last[0].by != self._me or len(last[0].slots) > 1:
-            return None
-        return last[0] if last[0].started_at is not None or len(on_slot) == 1 else None
+        return line[-1] if line and line[-1].by == self._me and len(line[-1].slots) == 1 else None
 
     def is_long(self, leader: Attempt, now: float, limit: float) -> bool:
         """True if an attempt lasts too long already to wait behind it."""
@@ -112,12 +120,40 @@ class Ahead:
         return name in self._followed
 
     def waiting(self) -> Iterator[tuple[Attempt, Attempt]]:
-        """What we have claimed ahead and is not known to have started, each with the attempt that it waits for."""
+        """What we have claimed ahead and is not known to have started, each with the attempt that has the slot."""
         for attempt in self._state.open.values():
-            if attempt.after and attempt.by == self._me and attempt.started_at is None:
-                leader = leader_of(attempt, self._state)
-                if leader is not None:
-                    yield attempt, leader
+            if attempt.after and attempt.by == self._me and (line := list(before(attempt, self._state))):
+                yield attempt, line[-1]
+
+
+class Lines:
+    """Who is last on each slot, while one commit is made: of the claims for a slot, each comes after the one before it.
+
+    `there`: the attempts that have slots of a host, or wait for them, in the order of their claims.
+    """
+
+    def __init__(self, ahead: Ahead, there: Callable[[HostName], Iterable[Attempt]]) -> None:
+        self._ahead = ahead
+        self._there = there
+        self._on_hosts: dict[HostName, dict[int, list[Attempt]]] = {}
+        self._joined: dict[Slot, str] = {}
+
+    def last(self, slots: Sequence[Slot]) -> str:
+        """The name of the attempt that a claim for these slots has to come after; "" if they are free."""
+        if len(slots) > 1:
+            return ""
+        slot = slots[0]
+        if slot in self._joined:
+            return self._joined[slot]
+        if slot.host not in self._on_hosts:
+            self._on_hosts[slot.host] = by_slot(self._there(slot.host))
+        leader = self._ahead.leader(self._on_hosts[slot.host].get(slot.index, ()))
+        return "" if leader is None else leader.name
+
+    def join(self, slots: Sequence[Slot], name: str) -> None:
+        """The attempt of this name was claimed for these slots."""
+        if len(slots) == 1:
+            self._joined[slots[0]] = name
 
 
 def by_slot(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
@@ -129,12 +165,21 @@ def by_slot(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
     return found
 
 
-def leader_of(attempt: Attempt, state: State) -> Attempt | None:
-    """The attempt that `attempt` waits for, as long as that one is open."""
-    if not attempt.after or attempt.started_at is not None:
-        return None
-    leader = state.open.get(AttemptId.parse(attempt.after.partition("-")[0]))
-    return leader if leader is not None and leader.name == attempt.after else None
+def before(attempt: Attempt, state: State) -> Iterator[Attempt]:
+    """The open attempts that one which has not started waits for, the nearest first. The last one has the slot.
+
+    What never ran and never will is passed over: those before it are waited for all the same.
+    """
+    while attempt.after and attempt.started_at is None:
+        about = AttemptId.parse(attempt.after.partition("-")[0])
+        earlier = state.jobs[about.job].of(about) if about.job in state.jobs else None
+        if earlier is None or earlier.name != attempt.after:
+            return
+        if earlier.open:
+            yield earlier
+        elif earlier.voided is None:
+            return
+        attempt = earlier
 
 
 def begins(facts: Iterable[Fact]) -> bool:

@@ -125,6 +125,11 @@ class AttemptClaimed(Struct, frozen=True):
     retries: int = 0
     on_failure: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """That of its folder on the host: `12.1-9f86d081`."""
+        return f"{self.attempt}-{self.nonce}"
+
 
 class AttemptRefused(Struct, frozen=True):
     """burnish could not even make a command (the runner raised, an argument is too long): ERROR, `not started: why`."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from burnish.core.ahead import leader_of
+from burnish.core.ahead import before
 from burnish.core.ids import name_run, to_type
 from burnish.core.jobs import FOUND_RUNNING, Attempt, AttemptId, CoordinatorId, Job, JobId
 from burnish.core.placement import WaitingQueue
@@ -205,9 +205,9 @@ def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         yield "So the file says, and no journal here knows of its start: whether it still runs is known where it was started."
         return
     where = str(attempt.host) + (f", GPU {', '.join(attempt.gpus)}" if attempt.gpus else "")
-    leader = leader_of(attempt, state)
-    if leader is not None:
-        yield f"Attempt {attempt.id} waits on {where} for the end of job {leader.id.job}, which has its slot."
+    if line := [earlier.id.job for earlier in before(attempt, state)]:
+        holder = "which has its slot" if len(line) == 1 else f"and job {line[-1]} has its slot"
+        yield f"Attempt {attempt.id} waits on {where} for the end of job {line[0]}, {holder}."
     elif attempt.started_at is None and attempt.entry.get("engine") == "slurm":
         yield f"Attempt {attempt.id} was given to Slurm on {where}, which has not started it yet."
     elif attempt.started_at is None:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from msgspec import Struct, field
 
-from burnish.core.ahead import leader_of
+from burnish.core.ahead import before
 from burnish.core.columns import CONTROL_COLUMNS
 from burnish.core.jobs import BY_HAND, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Word
 from burnish.core.requirements import Circles, requirements, unmet
@@ -179,7 +179,7 @@ def _reason(job: Job, attempt: Attempt, state: State, away: Mapping[HostName, st
     parts = [job.reason] if job.reason else []
     if attempt.open:
         if not job.reason and attempt.started_at is None:
-            leader = leader_of(attempt, state)
+            leader = next(before(attempt, state), None)
             parts.append("starting" if leader is None else f"next after job {leader.id.job}")
         if attempt.host in away:
             parts.append(away[attempt.host])

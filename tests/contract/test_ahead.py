@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -60,14 +61,61 @@ def test_after_what_has_ended_it_starts_at_once(host: OneHost, link: AgentClient
         link.wait_status(attempt, "ended")
 
 
-def test_behind_one_that_waits_itself_nothing_waits(host: OneHost, link: AgentClient) -> None:
-    """Nor does it start beside the one that has the slot."""
+class Line(Pair):
+    """Besides, one that is to come after the follower."""
+
+    def __init__(self, host: OneHost, link: AgentClient) -> None:
+        super().__init__(host, link)
+        self.last = new_attempt()
+        link.send("start", attempt=self.last, spec=make_spec(*host.ledger_job()), after=self.follower)
+        assert link.status(self.follower)["status"] == "absent"
+
+
+def test_in_a_line_each_comes_after_the_one_before_it(host: OneHost, link: AgentClient) -> None:
+    line = Line(host, link)
+    line.gate.touch()
+    ends = [link.wait_status(attempt, "ended") for attempt in (line.leader, line.follower, line.last)]
+    assert host.runs() == 2
+    for earlier, later in pairwise(ends):
+        assert earlier["final"]["exit"]["ended"] <= later["start"]["go"]["started"]
+
+
+def test_one_in_a_line_that_never_runs_leaves_no_slot_to_the_next(host: OneHost, link: AgentClient) -> None:
+    line = Line(host, link)
+    assert link.void(line.follower)["status"] == "void"
+    joined = new_attempt()  # behind one that is void already
+    link.send("start", attempt=joined, spec=make_spec(*host.ledger_job()), after=line.last)
+    for attempt in (line.last, joined):
+        assert link.status(attempt)["status"] == "absent"
+    assert host.runs() == 0
+    line.gate.touch()
+    for attempt in (line.leader, line.last, joined):
+        link.wait_status(attempt, "ended")
+    assert host.runs() == 2
+
+
+def test_behind_one_that_was_voided_in_its_line_the_next_waits_all_the_same(host: OneHost, link: AgentClient) -> None:
     pair = Pair(host, link)
-    link.send("start", attempt=new_attempt(), spec=make_spec(*host.ledger_job()), after=pair.follower)
-    assert "waits itself" in link.wait(lambda frame: frame["type"] == "refused")["why"]
+    assert link.void(pair.follower)["status"] == "void"
+    last = new_attempt()
+    link.send("start", attempt=last, spec=make_spec(*host.ledger_job()), after=pair.follower)
+    assert link.status(last)["status"] == "absent"
     pair.gate.touch()
-    link.wait_status(pair.follower, "ended")
+    link.wait_status(last, "ended")
     assert host.runs() == 1
+
+
+def test_one_in_a_line_that_is_refused_when_its_turn_comes_lets_the_next_one_try(
+    host: OneHost, link: AgentClient
+) -> None:
+    line = Line(host, link)
+    attempts = host.folder_of(line.leader).parent
+    attempts.rename(attempts.with_suffix(".away"))
+    attempts.touch()
+    line.gate.touch()
+    for attempt in (line.follower, line.last):
+        link.wait(lambda frame, attempt=attempt: frame["type"] == "refused" and frame["attempt"] == attempt)  # type: ignore[misc]
+    assert host.runs() == 0
 
 
 def test_end_that_was_told_is_not_told_again_to_whoever_comes_after_it(host: OneHost, link: AgentClient) -> None:
@@ -98,6 +146,17 @@ def test_cancelled_meanwhile_it_never_runs(host: OneHost, link: AgentClient) -> 
     link.wait_status(pair.leader, "ended")
     assert link.status(pair.follower)["status"] == "void"
     assert host.runs() == 0
+
+
+def test_asked_for_twice_it_waits_once(host: OneHost, link: AgentClient) -> None:
+    line = Line(host, link)
+    for attempt, after in ((line.follower, line.leader), (line.last, line.follower)):
+        link.send("start", attempt=attempt, spec=make_spec(*host.ledger_job()), after=after)
+        assert link.status(attempt)["status"] == "absent"
+    line.gate.touch()
+    for attempt in (line.leader, line.follower, line.last):
+        link.wait_status(attempt, "ended")
+    assert host.runs() == 2
 
 
 def test_it_goes_with_the_link(host: OneHost, link: AgentClient) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from burnish import steering
+from burnish.core import ahead
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
 from burnish.errors import BurnishError
@@ -54,6 +55,7 @@ class Scenario:
         install.enter(world)
         install.route(self._transport)
         self.random = world.random("lab")
+        ahead.TRIPS_AHEAD = world.random("lines").choice((4, 400))  # jobs here are long: with few, one waits on a slot
         self.ledger = Ledger(world)
         world.programs = Programs(world, self.ledger)
         self.said: list[str] = []

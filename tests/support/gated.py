@@ -39,8 +39,9 @@ print("the end of", job, flush=True)
 """
 
 
-# burnish, but jobs of whatever length count as short: so a successor is claimed ahead, and waits as long as a test does.
-PATIENT = "from burnish.core import ahead; ahead.SHORTEST_TRIP = 1000; from burnish.cli.main import main; main()"
+# burnish, but jobs of whatever length count as short: so one successor is claimed ahead, and waits as long as a test does.
+PATIENT = "from burnish.core import ahead; ahead.SHORTEST_TRIP, ahead.LONGEST_LINE = 1000, 1; "
+PATIENT += "from burnish.cli.main import main; main()"
 
 
 @dataclass

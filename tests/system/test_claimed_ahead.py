@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,50 @@ def test_job_that_lasts_long_keeps_nobody_waiting_behind_it(table: Gated) -> Non
     wait_for(lambda: table.ran(LEADER), table.said)
     wait_for(lambda: "keeps its slot for long" in table.burnish("explain", "4").stdout, table.said)
     assert table.status()[FOLLOWER]["reason"] == ""
+    assert run.poll() is None
+    finish(table)
+
+
+@pytest.fixture
+def line(table: Gated) -> Gated:
+    """A run with one worker: job 3 has it, and all jobs after it wait for it in line."""
+    table.start(*RUN, program=PATIENT.replace("= 1000, 1;", "= 1000, 3;"))
+    wait_for(lambda: behind(table) == {4: 3, 5: 4, 6: 5}, table.status)
+    return table
+
+
+def test_in_a_line_each_is_next_after_the_one_before_it(line: Gated) -> None:
+    assert "waits on localhost for the end of job 5, and job 3 has its slot" in line.burnish("explain", "6").stdout
+    assert "waits on localhost for the end of job 3, which has its slot" in line.burnish("explain", "4").stdout
+    finish(line)
+    began = [float(line.status()[job]["started"]) for job in range(LAST + 1)]
+    assert began == sorted(began)
+    assert [job["attempt"] for job in line.status().values()] == [f"{job}.1" for job in range(LAST + 1)]
+
+
+def test_held_in_a_line_it_does_not_start_and_the_next_one_waits(line: Gated) -> None:
+    line.burnish("hold", "--job_id", "4")
+    wait_for(lambda: line.status()[4]["state"] == "HOLD", line.status)
+    wait_for(lambda: behind(line) == {5: 3, 6: 5}, line.status)
+    assert line.ran(5) == []
+    finish(line, 4)
+
+
+def test_stopped_run_takes_a_whole_line_back(line: Gated) -> None:
+    (run,) = line.running
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=20) == 130
+    assert behind(line) == {}
+    assert [line.ran(job) for job in (4, 5, 6)] == [[], [], []]
+    line.start(*RUN)
+    finish(line)
+
+
+def test_job_that_lasts_long_keeps_no_line_waiting_behind_it(table: Gated) -> None:
+    run = table.start(*RUN, program=PATIENT.replace("= 1000, 1;", "= 0.1, 3;"))
+    wait_for(lambda: table.ran(LEADER), table.said)
+    for job in (4, 5, 6):
+        wait_for(lambda job=job: table.status()[job]["reason"] == "", table.status)  # type: ignore[misc]
     assert run.poll() is None
     finish(table)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from support import facts, tables
 
 from burnish.core import actions, events
@@ -128,6 +129,24 @@ def test_a_host_that_is_reached_again_hears_what_the_state_calls_for() -> None:
     assert resumed(facts.claimed(cancel=True), holds_spec=True) == [cancelled]
 
 
+def test_who_waits_in_line_comes_after_the_last_one_before_it_that_may_still_run() -> None:
+    """A host that is told first that what was called back never runs would start the next beside the one that has the slot."""
+    state = tables.opened(("--n",), [(str(n),) for n in range(3)])
+    names: list[str] = []
+    for job in range(3):
+        claim = replace(facts.claim_of(AttemptId(JobId(job), 1), "me"), after=names[-1] if names else "")
+        state.apply(claim)
+        names.append(claim.name)
+    first, second, third = names
+    (*_, last) = state.open.values()
+    start = StartAttempt("gpu01", third, "boot 1", "id of gpu01", second)
+    assert actions.resume(last, state, names) == [start]
+    assert actions.resume(last, state, {first, third}) == [replace(start, after=first)]
+    assert actions.resume(last, state, {third}) == [replace(start, after="")]
+    state.apply(events.AttemptStarted(AttemptId(JobId(0), 1), 4711, 1.0))
+    assert actions.resume(last, state, {third}) == [replace(start, after=first)]
+
+
 def test_what_is_held_does_not_start_when_its_host_is_reached_again() -> None:
     """The order that followed from the hold may have been lost with the link."""
     void = VoidAttempt("gpu01", NAME, "inc", "sid", "held")
@@ -144,8 +163,8 @@ def test_what_is_held_does_not_start_when_its_host_is_reached_again() -> None:
 
 
 def resumed(state: State, *, holds_spec: bool) -> list[actions.Action]:
-    ((attempt_id, attempt),) = state.open.items()
-    return actions.resume(attempt, state.jobs[attempt_id.job], holds_spec=holds_spec)
+    (attempt,) = state.open.values()
+    return actions.resume(attempt, state, {attempt.name} if holds_spec else ())
 
 
 def test_facts_about_a_job_that_is_not_there_call_for_nothing() -> None:

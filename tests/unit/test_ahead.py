@@ -9,7 +9,18 @@ from msgspec.structs import replace
 from support import facts, tables
 
 from burnish.core import events
-from burnish.core.ahead import REMEMBERED, Ahead, begins, by_slot, leader_of, patience, unsettles
+from burnish.core.ahead import (
+    LONGEST_LINE,
+    REMEMBERED,
+    Ahead,
+    Lines,
+    before,
+    begins,
+    by_slot,
+    line_length,
+    patience,
+    unsettles,
+)
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
 from burnish.core.placement import free_slots
 from burnish.vacancies import Vacancies
@@ -17,7 +28,7 @@ from burnish.vacancies import Vacancies
 ME = CoordinatorId("me")
 HOST = HostName("gpu01")
 SLOTS = [Slot(HOST, 0), Slot(HOST, 1)]
-LIMIT = 1.0  # s
+LIMIT = patience(0.0)  # s
 
 
 class Table:
@@ -49,7 +60,7 @@ class Table:
 
     def slots(self, now: float = 0.0) -> list[int]:
         there = list(self.state.open.values())
-        return [slot.index for slot in self.ahead.slots(SLOTS, there, now, LIMIT)]
+        return [slot.index for slot in self.ahead.slots(SLOTS, there, now, 0.0)]
 
 
 def one_seen(duration: float = 0.1) -> Table:
@@ -64,6 +75,18 @@ def test_short_is_what_fifty_answers_take_and_an_answer_takes_a_turn_at_least() 
     assert patience(0.0) == patience(0.001) == 1.0
 
 
+def test_a_line_is_as_long_as_what_a_slot_gets_done_in_four_answers() -> None:
+    assert [line_length(duration, 0.0) for duration in (1.0, 0.08, 0.041, 0.04, 0.02, 0.0)] == [
+        1,
+        1,
+        1,
+        2,
+        4,
+        LONGEST_LINE,
+    ]
+    assert [line_length(duration, 0.1) for duration in (1.0, 0.2, 0.1)] == [1, 2, 4]
+
+
 def test_nobody_is_claimed_ahead_before_a_job_has_ended() -> None:
     table = Table()
     table.start(table.claim(0))
@@ -76,6 +99,52 @@ def test_a_running_job_gets_one_successor() -> None:
     assert table.slots() == [0]
     table.claim(2, after=leader.name)
     assert table.slots() == []
+
+
+def test_jobs_wait_in_line_where_they_are_shorter_than_answers() -> None:
+    table = one_seen(0.02)
+    last = table.start(table.claim(1))
+    assert table.slots() == [0] * 4
+    for job in range(2, 5):
+        last = table.claim(job, after=last.name)
+        assert table.leader() is last
+        assert table.slots() == [0] * (5 - job)
+    assert table.slots(now=LIMIT) == [], "they wait for too long"
+
+
+def test_claims_of_one_commit_come_one_after_the_other() -> None:
+    table = one_seen()
+    leader, other = table.start(table.claim(1)), table.claim(2, slot=1, by="other")
+    lines = Lines(table.ahead, lambda host: list(table.state.open.on(host)))
+    assert lines.last(SLOTS[:1]) == leader.name
+    lines.join(SLOTS[:1], "3.1-00000003")
+    assert lines.last(SLOTS[:1]) == "3.1-00000003"
+    assert lines.last(SLOTS[1:]) == "", f"{other.id} is another run's"
+    assert lines.last(SLOTS) == "", "they are free: nobody waits for several"
+
+
+def test_who_waits_in_line_is_waited_for_too_unless_it_never_runs() -> None:
+    table = one_seen()
+    first = table.start(table.claim(1))
+    second = table.claim(2, after=first.name)
+    third = table.claim(3, after=second.name)
+    assert list(before(third, table.state)) == [second, first]
+    assert list(table.ahead.waiting()) == [(second, first), (third, first)]
+    table.happen(events.AttemptVoided(second.id, "held"))
+    assert list(before(third, table.state)) == [first]
+    table.end(first)
+    assert list(before(third, table.state)) == []
+
+
+def test_nobody_waits_for_what_was_before_one_that_ran() -> None:
+    table = one_seen()
+    first = table.start(table.claim(1))
+    second = table.claim(2, after=first.name)
+    third = table.claim(3, after=second.name)
+    table.start(second)  # so the first has left the slot
+    assert list(before(third, table.state)) == [second]
+    table.end(second)
+    assert list(before(third, table.state)) == []
 
 
 def test_a_job_that_was_just_claimed_gets_one_and_its_successor_none() -> None:
@@ -239,10 +308,10 @@ def test_waiting_is_what_is_claimed_behind_an_open_attempt() -> None:
     leader = table.start(table.claim(1))
     follower = table.claim(2, after=leader.name)
     assert list(table.ahead.waiting()) == [(follower, leader)]
-    assert leader_of(follower, table.state) is leader
+    assert list(before(follower, table.state)) == [leader]
     table.end(leader)
     assert list(table.ahead.waiting()) == []
-    assert leader_of(follower, table.state) is None
+    assert list(before(follower, table.state)) == []
 
 
 def test_what_has_started_waits_no_more() -> None:

@@ -127,7 +127,7 @@ class Agent:
         self._collect_children()
         if gpus_ready and self._looks.take_gpus():
             for request in self._starts.after_gpus():
-                self._serve_request(request)
+                self._serve_start(request)
         self._looks.answer(ready)
         self._tails.tell(ready)
         self._commands.take(ready)
@@ -198,7 +198,14 @@ class Agent:
     def _start_next(self, ended: str) -> None:
         """Start what was to come after an attempt. Nothing of it was on disk until now: it would have gone with the link."""
         for request in self._starts.after(ended):
-            self._serve_request(request)
+            self._serve_start(request)
+
+    def _serve_start(self, request: Header) -> None:
+        """Start what has waited; if it is refused, it is the turn of who waits behind it."""
+        self._serve_request(request)
+        attempt = request["attempt"]
+        if not (attempt in self._watches or self._starts.is_waiting(attempt)):
+            self._start_next(attempt)
 
     def _fork(self, work: Callable[[], None]) -> int:
         """Do `work` in a process of its own that has none of the link's descriptors, so that it cannot hold the link open.

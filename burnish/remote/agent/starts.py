@@ -13,7 +13,7 @@ from .standing import account_for_removed, void, was_removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List
+    from typing import Dict, List
 
     from .crews import Crews
     from .frames import Header
@@ -44,7 +44,8 @@ class Starts:
         self._crews = crews
         self._looks = looks
         self._awaiting_gpus: List[Header] = []  # the first reading of them
-        self._behind: List[Header] = []  # each for the end of the attempt that it names as `after`
+        self._behind: Dict[str, Header] = {}  # by their attempts; each for the end of the one that it names as `after`
+        self._next: Dict[str, List[str]] = {}  # the attempts of those, by what they come after
 
     def start(self, request: Header) -> None:
         """Start the request's attempt, unless it was started before; answer with its status. Raises Refusal, OSError."""
@@ -54,8 +55,7 @@ class Starts:
         moved = self._home.moved(request)
         if moved:
             raise Refusal("not started, because since it was claimed %s" % moved)
-        if self._is_behind(request):
-            self._behind.append(request)
+        if self._waits_in_line(request):
             return
         problem = problem_of_spec(spec)
         if not problem and (spec.get("slots") or {}).get("gpus") and not self._looks.gpus.done:
@@ -79,32 +79,36 @@ class Starts:
 
     def is_waiting(self, attempt: str) -> bool:
         """True if the start of this attempt was asked for and waits."""
-        return any(request["attempt"] == attempt for request in self._awaiting_gpus + self._behind)
+        return attempt in self._behind or any(request["attempt"] == attempt for request in self._awaiting_gpus)
 
     def after_gpus(self) -> List[Header]:
         """The requests that waited for the GPUs to be read; they wait no longer."""
         ready, self._awaiting_gpus = self._awaiting_gpus, []
         return ready
 
-    def after(self, ended: str) -> List[Header]:
-        """The requests that waited for this attempt's end; they wait no longer."""
-        ready = [request for request in self._behind if request["after"] == ended]
-        self._behind = [request for request in self._behind if request["after"] != ended]
-        return [dict(request, after=None) for request in ready]
+    def after(self, left: str) -> List[Header]:
+        """The requests that waited for this attempt to leave its slot; they wait no longer.
 
-    def _is_behind(self, request: Header) -> bool:
-        """True if another attempt, which the request is to come after, has not ended; then its end is heard of here.
-
-        Raises Refusal if that one waits for another's end itself: on a slot waits one, and nobody hears of its turn.
+        None if it waits itself: whatever is heard of it, as that it is void, it has no slot yet, and the next one neither.
         """
-        after = request.get("after")
+        if self.is_waiting(left):
+            return []
+        return [dict(self._behind.pop(attempt), after=None) for attempt in self._next.pop(left, ())]
+
+    def _waits_in_line(self, request: Header) -> bool:
+        """True if the attempt that the request is to come after has not ended, or waits; then its end is heard of here."""
+        attempt, after = request["attempt"], request.get("after")
         if after is None:
             return False
-        if any(waiting["attempt"] == after for waiting in self._behind):
-            raise Refusal("not started, because the attempt that it is to come after waits itself")
-        if not (after in self._watches or self._watches.is_over(after) or self.is_waiting(after)):
+        waiting = self.is_waiting(after)
+        if not (waiting or after in self._watches or self._watches.is_over(after)):
             self._watches.answer(self._watches.place({"attempt": after}))
-        return after in self._watches or self.is_waiting(after)
+        if not (waiting or after in self._watches):
+            return False
+        if attempt not in self._behind:
+            self._next.setdefault(after, []).append(attempt)
+        self._behind[attempt] = request
+        return True
 
     def _give(self, place: Place, request: Header) -> None:
         """Give the attempt, whose folder is new, to a supervisor; or say in the folder why it is not started."""
