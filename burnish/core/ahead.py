@@ -97,7 +97,7 @@ class Ahead:
         for slot in slots:
             line = on_slots.get(slot.index, [])
             leader = self.leader(line)
-            if leader is None or self.is_long(leader, now, limit):
+            if leader is None or any(self.is_long(attempt, now, limit) for attempt in (line[0], leader)):
                 continue
             head = line[0]
             if head.started_at is not None or (slot.host, slot.index) in self._well:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from burnish.remote.transport import LocalTransport
-from tests.support.agent_client import AgentClient, kill, make_spec, new_attempt
+from tests.support.agent_client import AgentClient, Frame, kill, make_spec, new_attempt
 from tests.support.gated import Gated
 from tests.support.hosts import Bench, Network
-from tests.support.one_host import PYTHON, OneHost, job_pid, one_host, supervisor_pid
+from tests.support.one_host import PYTHON, OneHost, change_agent, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
 
@@ -148,6 +148,18 @@ def test_cancelled_meanwhile_it_never_runs(host: OneHost, link: AgentClient) -> 
     assert host.runs() == 0
 
 
+def test_line_in_which_hundreds_were_voided_has_its_turns(host: OneHost, link: AgentClient) -> None:
+    pair = Pair(host, link)
+    last = pair.follower
+    for _ in range(300):
+        assert link.void(last)["status"] == "void"
+        link.send("start", attempt=(joined := new_attempt()), spec=make_spec(*host.ledger_job()), after=last)
+        last = joined
+    pair.gate.touch()
+    link.wait_status(last, "ended")
+    assert host.runs() == 1
+
+
 def test_asked_for_twice_it_waits_once(host: OneHost, link: AgentClient) -> None:
     line = Line(host, link)
     for attempt, after in ((line.follower, line.leader), (line.last, line.follower)):
@@ -188,6 +200,128 @@ def test_its_turn_comes_when_the_other_is_lost_and_not_while_its_job_lives(host:
     assert "lost" in link.wait_status(pair.leader, "ended")["final"]
     link.wait_status(pair.follower, "ended")
     assert host.runs() == 1
+
+
+# -- given to a supervisor ahead of its turn --------------------------------------------------------------------------
+
+
+class Given:
+    """An attempt that runs until its gate opens, and two that come after it: its supervisor has all three."""
+
+    def __init__(self, host: OneHost, link: AgentClient) -> None:
+        self.host = host
+        self.gate = host.folder / "gate"
+        link.run("/bin/true")  # so that there is a supervisor whose last job was brief
+        self.leader, self.follower, self.last = new_attempt(), new_attempt(), new_attempt()
+        link.send("start", attempt=self.leader, spec=self.spec(self.gate))
+        link.send("start", attempt=self.follower, spec=make_spec(*host.ledger_job()), after=self.leader)
+        link.send("start", attempt=self.last, spec=make_spec(*host.ledger_job()), after=self.follower)
+        wait_for(lambda: host.runs() == 1)
+
+    def spec(self, gate: Path) -> Frame:
+        return make_spec(*self.host.ledger_job(f"while [ ! -e '{gate}' ]; do sleep 0.02; done"))
+
+    def wait_until_recorded(self, *attempts: str) -> None:
+        wait_for(lambda: all(os.path.lexists(self.host.folder_of(attempt) / "final.json") for attempt in attempts))
+
+
+@pytest.fixture
+def given(host: OneHost, monkeypatch: pytest.MonkeyPatch) -> Given:
+    change_agent(monkeypatch, b"BRIEF = 0.01", b"BRIEF = 60.0")  # a job that waits for its gate counts as brief
+    return Given(host, host.connect())
+
+
+def test_given_ahead_they_need_no_word_of_their_agent(given: Given, host: OneHost) -> None:
+    (link,) = host.links
+    for attempt in (given.follower, given.last):
+        assert link.status(attempt)["status"] == "absent"
+        assert not host.folder_of(attempt).exists()
+    os.kill(link.pid, signal.SIGSTOP)
+    given.gate.touch()
+    given.wait_until_recorded(given.leader, given.follower, given.last)
+    os.kill(link.pid, signal.SIGCONT)
+    for attempt in (given.leader, given.follower, given.last):
+        assert link.wait_status(attempt, "ended")["final"]["exit"]["code"] == 0
+    assert host.runs() == 3
+
+
+def test_given_ahead_they_go_with_the_agent(given: Given, host: OneHost) -> None:
+    (link,) = host.links
+    kill(link.pid)
+    given.gate.touch()
+    given.wait_until_recorded(given.leader)
+    wait_for(lambda: not host.processes(idle=True))
+    later = host.connect()
+    assert [later.status(attempt)["status"] for attempt in (given.follower, given.last)] == ["absent", "absent"]
+    assert host.runs() == 1
+
+
+@pytest.mark.parametrize("end", ["void", "cancel"])
+def test_given_ahead_one_that_is_not_wanted_any_more_never_runs_and_the_next_one_does(
+    given: Given, host: OneHost, end: str
+) -> None:
+    (link,) = host.links
+    assert getattr(link, end)(given.follower)["status"] == "void"
+    given.gate.touch()
+    for attempt in (given.leader, given.last):
+        link.wait_status(attempt, "ended")
+    assert link.status(given.follower)["status"] == "void"
+    assert host.runs() == 2
+
+
+def test_given_ahead_they_run_elsewhere_when_their_supervisor_was_killed(given: Given, host: OneHost) -> None:
+    (link,) = host.links
+    start = host.record(given.leader, "start.json")["go"]
+    kill(start["supervisor"]["pid"])
+    link.wait_status(given.leader, "running")
+    assert host.runs() == 1
+    given.gate.touch()
+    for attempt in (given.leader, given.follower, given.last):
+        link.wait_status(attempt, "ended")
+    assert host.runs() == 3
+
+
+def test_behind_one_that_was_given_ahead_and_is_started_over_another_link_nobody_starts(
+    given: Given, host: OneHost
+) -> None:
+    (link,) = host.links
+    other = host.connect()
+    gate = host.folder / "another gate"
+    other.send("start", attempt=given.follower, spec=given.spec(gate))
+    wait_for(lambda: host.runs() == 2)
+    given.gate.touch()
+    link.wait_status(given.leader, "ended")
+    link.wait_status(given.follower, "running")
+    assert link.status(given.last)["status"] == "absent"
+    gate.touch()
+    for attempt in (given.follower, given.last):
+        link.wait_status(attempt, "ended")
+    assert host.runs() == 3
+
+
+def test_a_folder_that_cannot_be_made_when_its_turn_comes_is_told(given: Given, host: OneHost) -> None:
+    (link,) = host.links
+    attempts = host.folder_of(given.leader).parent
+    attempts.rename(attempts.with_suffix(".away"))
+    attempts.touch()
+    given.gate.touch()
+    for attempt in (given.follower, given.last):
+        link.wait(lambda frame, attempt=attempt: frame["type"] == "refused" and frame["attempt"] == attempt)  # type: ignore[misc]
+    assert host.runs() == 1
+
+
+def test_of_a_job_that_turns_out_not_to_be_brief_the_next_one_starts_as_soon_as_its_slot_is_left(
+    host: OneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its supervisor has that one, too, and has yet to record: it starts in another, and in one of them only."""
+    change_agent(monkeypatch, b"BRIEF = 0.01", b"BRIEF = 0.5")
+    link = host.connect()
+    given = Given(host, link)
+    link.wait_status(given.leader, "running")
+    given.gate.touch()
+    for attempt in (given.leader, given.follower, given.last):
+        link.wait_status(attempt, "ended")
+    assert host.runs() == 3
 
 
 # -- a whole run over SSH ------------------------------------------------------------------------------------------

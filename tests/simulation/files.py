@@ -13,6 +13,8 @@ from simulation.world import Source
 
 IN_IGNORED = 0x8000  # a watch is gone
 
+UNREAD = 2  # messages that a socket keeps for whoever reads slowly; Linux keeps eleven
+
 
 class Null(OpenFile):
     """/dev/null."""
@@ -153,10 +155,12 @@ class PacketSocket(OpenFile):
     def readable(self) -> bool:
         return bool(self.queue) or self.other.users == 0
 
-    def give(self, message: bytes) -> None:
-        """Send. Raises OSError when nobody is at the other end."""
+    def give(self, message: bytes, most: int | None) -> None:
+        """Send. Raises OSError when nobody is at the other end, or `most` messages are unread there."""
         if self.other.users == 0:
             raise refuse(errno.EPIPE)
+        if most is not None and len(self.other.queue) >= most:
+            raise refuse(errno.EAGAIN)
         self.other.queue.append(message)
         self.other.arrived.notify()
 
@@ -187,9 +191,10 @@ class Packets:
     def setsockopt(self, *option: Any) -> None:
         pass
 
-    def send(self, message: bytes) -> int:
+    def send(self, message: bytes, flags: int = 0) -> int:
+        """Raises OSError when nobody is at the other end, or with flags, not to wait, when much is unread there."""
         self._os.world.effect("send", self._descriptor)
-        self._os.file(self._descriptor).give(message)
+        self._os.file(self._descriptor).give(message, most=UNREAD if flags else None)
         return len(message)
 
     def recv(self, size: int) -> bytes:

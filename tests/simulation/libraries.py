@@ -179,6 +179,7 @@ class Socket:
     """`socket`: pairs, and the name of this machine."""
 
     AF_UNIX, SOCK_SEQPACKET, SOL_SOCKET, SO_SNDBUF = real_socket.AF_UNIX, real_socket.SOCK_SEQPACKET, 1, 7
+    MSG_DONTWAIT = real_socket.MSG_DONTWAIT
     socket = object
 
     def __init__(self, os: Os) -> None:

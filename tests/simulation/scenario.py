@@ -16,6 +16,7 @@ from burnish.core import ahead
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
 from burnish.errors import BurnishError
+from burnish.remote.agent import supervisor
 from burnish.store.paths import Paths
 from simulation import faults, install, people
 from simulation.filesystem import FileSystem, Server
@@ -55,7 +56,9 @@ class Scenario:
         install.enter(world)
         install.route(self._transport)
         self.random = world.random("lab")
-        ahead.TRIPS_AHEAD = world.random("lines").choice((4, 400))  # jobs here are long: with few, one waits on a slot
+        # Jobs here are long: as they are, one waits on a slot, and none is given to a supervisor ahead of its turn.
+        lines = world.random("lines")
+        ahead.TRIPS_AHEAD, supervisor.BRIEF = lines.choice((4, 400, 400)), lines.choice((0.01, 0.3, 0.5))
         self.ledger = Ledger(world)
         world.programs = Programs(world, self.ledger)
         self.said: list[str] = []

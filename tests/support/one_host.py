@@ -53,12 +53,12 @@ class OneHost:
         self.locks = folder / "locks"
         self.ledger = folder / "ledger"
         self.transport = transport or LocalTransport(PYTHON)
-        self._links: list[AgentClient] = []
+        self.links: list[AgentClient] = []
 
     def connect(self, transport: Transport | None = None) -> AgentClient:
         """A new link, with an agent of its own."""
         link = AgentClient(transport or self.transport, TABLE, str(self.state_dir))
-        self._links.append(link)
+        self.links.append(link)
         return link
 
     def place(self, attempt: str) -> Place:
@@ -113,7 +113,7 @@ class OneHost:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for link in self._links:
+        for link in self.links:
             link.close()
         for pid in self.processes():
             with suppress(ProcessLookupError):  # it was on its way out

@@ -112,6 +112,14 @@ def test_jobs_wait_in_line_where_they_are_shorter_than_answers() -> None:
     assert table.slots(now=LIMIT) == [], "they wait for too long"
 
 
+def test_nobody_joins_a_line_whose_first_job_lasts_for_long() -> None:
+    table = one_seen(0.02)
+    leader = table.start(table.claim(1))
+    table.claim(2, after=leader.name, now=LIMIT)
+    assert table.slots(now=LIMIT - 0.1) == [0] * 3
+    assert table.slots(now=LIMIT) == []
+
+
 def test_claims_of_one_commit_come_one_after_the_other() -> None:
     table = one_seen()
     leader, other = table.start(table.claim(1)), table.claim(2, slot=1, by="other")

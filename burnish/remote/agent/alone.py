@@ -8,7 +8,6 @@ from .files import make_private_folder
 from .forking import leave_session, prepare_process
 from .guard import stand_guard
 from .locks import make_lock
-from .oom import count_oom_kills
 from .place import Place, lock_folder
 from .processes import become_subreaper, incarnation
 from .pulse import Pulse
@@ -45,5 +44,5 @@ def supervise(folder: str) -> None:
     os.umask(umask)
     become_subreaper()
     surroundings = Surroundings(incarnation())
-    Supervisor(place, spec, lock, surroundings, count_oom_kills(), lambda mark, *records: None).run()
+    Supervisor(place, spec, lock, surroundings, lambda mark, *records: None).run()
     place.unlock()

@@ -2,6 +2,11 @@
 
 Forking costs more than most of what a short job needs, so a supervisor that has recorded an attempt takes the next. It owns
 one at a time, and ends when the agent is gone.
+
+Where jobs are over within milliseconds, those that come next are given to it ahead of their turn. Their orders lie in the socket,
+nothing of them is on disk, and when the turn of one comes the supervisor makes its folder, as the agent would. If somebody has
+made that before, or it cannot be made, the order is passed, and so is what lies behind it: the agent sees to that. When the agent
+is gone, nothing that lies there is begun.
 """
 
 from __future__ import annotations
@@ -15,16 +20,17 @@ from functools import partial
 
 from .files import unlink
 from .locks import make_lock, name_nobody
-from .notices import DONE, GONE, Notice, heard_on_socket, tell_in_pipe, tell_on_socket
-from .oom import count_oom_kills
+from .notices import DONE, GONE, PASSED, Notice, heard_on_socket, tell_in_pipe, tell_on_socket
 from .place import idle_lock
 from .processes import become_subreaper
+from .standing import was_removed
 from .supervisor import Supervisor, Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Dict, Iterable, Iterator, List
 
+    from .frames import Header
     from .home import Home
     from .place import Place
     from .records import Record
@@ -37,15 +43,18 @@ IDLE_TIME = 10.0  # s for which others are kept at least: of many slots with sho
 class Crew:
     """A supervisor between two attempts, or at one: our end of the socket, and what its lock is called between them.
 
-    `since`: when it was relieved of the last attempt, monotonic.
+    `line`: the attempts that were given to it ahead of their turn. `brief`: its last job was over before anybody was told that
+    it ran. `since`: when it was relieved of that, monotonic.
     """
 
-    __slots__ = ("attempt", "idle", "since", "socket")
+    __slots__ = ("attempt", "brief", "idle", "line", "since", "socket")
 
     def __init__(self, ours: socket.socket, idle: str) -> None:
         self.socket = ours
         self.idle = idle
         self.attempt = ""
+        self.line: List[str] = []
+        self.brief = False
         self.since = 0.0
 
     def give(self, place: Place, order: bytes) -> None:
@@ -54,6 +63,11 @@ class Crew:
         os.rename(self.idle, place.lock)
         self.attempt = place.attempt
         self.socket.send(order)
+
+    @property
+    def last(self) -> str:
+        """The last attempt that it was given."""
+        return self.line[-1] if self.line else self.attempt
 
 
 class Crews:
@@ -68,7 +82,7 @@ class Crews:
         self._notices = notices
         self._fork = fork
         self._all: Dict[int, Crew] = {}  # by the descriptor of our end
-        self._oom_kills = (0.0, 0)  # when they were counted, monotonic, and how many
+        self._given: Dict[str, Crew] = {}  # by the attempts that they have, or have in line
 
     def sockets(self) -> List[socket.socket]:
         """Our ends. A child must close them, or another supervisor would not notice that the agent is gone."""
@@ -79,10 +93,7 @@ class Crews:
 
         `text`: the spec as JSON, under the key `spec`. Its folder is new, and nobody holds its lock. Raises OSError, Refusal.
         """
-        now = time.monotonic()
-        if now - self._oom_kills[0] > 1:
-            self._oom_kills = now, count_oom_kills()
-        order = ('["%s",%d,%s]' % (place.attempt, self._oom_kills[1], text)).encode("utf-8")
+        order = _order(place.attempt, "false", text)
         if len(order) > MESSAGE_LIMIT:
             self._fork_supervisor(place, spec)
             return False
@@ -92,6 +103,7 @@ class Crews:
             crew = crew or self._new_crew()
             try:
                 crew.give(place, order)
+                self._given[place.attempt] = crew
                 return True
             except OSError:
                 self._dismiss(crew)
@@ -99,6 +111,31 @@ class Crews:
                     place.unlock()  # it was killed
                 if fresh:
                     raise
+
+    def takes_next(self, after: str) -> bool:
+        """True if the supervisor that was given this attempt last takes the next one ahead of its turn."""
+        crew = self._given.get(after)
+        return crew is not None and crew.last == after and crew.brief
+
+    def give_ahead(self, after: str, attempt: str, text: str) -> bool:
+        """Give the attempt to the supervisor that takes the next one after `after`. False if it has enough, or is gone.
+
+        `text`: the request for its start, as JSON.
+        """
+        crew, order = self._given[after], _order(attempt, "true", text)
+        if len(order) > MESSAGE_LIMIT:
+            return False
+        try:
+            crew.socket.send(order, socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        crew.line.append(attempt)
+        self._given[attempt] = crew
+        return True
+
+    def last_after(self, attempt: str) -> str:
+        """The last attempt in the line of the supervisor that has this one."""
+        return self._given[attempt].last if attempt in self._given else attempt
 
     def heard(self, ready: Iterable[int]) -> Iterator[Notice]:
         """What the supervisors say at whose ends there is something to read."""
@@ -113,8 +150,11 @@ class Crews:
             notice = heard_on_socket(crew.attempt, message) if message else Notice(crew.attempt, GONE)
             if notice.mark == GONE:
                 self._dismiss(crew)
-            elif notice.mark == DONE:
-                crew.attempt, crew.since = "", time.monotonic()  # it may take another
+            elif notice.mark in (DONE, PASSED):  # it may take another
+                self._forget(crew, crew.attempt)
+                notice.next = crew.attempt = crew.line.pop(0) if crew.line else ""
+                crew.since = time.monotonic()
+            crew.brief = notice.mark == DONE and len(notice.records) > 1
             yield notice
 
     def thin(self) -> None:
@@ -131,12 +171,12 @@ class Crews:
     def _fork_supervisor(self, place: Place, spec: Record) -> None:
         """A supervisor for this attempt alone, whose spec is too large for a message."""
         lock = make_lock(place.lock)
-        here, oom_kills, notices = self._home.incarnation, self._oom_kills[1], self._notices
+        here, notices = self._home.incarnation, self._notices
 
         def supervise() -> None:
             become_subreaper()
             tell = partial(tell_in_pipe, notices, place.attempt)
-            Supervisor(place, spec, lock, Surroundings(here), oom_kills, tell).run()
+            Supervisor(place, spec, lock, Surroundings(here), tell).run()
             _let_go(place)
             tell(DONE)
 
@@ -164,6 +204,8 @@ class Crews:
         """The life of a supervisor: one attempt after the other, while there is an agent to give them."""
         become_subreaper()
         surroundings = Surroundings(self._home.incarnation)
+        tell = partial(tell_on_socket, mine)
+        passing = False  # what was passed may have the slot, elsewhere
         while True:
             try:
                 order = mine.recv(MESSAGE_LIMIT)
@@ -171,20 +213,44 @@ class Crews:
                 order = b""  # the agent went away with notices that it had not read
             if not order:
                 break
-            attempt, oom_kills, request = json.loads(order.decode("utf-8"))
-            spec = request["spec"]
+            attempt, ahead, request = json.loads(order.decode("utf-8"))
             place = self._home.place(attempt)
-            tell = partial(tell_on_socket, mine)
-            records = Supervisor(place, spec, lock, surroundings, oom_kills, tell).run()
+            passing = ahead and (passing or not self._begin(place, request, idle))
+            if passing:
+                if not tell(PASSED):
+                    break
+                continue
+            records = Supervisor(place, request["spec"], lock, surroundings, tell).run()
             lock = _lay_aside(place, lock, idle)
             if not tell(DONE, *records):
                 break  # the end of a supervisor is heard in any case
         unlink(idle)
 
+    def _begin(self, place: Place, request: Header, idle: str) -> bool:
+        """Begin an attempt that was given ahead of its turn: make its folder, and the lock its own. False if others see to it.
+
+        Raises OSError, Refusal, and its supervisor ends: the agent hears of that, and sees to it.
+        """
+        if self._home.moved(request) or was_removed(place) or not self._home.make_folder(place):
+            return False
+        os.rename(idle, place.lock)
+        return True
+
     def _dismiss(self, crew: Crew) -> None:
         self._poll.unregister(crew.socket.fileno())
         del self._all[crew.socket.fileno()]
         crew.socket.close()
+        self._forget(crew, crew.attempt, *crew.line)
+
+    def _forget(self, crew: Crew, *attempts: str) -> None:
+        for attempt in attempts:
+            if self._given.get(attempt) is crew:  # else it was given to another since
+                del self._given[attempt]
+
+
+def _order(attempt: str, ahead: str, text: str) -> bytes:
+    """The message that gives an attempt to a supervisor. `ahead`: "true" if its folder is for that one to make."""
+    return ('["%s",%s,%s]' % (attempt, ahead, text)).encode("utf-8")
 
 
 def _lay_aside(place: Place, lock: int, idle: str) -> int:

@@ -26,19 +26,24 @@ CHANGED = "="  # its job runs: start.json, with the pid
 FREED = "-"  # it has left its slot, and is not recorded yet
 UNRECORDED = "~"  # it has left its slot, and its disk refuses to keep how: {"why"}, if it was given along
 DONE = "!"  # its supervisor is done with it: final.json, and start.json with the pid if that was not told before
+PASSED = "."  # it was given to its supervisor ahead of its turn, and that one has not begun it, and will not
 GONE = "?"  # its supervisor is gone: what the agent makes of the end of its socket
 RECORD_LIMIT = 32 << 10  # bytes; longer records are read from the folder
 
 
 class Notice:
-    """News of an attempt. `records`: the texts that were written into its folder, if they were given along."""
+    """News of an attempt. `records`: the texts that were written into its folder, if they were given along.
 
-    __slots__ = ("attempt", "mark", "records")
+    `next`: the attempt that its supervisor goes on with, which was given to it ahead of its turn; "" if there is none.
+    """
+
+    __slots__ = ("attempt", "mark", "next", "records")
 
     def __init__(self, attempt: str, mark: str, records: Sequence[str] = ()) -> None:
         self.attempt = attempt
         self.mark = mark
         self.records = records
+        self.next = ""
 
 
 def tell_on_socket(mine: socket.socket, mark: str, *records: str) -> bool:

@@ -14,6 +14,7 @@ import os
 import select
 import sys
 import time
+from collections import deque
 
 from .batch import Batch
 from .commands import Commands
@@ -24,7 +25,7 @@ from .frames import PREAMBLE, PROTOCOL, FrameReader, ProtocolError
 from .home import Home
 from .keeping import Keeping
 from .looks import Looks
-from .notices import FREED, UNRECORDED, heard_in_pipe
+from .notices import FREED, GONE, PASSED, UNRECORDED, heard_in_pipe
 from .outbox import LINK, Outbox
 from .place import TABLE_NAME
 from .processes import incarnation
@@ -38,7 +39,7 @@ from .watches import Watches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Dict, List, Optional
+    from typing import Callable, Deque, Dict, List, Optional
 
     from .frames import Header
 
@@ -65,6 +66,9 @@ class Agent:
         self._poll.register(REQUESTS, select.POLLIN)
         self._poll.register(self._notices, select.POLLIN)
         self._looked = 0.0  # when attempts whose end is not announced, and idle supervisors, were looked at, monotonic
+        self._left: Deque[str] = (
+            deque()
+        )  # attempts that have left their slots, and whose successors are about to be started
         self._closed = False  # by the coordinator
         self._outbox = Outbox()
         self._watches = Watches(self._home, self._outbox, self._poll, notices_in, self._fork, self._start_next)
@@ -111,6 +115,15 @@ class Agent:
             notices += heard_in_pipe(self._notices)
         names = set(self._watches.ended(ready))
         for notice in notices:
+            begun = self._starts.heard_of(notice.attempt)
+            if notice.next:
+                self._starts.begin(notice.next)
+            if begun and notice.mark in (PASSED, GONE):
+                self._watches.drop(notice.attempt)
+                self._serve_start(begun)
+                continue
+            if notice.mark == PASSED:
+                continue  # it was started otherwise
             if notice.mark not in (FREED, UNRECORDED):
                 self._watches.hear(notice)
                 names.add(notice.attempt)
@@ -197,8 +210,13 @@ class Agent:
 
     def _start_next(self, ended: str) -> None:
         """Start what was to come after an attempt. Nothing of it was on disk until now: it would have gone with the link."""
-        for request in self._starts.after(ended):
-            self._serve_start(request)
+        self._left.append(ended)
+        if len(self._left) > 1:
+            return  # it is seen to below: who waits in a line of void ones is not called through all of them
+        while self._left:
+            for request in self._starts.after(self._left[0]):
+                self._serve_start(request)
+            self._left.popleft()
 
     def _serve_start(self, request: Header) -> None:
         """Start what has waited; if it is refused, it is the turn of who waits behind it."""

@@ -13,7 +13,7 @@ from .standing import account_for_removed, void, was_removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List
+    from typing import Dict, List, Optional, Tuple
 
     from .crews import Crews
     from .frames import Header
@@ -46,6 +46,7 @@ class Starts:
         self._awaiting_gpus: List[Header] = []  # the first reading of them
         self._behind: Dict[str, Header] = {}  # by their attempts; each for the end of the one that it names as `after`
         self._next: Dict[str, List[str]] = {}  # the attempts of those, by what they come after
+        self._begun: Dict[str, Header] = {}  # given ahead of their turn, which has come, and not heard of since
 
     def start(self, request: Header) -> None:
         """Start the request's attempt, unless it was started before; answer with its status. Raises Refusal, OSError."""
@@ -55,7 +56,7 @@ class Starts:
         moved = self._home.moved(request)
         if moved:
             raise Refusal("not started, because since it was claimed %s" % moved)
-        if self._waits_in_line(request):
+        if request["attempt"] in self._begun or self._waits_in_line(request):
             return
         problem = problem_of_spec(spec)
         if not problem and (spec.get("slots") or {}).get("gpus") and not self._looks.gpus.done:
@@ -79,7 +80,9 @@ class Starts:
 
     def is_waiting(self, attempt: str) -> bool:
         """True if the start of this attempt was asked for and waits."""
-        return attempt in self._behind or any(request["attempt"] == attempt for request in self._awaiting_gpus)
+        if attempt in self._behind or attempt in self._begun:
+            return True
+        return any(request["attempt"] == attempt for request in self._awaiting_gpus)
 
     def after_gpus(self) -> List[Header]:
         """The requests that waited for the GPUs to be read; they wait no longer."""
@@ -95,6 +98,20 @@ class Starts:
             return []
         return [dict(self._behind.pop(attempt), after=None) for attempt in self._next.pop(left, ())]
 
+    def begin(self, attempt: str) -> None:
+        """The supervisor that was given this attempt ahead of its turn goes on with it."""
+        request = self._behind.pop(attempt, None)
+        if request is None:
+            return  # it was started otherwise
+        self._begun[attempt] = request
+        self._next[request["after"]].remove(attempt)
+        self._watches.expect(self._watches.place(request), request["spec"]["cwd"], True)
+        self._give_ahead(self._crews.last_after(attempt))
+
+    def heard_of(self, attempt: str) -> Optional[Header]:
+        """The request of an attempt that began so, if this is the first that is heard of it."""
+        return self._begun.pop(attempt, None)
+
     def _waits_in_line(self, request: Header) -> bool:
         """True if the attempt that the request is to come after has not ended, or waits; then its end is heard of here."""
         attempt, after = request["attempt"], request.get("after")
@@ -107,16 +124,28 @@ class Starts:
             return False
         if attempt not in self._behind:
             self._next.setdefault(after, []).append(attempt)
-        self._behind[attempt] = request
+            self._behind[attempt] = request
+            self._give_ahead(after)
         return True
+
+    def _give_ahead(self, after: str) -> None:
+        """Give whoever comes after this attempt to the supervisor that was given it, and so on, as far as it takes them."""
+        while self._next.get(after) and self._crews.takes_next(after):
+            request = self._behind[self._next[after][0]]
+            spec = request["spec"]
+            if problem_of_spec(spec) or ((spec.get("slots") or {}).get("gpus") and not self._looks.gpus.done):
+                return
+            try:
+                if not self._crews.give_ahead(after, request["attempt"], self._placed(request)[1]):
+                    return
+            except SlotTaken:
+                return  # it may be free when its turn comes
+            after = request["attempt"]
 
     def _give(self, place: Place, request: Header) -> None:
         """Give the attempt, whose folder is new, to a supervisor; or say in the folder why it is not started."""
-        spec, text = request["spec"], request["text"]
         try:
-            if any(map(spec.get, PLACED)):
-                spec = self._with_devices(spec)
-                text = encode_json({"spec": spec})
+            spec, text = self._placed(request)
             crewed = self._crews.hand_over(place, spec, text)
         except SlotTaken as error:
             void(place, str(error), busy=True)
@@ -125,7 +154,15 @@ class Starts:
             void(place, "no supervisor can be started: %s" % clause(error), trouble=True)
             self._watches.answer(place)
         else:
-            self._watches.expect(place, spec["cwd"], crewed)
+            self._watches.expect(place, request["spec"]["cwd"], crewed)
+
+    def _placed(self, request: Header) -> Tuple[Record, str]:
+        """The request's spec, with what its slots are here, and the text of JSON that a supervisor gets. Raises SlotTaken."""
+        spec = request["spec"]
+        if not any(map(spec.get, PLACED)):
+            return spec, request["text"]
+        spec = self._with_devices(spec)
+        return spec, encode_json(dict(request, spec=spec, text=None))
 
     def _with_devices(self, spec: Record) -> Record:
         """`spec`, and what its slots are on this host: `devices`, and the `locks` to hold. Raises SlotTaken."""

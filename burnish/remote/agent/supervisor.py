@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
 VERSION_HOLDS = 1.0  # s for which the version of the code in a folder is not read again
+COUNT_HOLDS = 1.0  # s, the same for what the kernel has killed for want of memory
 BRIEF = 0.01  # s: of a job that is over by then, start and end are told at once, and nobody is woken twice
 AGAIN = 1.0  # s until a look that failed is repeated: the signal that asked for it comes once
 LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot locks
@@ -47,7 +48,7 @@ LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot
 class Surroundings:
     """What a supervisor knows before it has an attempt: its host's incarnation, the environment of its jobs, and itself."""
 
-    __slots__ = ("_version", "defaults", "environment", "here", "me", "node", "offer")
+    __slots__ = ("_oom_kills", "_version", "defaults", "environment", "here", "me", "node", "offer")
 
     def __init__(self, here: str) -> None:
         self.here = here
@@ -59,6 +60,14 @@ class Surroundings:
         self.me = {"pid": os.getpid(), "starttime": me.started if me else 0}
         # Of the last job's folder: its name, when it was read (monotonic), and what it was.
         self._version = "", -VERSION_HOLDS, ""
+        self._oom_kills = -COUNT_HOLDS, 0  # when they were counted, monotonic, and how many
+
+    def oom_kills(self) -> int:
+        """How often the kernel has killed for want of memory, by now or a moment ago."""
+        now = time.monotonic()
+        if now - self._oom_kills[0] >= COUNT_HOLDS:
+            self._oom_kills = now, count_oom_kills()
+        return self._oom_kills[1]
 
     def version(self, folder: str) -> str:
         """What git has checked out in `folder`, the current one, or had a moment ago: not every short job asks the disk."""
@@ -71,14 +80,12 @@ class Surroundings:
 class Supervisor:
     """Owns one attempt: from its launch until after its record. The process that calls `run` does nothing else."""
 
-    def __init__(
-        self, place: Place, spec: Record, lock: int, surroundings: Surroundings, oom_kills: int, tell: Tell
-    ) -> None:
+    def __init__(self, place: Place, spec: Record, lock: int, surroundings: Surroundings, tell: Tell) -> None:
         self._place = place
         self._spec = spec
         self._lock = lock  # held as long as this process lives; inherited by the job
         self._surroundings = surroundings
-        self._oom_kills = oom_kills  # on this host, before the job
+        self._oom_kills = surroundings.oom_kills()  # before the job
         self._tell = tell
         self._final = -1
         self._logs = Logs(place, spec)

@@ -182,6 +182,10 @@ class Watches:
         self._over.discard(attempt)
         self._leave(attempt)
 
+    def drop(self, attempt: str) -> None:
+        """Expect an attempt no longer that its supervisor has not begun."""
+        self._by_attempt.pop(attempt, None)
+
     def _leave(self, attempt: str) -> None:
         watch = self._by_attempt.pop(attempt, None)
         if watch is not None:
@@ -193,6 +197,8 @@ class Watches:
         place = watch.place
         standing = watch.said or settle(place, self._home.incarnation)
         watch.said = None
+        if standing.status == ABSENT and watch.crewed:
+            return  # its supervisor is about to make its folder
         if standing.status == UNSTARTED and watch.started_here and watch.told is not None:
             # For two looks nobody has been on the way. One alone may fall between another agent's mkdir and its lock.
             void(place, "its supervisor was killed before it started", trouble=True)
