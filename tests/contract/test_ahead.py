@@ -299,15 +299,21 @@ def test_behind_one_that_was_given_ahead_and_is_started_over_another_link_nobody
     assert host.runs() == 3
 
 
-def test_a_folder_that_cannot_be_made_when_its_turn_comes_is_told(given: Given, host: OneHost) -> None:
+def test_a_folder_that_cannot_be_made_when_its_turn_comes_is_told_and_costs_no_supervisor(
+    given: Given, host: OneHost
+) -> None:
     (link,) = host.links
     attempts = host.folder_of(given.leader).parent
+    supervisor = host.record(given.leader, "start.json")["go"]["supervisor"]
     attempts.rename(attempts.with_suffix(".away"))
     attempts.touch()
     given.gate.touch()
     for attempt in (given.follower, given.last):
         link.wait(lambda frame, attempt=attempt: frame["type"] == "refused" and frame["attempt"] == attempt)  # type: ignore[misc]
     assert host.runs() == 1
+    attempts.unlink()
+    attempts.with_suffix(".away").rename(attempts)
+    assert link.run("/bin/true")["start"]["go"]["supervisor"] == supervisor
 
 
 def test_of_a_job_that_turns_out_not_to_be_brief_the_next_one_starts_as_soon_as_its_slot_is_left(

@@ -23,6 +23,7 @@ from .locks import make_lock, name_nobody
 from .notices import DONE, GONE, PASSED, Notice, heard_on_socket, tell_in_pipe, tell_on_socket
 from .place import idle_lock
 from .processes import become_subreaper
+from .refusals import Refusal
 from .standing import was_removed
 from .supervisor import Supervisor, Surroundings
 
@@ -227,13 +228,13 @@ class Crews:
         unlink(idle)
 
     def _begin(self, place: Place, request: Header, idle: str) -> bool:
-        """Begin an attempt that was given ahead of its turn: make its folder, and the lock its own. False if others see to it.
-
-        Raises OSError, Refusal, and its supervisor ends: the agent hears of that, and sees to it.
-        """
-        if self._home.moved(request) or was_removed(place) or not self._home.make_folder(place):
-            return False
-        os.rename(idle, place.lock)
+        """Begin an attempt that was given ahead of its turn: make its folder, and the lock its own. False if that is not to be."""
+        try:
+            if self._home.moved(request) or was_removed(place) or not self._home.make_folder(place):
+                return False
+            os.rename(idle, place.lock)
+        except (OSError, Refusal):
+            return False  # the agent will find why, and say so
         return True
 
     def _dismiss(self, crew: Crew) -> None:
