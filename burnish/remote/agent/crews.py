@@ -228,7 +228,7 @@ class Crews:
         unlink(idle)
 
     def _begin(self, place: Place, request: Header, idle: str) -> bool:
-        """Begin an attempt that was given ahead of its turn: make its folder, and the lock its own. False if that is not to be."""
+        """Begin an attempt that was given ahead of its turn: make its folder, and the lock its own. False if that may not be."""
         try:
             if self._home.moved(request) or was_removed(place) or not self._home.make_folder(place):
                 return False
