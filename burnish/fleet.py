@@ -201,7 +201,11 @@ class Fleet:
             member.logs.watch(attempt.name, {stream: path(attempt.log, stream) for stream in ("out", "err")})
 
     def send(self, orders: Iterable[actions.Action], specs: Mapping[str, dict[str, Any]]) -> list[actions.Action]:
-        """Give orders, to each host all of its own at once; returns them. One that is not here, or does not answer, gets none."""
+        """Give orders, to each host all of its own at once; returns them.
+
+        One that is not here, or does not answer, gets none. Nor does one whose new link was not heard of yet: what is ordered
+        may come after what is yet to be ordered again.
+        """
         frames: defaultdict[HostName, list[dict[str, Any]]] = defaultdict(list)
         # Acks last: while an agent puts away what has ended, its slots should not stand idle.
         for action in sorted(given := list(orders), key=lambda order: isinstance(order, actions.AckAttempt)):
@@ -210,7 +214,8 @@ class Fleet:
                 continue
             if isinstance(action, actions.AckAttempt):
                 member.logs.forget(action.name)
-            frames[action.host].append(frame(action, specs))
+            if member.greeted:
+                frames[action.host].append(frame(action, specs))
         for host, headers in frames.items():
             self.members[host].link.send(*headers)
         return given

@@ -80,7 +80,7 @@ def follow(fact: Fact, state: State, me: CoordinatorId, specs: Container[str]) -
         # Not a claim that was taken over since: its claimer may have started it. One whose commit was taken for refused, as when
         # a file server's answer is lost, comes without its command.
         case events.AttemptClaimed() if fact.by == me:
-            return [start(attempt, attempt.after)] if attempt.name in specs else [AskStatus(attempt.host, attempt.name)]
+            return [start(attempt)] if attempt.name in specs else [AskStatus(attempt.host, attempt.name)]
         case events.AttemptVoided() | events.AttemptExited() | events.AttemptLost():
             return [AckAttempt(attempt.host, attempt.name)]
         case events.CancelRequested() | events.AttemptAdopted() if attempt.open:
@@ -113,15 +113,15 @@ def resume(attempt: Attempt, state: State, specs: Container[str]) -> list[Action
     if attempt.started_at is None and state.jobs[attempt.id.job].hold_next:
         return [void(attempt, "held")]
     if attempt.started_at is None and attempt.name in specs:
-        # Of what was called back meanwhile, the host may be told before this that it never runs: then nobody waits behind it.
-        earlier = (one for one in before(attempt, state) if one.started_at is not None or one.name in specs)
-        return [start(attempt, next((one.name for one in earlier), ""))]
+        # Whether one before it that was called back has begun all the same is not known: nothing is started behind it.
+        unsure = any(one.started_at is None and one.name not in specs for one in before(attempt, state))
+        return [void(attempt, "one before it was called back")] if unsure else [start(attempt)]
     return [AskStatus(attempt.host, attempt.name)]
 
 
-def start(attempt: Attempt, after: str) -> StartAttempt:
-    """The order to start what was claimed, once the attempt of the name `after` has left its slot."""
-    return StartAttempt(attempt.host, attempt.name, attempt.incarnation, attempt.state_id, after)
+def start(attempt: Attempt) -> StartAttempt:
+    """The order to start what was claimed."""
+    return StartAttempt(attempt.host, attempt.name, attempt.incarnation, attempt.state_id, attempt.after)
 
 
 def void(attempt: Attempt, why: str) -> VoidAttempt:

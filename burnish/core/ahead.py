@@ -87,7 +87,8 @@ class Ahead:
     def slots(self, slots: Iterable[Slot], there: Sequence[Attempt], now: float, round_trip: float) -> list[Slot]:
         """Those of a host's `slots` on which jobs may wait, each as often as jobs may join its line. `there`: its open attempts.
 
-        A job of which nobody has heard yet that it started counts as started where the last one ended well.
+        Where the last job ended well, one of which nobody has heard yet that it started counts as started. Elsewhere one waits
+        at most.
         """
         limit = patience(round_trip)
         if self.longest is None or self.longest >= limit:
@@ -99,9 +100,10 @@ class Ahead:
             leader = self.leader(line)
             if leader is None or any(self.is_long(attempt, now, limit) for attempt in (line[0], leader)):
                 continue
-            head = line[0]
-            if head.started_at is not None or (slot.host, slot.index) in self._well:
-                found += [slot] * (length - sum(attempt.started_at is None for attempt in line if attempt is not head))
+            head, well = line[0], (slot.host, slot.index) in self._well
+            if head.started_at is not None or well:
+                waiting = sum(attempt.started_at is None for attempt in line if attempt is not head)
+                found += [slot] * ((length if well else 1) - waiting)
         return found
 
     def leader(self, line: Sequence[Attempt]) -> Attempt | None:

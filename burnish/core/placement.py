@@ -297,6 +297,15 @@ def free_slots(slots: Sequence[Slot], mine: Iterable[Attempt], reserved: Iterabl
 
 
 def in_place(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Those of `attempts` that are not in the place of another one of them."""
+    """Those of a host's `attempts`, in the order of their claims, that are not in the place of another one of them.
+
+    One that waits in a line of which another was voided is in the place of whoever has the slot.
+    """
     names = {attempt.name for attempt in attempts}
-    return [attempt for attempt in attempts if attempt.after not in names]
+    found, taken = [], set[int]()
+    for attempt in attempts:
+        waits = attempt.after and attempt.started_at is None and not taken.isdisjoint(attempt.slots)
+        if attempt.after not in names and not waits:
+            found.append(attempt)
+            taken.update(attempt.slots)
+    return found

@@ -208,14 +208,16 @@ def test_its_turn_comes_when_the_other_is_lost_and_not_while_its_job_lives(host:
 class Given:
     """An attempt that runs until its gate opens, and two that come after it: its supervisor has all three."""
 
-    def __init__(self, host: OneHost, link: AgentClient) -> None:
+    def __init__(self, host: OneHost, link: AgentClient, *words: str) -> None:
         self.host = host
         self.gate = host.folder / "gate"
+        self.held_up = host.folder / "held up"
         link.run("/bin/true")  # so that there is a supervisor whose last job was brief
         self.leader, self.follower, self.last = new_attempt(), new_attempt(), new_attempt()
         link.send("start", attempt=self.leader, spec=self.spec(self.gate))
-        link.send("start", attempt=self.follower, spec=make_spec(*host.ledger_job()), after=self.leader)
-        link.send("start", attempt=self.last, spec=make_spec(*host.ledger_job()), after=self.follower)
+        follower = make_spec(*host.ledger_job(), cwd=str(host.folder))
+        link.send("start", attempt=self.follower, spec=follower, after=self.leader)
+        link.send("start", attempt=self.last, spec=make_spec(*host.ledger_job(), *words), after=self.follower)
         wait_for(lambda: host.runs() == 1)
 
     def spec(self, gate: Path) -> Frame:
@@ -225,9 +227,25 @@ class Given:
         wait_for(lambda: all(os.path.lexists(self.host.folder_of(attempt) / "final.json") for attempt in attempts))
 
 
+BRIEF = (b"BRIEF = 0.01", b"BRIEF = 60.0")  # a job that waits for its gate counts as brief
+IMPATIENT = (b"START_PATIENCE = 30.0", b"START_PATIENCE = 2.0")
+
+
+def held_up_before(line: bytes, cwd: bytes) -> tuple[bytes, bytes]:
+    """A change of the agent: supervisors wait before this line of theirs while a file in the job's folder says so."""
+    indent = line[: len(line) - len(line.lstrip())]
+    wait = b"while os.path.exists(%s + '/held up'):\n%s    time.sleep(0.02)\n" % (cwd, indent)
+    return line, indent + wait + line
+
+
+BEFORE_GO = held_up_before(b"        self._slots.hold()\n", b"spec['cwd']")
+BEFORE_FOLDER = held_up_before(b"            if self._home.moved(request) or was_removed", b"request['spec']['cwd']")
+BEFORE_LOCK = held_up_before(b"            os.rename(idle, place.lock)\n        except", b"request['spec']['cwd']")
+
+
 @pytest.fixture
 def given(host: OneHost, monkeypatch: pytest.MonkeyPatch) -> Given:
-    change_agent(monkeypatch, b"BRIEF = 0.01", b"BRIEF = 60.0")  # a job that waits for its gate counts as brief
+    change_agent(monkeypatch, BRIEF)
     return Given(host, host.connect())
 
 
@@ -316,11 +334,73 @@ def test_a_folder_that_cannot_be_made_when_its_turn_comes_is_told_and_costs_no_s
     assert link.run("/bin/true")["start"]["go"]["supervisor"] == supervisor
 
 
+@pytest.mark.parametrize("where", [BEFORE_FOLDER, BEFORE_GO], ids=["before its folder", "before go"])
+def test_given_ahead_one_that_does_not_begin_is_given_up_and_the_next_one_starts(
+    host: OneHost, monkeypatch: pytest.MonkeyPatch, where: tuple[bytes, bytes]
+) -> None:
+    change_agent(monkeypatch, BRIEF, IMPATIENT, where)
+    given = Given(host, link := host.connect())
+    given.held_up.touch()
+    given.gate.touch()
+    assert link.wait_status(given.follower, "void")["start"]["void"]["trouble"]
+    link.wait_status(given.last, "ended")
+    given.held_up.unlink()
+    assert host.runs() == 2
+
+
+def test_voided_before_it_ran_one_leaves_its_slot_to_whoever_was_not_given_ahead(
+    host: OneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_agent(monkeypatch, BRIEF, BEFORE_GO)
+    given = Given(host, link := host.connect(), "x" * 70000)  # too large an order for a socket
+    given.held_up.touch()
+    given.gate.touch()
+    link.wait_status(given.leader, "ended")
+    wait_for(lambda: host.folder_of(given.follower).exists())
+    assert link.void(given.follower)["status"] == "void"
+    given.held_up.unlink()
+    link.wait_status(given.last, "ended")
+    assert host.runs() == 2
+
+
+def test_given_ahead_one_without_its_lock_yet_is_not_taken_for_abandoned(
+    host: OneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_agent(monkeypatch, BRIEF, BEFORE_LOCK)
+    given = Given(host, link := host.connect())
+    given.held_up.touch()
+    given.gate.touch()
+    wait_for(lambda: host.folder_of(given.follower).exists())
+    for _ in range(3):  # each has the agent look
+        link.send("status", attempt=given.follower)
+    link.send("ping", id="heard")
+    link.wait(lambda frame: frame["type"] == "pong")
+    assert given.follower not in {frame.get("attempt") for frame in link.backlog}
+    given.held_up.unlink()
+    assert link.wait_status(given.follower, "ended", "void")["status"] == "ended"
+    link.wait_status(given.last, "ended")
+
+
+def test_agent_that_dies_between_two_takes_the_next_along(host: OneHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = b"                break  # the end of a supervisor is heard in any case\n"
+    wait = b"            while os.path.exists(%r + '/held up'):\n                time.sleep(0.02)\n" % str(host.folder)
+    change_agent(monkeypatch, BRIEF, (heard, heard + wait.replace(b"b'", b"'")))
+    given = Given(host, link := host.connect())
+    given.held_up.touch()
+    given.gate.touch()
+    link.wait_status(given.leader, "ended")
+    kill(link.pid)
+    given.held_up.unlink()
+    wait_for(lambda: not host.processes(idle=True))
+    assert host.connect().status(given.follower)["status"] == "absent"
+    assert host.runs() == 1
+
+
 def test_of_a_job_that_turns_out_not_to_be_brief_the_next_one_starts_as_soon_as_its_slot_is_left(
     host: OneHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its supervisor has that one, too, and has yet to record: it starts in another, and in one of them only."""
-    change_agent(monkeypatch, b"BRIEF = 0.01", b"BRIEF = 0.5")
+    change_agent(monkeypatch, (b"BRIEF = 0.01", b"BRIEF = 0.5"))
     link = host.connect()
     given = Given(host, link)
     link.wait_status(given.leader, "running")

@@ -634,7 +634,7 @@ def test_supervisors_of_many_jobs_at_a_time_take_the_next_ones(
 def test_supervisors_for_which_there_is_nothing_to_do_go_after_a_while(
     host: OneHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    change_agent(monkeypatch, b"IDLE_TIME = 10.0 ", b"IDLE_TIME = 0.1 ")
+    change_agent(monkeypatch, (b"IDLE_TIME = 10.0 ", b"IDLE_TIME = 0.1 "))
     link = host.connect()
     crews = crews_of(link, host, tmp_path, "go")
 

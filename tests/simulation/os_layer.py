@@ -447,6 +447,9 @@ class Os:
     def getpid(self) -> int:
         return self.me.pid
 
+    def getppid(self) -> int:
+        return self.me.parent.pid if self.me.parent is not None else 1
+
     def getuid(self) -> int:
         return UID
 

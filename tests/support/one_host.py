@@ -36,11 +36,13 @@ def oldest_python() -> str | None:
     return None
 
 
-def change_agent(monkeypatch: pytest.MonkeyPatch, old: bytes, new: bytes) -> None:
-    """Until the test is over, links bring an agent whose text has `new` where it had `old`."""
+def change_agent(monkeypatch: pytest.MonkeyPatch, *changes: tuple[bytes, bytes]) -> None:
+    """Until the test is over, links bring an agent whose text has the second of each pair where it had the first."""
     agent = bundle()
-    assert agent.count(old) == 1
-    monkeypatch.setattr(transport_module, "bundle", lambda: agent.replace(old, new))
+    for old, new in changes:
+        assert agent.count(old) == 1
+        agent = agent.replace(old, new)
+    monkeypatch.setattr(transport_module, "bundle", lambda: agent)
     monkeypatch.setattr(transport_module, "_upload", transport_module._upload.__wrapped__)  # it is made once
 
 

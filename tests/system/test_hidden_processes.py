@@ -68,7 +68,7 @@ def test_cancel_ends_a_job_that_proc_does_not_show(
 ) -> None:
     """Also where the kernel was built without the list of a process's children."""
     if not listed:
-        change_agent(monkeypatch, b"/task/%d/children", b"/task/%d/no children")
+        change_agent(monkeypatch, (b"/task/%d/children", b"/task/%d/no children"))
     link = host.connect()
     attempt = link.start(run(host, "xsleep"), "1000")
     link.wait_status(attempt, "running")

@@ -129,8 +129,8 @@ def test_a_host_that_is_reached_again_hears_what_the_state_calls_for() -> None:
     assert resumed(facts.claimed(cancel=True), holds_spec=True) == [cancelled]
 
 
-def test_who_waits_in_line_comes_after_the_last_one_before_it_that_may_still_run() -> None:
-    """A host that is told first that what was called back never runs would start the next beside the one that has the slot."""
+def test_behind_what_was_called_back_nothing_is_started_on_a_host_that_is_reached_again() -> None:
+    """It may have begun before its host heard of that, and have the slot."""
     state = tables.opened(("--n",), [(str(n),) for n in range(3)])
     names: list[str] = []
     for job in range(3):
@@ -139,12 +139,13 @@ def test_who_waits_in_line_comes_after_the_last_one_before_it_that_may_still_run
         names.append(claim.name)
     first, second, third = names
     (*_, last) = state.open.values()
-    start = StartAttempt("gpu01", third, "boot 1", "id of gpu01", second)
-    assert actions.resume(last, state, names) == [start]
-    assert actions.resume(last, state, {first, third}) == [replace(start, after=first)]
-    assert actions.resume(last, state, {third}) == [replace(start, after="")]
+    assert actions.resume(last, state, names) == [StartAttempt("gpu01", third, "boot 1", "id of gpu01", second)]
+    void = VoidAttempt("gpu01", third, "boot 1", "id of gpu01", "one before it was called back")
+    assert actions.resume(last, state, {first, third}) == [void]
     state.apply(events.AttemptStarted(AttemptId(JobId(0), 1), 4711, 1.0))
-    assert actions.resume(last, state, {third}) == [replace(start, after=first)]
+    assert actions.resume(last, state, {second, third}) == [actions.start(last)]
+    state.apply(events.AttemptStarted(AttemptId(JobId(1), 1), 4711, 1.0))
+    assert actions.resume(last, state, {third}) == [actions.start(last)]
 
 
 def test_what_is_held_does_not_start_when_its_host_is_reached_again() -> None:

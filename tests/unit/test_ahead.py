@@ -22,7 +22,7 @@ from burnish.core.ahead import (
     unsettles,
 )
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot
-from burnish.core.placement import free_slots
+from burnish.core.placement import free_slots, in_place
 from burnish.vacancies import Vacancies
 
 ME = CoordinatorId("me")
@@ -118,6 +118,15 @@ def test_nobody_joins_a_line_whose_first_job_lasts_for_long() -> None:
     table.claim(2, after=leader.name, now=LIMIT)
     assert table.slots(now=LIMIT - 0.1) == [0] * 3
     assert table.slots(now=LIMIT) == []
+
+
+def test_where_the_last_job_did_not_end_well_at_most_one_waits() -> None:
+    table = one_seen(0.02)
+    table.happen(facts.exit_of(table.start(table.claim(1)).id, code=1, duration=0.02))
+    leader = table.start(table.claim(2))
+    assert table.slots() == [0]
+    table.claim(3, after=leader.name)
+    assert table.slots() == []
 
 
 def test_claims_of_one_commit_come_one_after_the_other() -> None:
@@ -361,3 +370,15 @@ def test_a_successor_takes_no_slot_of_its_own() -> None:
     assert free_slots(SLOTS, there, []) == [SLOTS[1]]
     assert free_slots(SLOTS, there, [SLOTS[0]]) == [SLOTS[1]]  # kept for a successor
     assert free_slots(SLOTS, there[1:], []) == [SLOTS[1]]  # the leader is about to be committed as ended
+
+
+def test_who_waits_behind_one_that_was_voided_takes_no_slot_of_its_own() -> None:
+    table = one_seen()
+    leader = table.start(table.claim(1))
+    voided = table.claim(2, after=leader.name)
+    last = table.claim(3, after=voided.name)
+    table.happen(events.AttemptVoided(voided.id, "held"))
+    assert in_place([leader, last]) == [leader]
+    assert free_slots(SLOTS, [leader, last], []) == [SLOTS[1]]
+    table.end(leader)
+    assert in_place([last]) == [last]

@@ -26,7 +26,9 @@ class Host:
             batch=False, incarnation="boot", moved=lambda request: "", place=lambda name: Place(str(folder), "t", name)
         )
         outbox: Any = SimpleNamespace(send=lambda kind, **fields: self.said.append(fields["status"]))
-        self.watches = Watches(home, outbox, select.poll(), -1, cast(Any, None), lambda attempt: None)
+        self.watches = Watches(
+            home, outbox, select.poll(), -1, cast(Any, None), lambda attempt: None, lambda attempt: None
+        )
         crews: Any = SimpleNamespace(
             takes_next=lambda after: True,
             give_ahead=lambda after, attempt, text: self.given.append(attempt) or True,

@@ -94,7 +94,7 @@ class Crews:
 
         `text`: the spec as JSON, under the key `spec`. Its folder is new, and nobody holds its lock. Raises OSError, Refusal.
         """
-        order = _order(place.attempt, "false", text)
+        order = _order(place.attempt, text, ahead=False)
         if len(order) > MESSAGE_LIMIT:
             self._fork_supervisor(place, spec)
             return False
@@ -123,7 +123,7 @@ class Crews:
 
         `text`: the request for its start, as JSON.
         """
-        crew, order = self._given[after], _order(attempt, "true", text)
+        crew, order = self._given[after], _order(attempt, text, ahead=True)
         if len(order) > MESSAGE_LIMIT:
             return False
         try:
@@ -190,18 +190,18 @@ class Crews:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_LIMIT)
-        crew = Crew(ours, idle_lock())
+        crew, me = Crew(ours, idle_lock()), os.getpid()
         lock = make_lock(crew.idle)
         self._all[ours.fileno()] = crew
         self._poll.register(ours.fileno(), select.POLLIN)
         try:
-            self._fork(lambda: self._serve_attempts(theirs, lock, crew.idle))
+            self._fork(lambda: self._serve_attempts(theirs, lock, crew.idle, me))
         finally:
             os.close(lock)
             theirs.close()
         return crew
 
-    def _serve_attempts(self, mine: socket.socket, lock: int, idle: str) -> None:
+    def _serve_attempts(self, mine: socket.socket, lock: int, idle: str, agent: int) -> None:
         """The life of a supervisor: one attempt after the other, while there is an agent to give them."""
         become_subreaper()
         surroundings = Surroundings(self._home.incarnation)
@@ -212,8 +212,8 @@ class Crews:
                 order = mine.recv(MESSAGE_LIMIT)
             except OSError:
                 order = b""  # the agent went away with notices that it had not read
-            if not order:
-                break
+            if not order or os.getppid() != agent:
+                break  # also where one lies there still: nobody could call it back
             attempt, ahead, request = json.loads(order.decode("utf-8"))
             place = self._home.place(attempt)
             passing = ahead and (passing or not self._begin(place, request, idle))
@@ -249,9 +249,9 @@ class Crews:
                 del self._given[attempt]
 
 
-def _order(attempt: str, ahead: str, text: str) -> bytes:
-    """The message that gives an attempt to a supervisor. `ahead`: "true" if its folder is for that one to make."""
-    return ('["%s",%s,%s]' % (attempt, ahead, text)).encode("utf-8")
+def _order(attempt: str, text: str, ahead: bool) -> bytes:
+    """The message that gives an attempt to a supervisor. `ahead`: its folder is for that one to make."""
+    return ('["%s",%d,%s]' % (attempt, ahead, text)).encode("utf-8")
 
 
 def _lay_aside(place: Place, lock: int, idle: str) -> int:

@@ -66,12 +66,13 @@ class Agent:
         self._poll.register(REQUESTS, select.POLLIN)
         self._poll.register(self._notices, select.POLLIN)
         self._looked = 0.0  # when attempts whose end is not announced, and idle supervisors, were looked at, monotonic
-        self._left: Deque[str] = (
-            deque()
-        )  # attempts that have left their slots, and whose successors are about to be started
+        # Attempts that have left their slots, and whose successors are about to be started.
+        self._left: Deque[str] = deque()
         self._closed = False  # by the coordinator
         self._outbox = Outbox()
-        self._watches = Watches(self._home, self._outbox, self._poll, notices_in, self._fork, self._start_next)
+        self._watches = Watches(
+            self._home, self._outbox, self._poll, notices_in, self._fork, self._start_next, self._hear_of
+        )
         self._crews = Crews(self._home, self._poll, notices_in, self._fork)
         self._looks = Looks(self._home, self._outbox, self._poll, self._fork)
         self._starts = Starts(self._home, self._watches, self._crews, self._looks)
@@ -127,6 +128,8 @@ class Agent:
             if notice.mark not in (FREED, UNRECORDED):
                 self._watches.hear(notice)
                 names.add(notice.attempt)
+                if begun and notice.attempt not in self._watches:
+                    self._start_next(notice.attempt)  # it was voided before it ran
                 continue
             self._start_next(notice.attempt)
             if notice.mark == UNRECORDED:
@@ -217,6 +220,9 @@ class Agent:
             for request in self._starts.after(self._left[0]):
                 self._serve_start(request)
             self._left.popleft()
+
+    def _hear_of(self, attempt: str) -> None:
+        self._starts.heard_of(attempt)
 
     def _serve_start(self, request: Header) -> None:
         """Start what has waited; if it is refused, it is the turn of who waits behind it."""

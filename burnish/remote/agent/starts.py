@@ -36,7 +36,7 @@ def request_of(text: str) -> Header:
 
 
 class Starts:
-    """Starts attempts. Those that wait are nowhere but in memory: nothing of them is on disk, and they go with the link."""
+    """Starts attempts. Of those that wait nothing is on disk: they are in memory, or in sockets, and go with the link."""
 
     def __init__(self, home: Home, watches: Watches, crews: Crews, looks: Looks) -> None:
         self._home = home
@@ -92,7 +92,7 @@ class Starts:
     def after(self, left: str) -> List[Header]:
         """The requests that waited for this attempt to leave its slot; they wait no longer.
 
-        None if it waits itself: whatever is heard of it, as that it is void, it has no slot yet, and the next one neither.
+        There are none while it waits itself: whatever is heard of it, as that it is void, it has no slot to leave.
         """
         if self.is_waiting(left):
             return []

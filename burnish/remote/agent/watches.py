@@ -84,7 +84,9 @@ class Watch:
 
 
 class Watches:
-    """All watched attempts, by name. `left` is called with the name of each that is watched no longer: it has ended."""
+    """All watched attempts, by name. `left` is called with the name of each that is watched no longer: it has ended. `heard_of`
+    is called before that with the name of one that is given up, though its supervisor has said nothing of it.
+    """
 
     def __init__(
         self,
@@ -94,6 +96,7 @@ class Watches:
         notices: int,
         fork: Callable[[Callable[[], None]], int],
         left: Callable[[str], None],
+        heard_of: Callable[[str], object],
     ) -> None:
         self._home = home
         self._outbox = outbox
@@ -101,6 +104,7 @@ class Watches:
         self._notices = notices
         self._fork = fork
         self._left = left
+        self._heard_of = heard_of
         self._by_attempt: Dict[str, Watch] = {}
         self._by_pidfd: Dict[int, Watch] = {}
         self._over: Set[str] = set()  # whose end was told, and which were not put away since
@@ -136,6 +140,7 @@ class Watches:
 
         With `crewed`, all that happens to it, and to its supervisor, is told in notices.
         """
+        self.drop(place.attempt)
         watch = self._by_attempt[place.attempt] = Watch(place, started_here=True)
         watch.ours, watch.crewed, watch.given = True, crewed, (time.monotonic(), folder)
 
@@ -183,8 +188,10 @@ class Watches:
         self._leave(attempt)
 
     def drop(self, attempt: str) -> None:
-        """Expect an attempt no longer that its supervisor has not begun."""
-        self._by_attempt.pop(attempt, None)
+        """Watch an attempt no longer, though it has not ended."""
+        watch = self._by_attempt.pop(attempt, None)
+        if watch is not None:
+            self._forget_pidfd(watch)
 
     def _leave(self, attempt: str) -> None:
         watch = self._by_attempt.pop(attempt, None)
@@ -197,17 +204,17 @@ class Watches:
         place = watch.place
         standing = watch.said or settle(place, self._home.incarnation)
         watch.said = None
-        if standing.status == ABSENT and watch.crewed:
-            return  # its supervisor is about to make its folder
         if standing.status == UNSTARTED and watch.started_here and watch.told is not None:
             # For two looks nobody has been on the way. One alone may fall between another agent's mkdir and its lock.
             void(place, "its supervisor was killed before it started", trouble=True)
             standing = settle(place, self._home.incarnation)
-        if standing.status == STARTING and watch.given and time.monotonic() - watch.given[0] >= START_PATIENCE:
-            folder = watch.given[1]
-            why = "%s has not answered for %.0f s" % (folder, START_PATIENCE)
-            void(place, why, trouble=True, lacks={"cwd": folder})
-            standing = settle(place, self._home.incarnation)
+        awaited = watch.crewed and standing.status in (ABSENT, UNSTARTED)  # its folder, or that the lock is its own
+        if watch.given and (awaited or standing.status == STARTING):
+            if time.monotonic() - watch.given[0] >= START_PATIENCE:
+                self._give_up(watch, standing.status)
+                standing = settle(place, self._home.incarnation)
+            elif awaited:
+                return  # its supervisor is about to do that, or its death is heard of
         news = standing.status, standing.supervised
         if news != watch.told:
             if isinstance(standing, Said):
@@ -220,6 +227,18 @@ class Watches:
         cancel = None if standing.supervised else read_record(place.file("cancel.json"))
         if cancel is not None:
             self._undertake(watch, cancel)
+
+    def _give_up(self, watch: Watch, status: str) -> None:
+        """Void an attempt that its supervisor has had for long, and has not begun."""
+        assert watch.given is not None
+        folder = watch.given[1]
+        if status == STARTING:
+            why = "%s has not answered for %.0f s" % (folder, START_PATIENCE)
+            void(watch.place, why, trouble=True, lacks={"cwd": folder})
+        else:
+            self._home.make_folder(watch.place)
+            void(watch.place, "its supervisor has done nothing for %.0f s" % START_PATIENCE, trouble=True)
+        self._heard_of(watch.place.attempt)
 
     def _undertake(self, watch: Watch, cancel: Record) -> None:
         ours = watch.undertaker is not None and is_alive(watch.undertaker)
