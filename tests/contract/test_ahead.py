@@ -12,7 +12,7 @@ import pytest
 
 from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import AgentClient, Frame, kill, make_spec, new_attempt
-from tests.support.gated import Gated
+from tests.support.gated import PATIENT, Gated
 from tests.support.hosts import Bench, Network
 from tests.support.one_host import PYTHON, OneHost, change_agent, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
@@ -417,22 +417,39 @@ LEADER, FOLLOWER, LAST = 3, 4, 5
 
 
 @pytest.fixture
-def lab(bench: Bench, network: Network) -> Iterator[Gated]:
-    """A run over a host of one slot, on which job 3 runs and job 4 is claimed ahead."""
+def site(bench: Bench, network: Network) -> Iterator[Gated]:
+    """A host of one slot behind a network of its own, and jobs, the first of which end at once."""
     bench.add("gpu1", network=network)
     made = Gated.of(bench, LAST + 1)
     made.enter = network.enter
     made.inventory("gpu1", slots=1)
     made.open(*QUICK)
-    made.start("run", "--hosts", "lab.yaml", "--command", "python3 job.py {n}", patient=True)
-    wait_until_next(made, FOLLOWER)
     yield made
     made.stop()
 
 
-def wait_until_next(lab: Gated, job: int) -> None:
-    """Wait until `job` is claimed behind job 3. It has not run, and nobody is told that it has."""
-    wait_for(lambda: lab.status()[job]["reason"] == f"next after job {LEADER}", lambda: f"{lab.status()}\n{lab.said()}")
+@pytest.fixture
+def lab(site: Gated) -> Gated:
+    """A run on that host: job 3 runs and job 4 is claimed ahead."""
+    site.start("run", "--hosts", "lab.yaml", "--command", "python3 job.py {n}", patient=True)
+    wait_until_next(site, FOLLOWER)
+    return site
+
+
+@pytest.fixture
+def line(site: Gated) -> Gated:
+    """A run on that host: job 3 runs, job 4 is next, and job 5 after that."""
+    site.start(
+        "run", "--hosts", "lab.yaml", "--command", "python3 job.py {n}", program=PATIENT.replace("1000, 1;", "1000, 2;")
+    )
+    wait_until_next(site, FOLLOWER)
+    wait_until_next(site, LAST, FOLLOWER)
+    return site
+
+
+def wait_until_next(lab: Gated, job: int, after: int = LEADER) -> None:
+    """Wait until `job` is claimed behind another. It has not run, and nobody is told that it has."""
+    wait_for(lambda: lab.status()[job]["reason"] == f"next after job {after}", lambda: f"{lab.status()}\n{lab.said()}")
     assert lab.status()[job]["state"] == "NOT_RUNNING"
     assert lab.status()[LEADER]["state"] == "RUNNING"
     assert lab.ran(job) == []
@@ -461,6 +478,39 @@ def test_next_job_starts_while_nobody_can_say_so(lab: Gated, network: Network) -
     network.mend()
     finish(lab)
     assert [lab.ran(job) for job in range(LAST + 1)] == [[str(job)] for job in range(LAST + 1)]
+
+
+def test_line_goes_on_while_nobody_can_say_so(line: Gated, network: Network) -> None:
+    network.cut()
+    line.open(LEADER, FOLLOWER)
+    wait_for(lambda: line.ran(LAST), line.said)
+    assert line.status()[LAST]["state"] == "NOT_RUNNING"
+    network.mend()
+    finish(line)
+    assert [line.ran(job) for job in range(LAST + 1)] == [[str(job)] for job in range(LAST + 1)]
+
+
+def test_agent_killed_keeps_the_order_of_a_line(line: Gated, bench: Bench) -> None:
+    kill(agent_of(bench))
+    wait_for(lambda: "does not answer" in line.said(), line.said)
+    wait_until_next(line, LAST, FOLLOWER)
+    line.open(LEADER)
+    wait_for(lambda: line.ran(FOLLOWER), line.said)
+    assert line.ran(LAST) == []
+    finish(line)
+    assert [len(line.ran(job)) for job in range(LAST + 1)] == [1] * (LAST + 1)
+
+
+def test_held_while_its_agent_is_deaf_one_leaves_no_slot_to_the_next_in_its_line(line: Gated, bench: Bench) -> None:
+    """The orders to call it back are lost with the link, and may come too late."""
+    agent = agent_of(bench)
+    os.kill(agent, signal.SIGSTOP)
+    line.burnish("hold", "--job_id", str(FOLLOWER))
+    kill(agent)
+    wait_for(lambda: line.status()[FOLLOWER]["state"] == "HOLD", line.status, deadline=60)
+    wait_until_next(line, LAST)
+    finish(line, FOLLOWER)
+    assert [len(line.ran(job)) for job in range(LAST + 1)] == [1, 1, 1, 1, 0, 1]
 
 
 def test_agent_killed_keeps_the_order(lab: Gated, bench: Bench) -> None:
