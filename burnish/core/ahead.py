@@ -21,6 +21,7 @@ ROUND_TRIPS = 50  # a job that lasts longer loses less than a fiftieth by the wa
 SHORTEST_TRIP = 0.02  # s that a round trip counts at least: a turn and its commit are part of it
 TRIPS_AHEAD = 4  # round trips whose work may wait on a slot
 LONGEST_LINE = 6  # jobs
+SHORTEST_JOB = 0.001  # s that a job counts at least
 REMEMBERED = 8  # durations
 
 _GOING = (events.AttemptClaimed, events.AttemptStarted)
@@ -34,8 +35,8 @@ def patience(round_trip: float) -> float:
 
 def line_length(duration: float, round_trip: float) -> int:
     """How many jobs that last so long, in s, may wait on one slot where an answer takes `round_trip`: one at least."""
-    work = TRIPS_AHEAD * max(round_trip, SHORTEST_TRIP)
-    return 1 if duration >= work else min(LONGEST_LINE, int(work / max(duration, work / LONGEST_LINE)))
+    jobs = TRIPS_AHEAD * max(round_trip, SHORTEST_TRIP) / max(duration, SHORTEST_JOB)
+    return max(1, min(int(jobs), LONGEST_LINE))
 
 
 class Ahead:

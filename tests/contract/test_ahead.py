@@ -61,6 +61,10 @@ def test_after_what_has_ended_it_starts_at_once(host: OneHost, link: AgentClient
         link.wait_status(attempt, "ended")
 
 
+def wait_refused(link: AgentClient, attempt: str) -> None:
+    link.wait(lambda frame: frame["type"] == "refused" and frame["attempt"] == attempt)
+
+
 class Line(Pair):
     """Besides, one that is to come after the follower."""
 
@@ -114,7 +118,7 @@ def test_one_in_a_line_that_is_refused_when_its_turn_comes_lets_the_next_one_try
     attempts.touch()
     line.gate.touch()
     for attempt in (line.follower, line.last):
-        link.wait(lambda frame, attempt=attempt: frame["type"] == "refused" and frame["attempt"] == attempt)  # type: ignore[misc]
+        wait_refused(link, attempt)
     assert host.runs() == 0
 
 
@@ -307,6 +311,7 @@ def test_behind_one_that_was_given_ahead_and_is_started_over_another_link_nobody
     gate = host.folder / "another gate"
     other.send("start", attempt=given.follower, spec=given.spec(gate))
     wait_for(lambda: host.runs() == 2)
+    assert link.status(given.follower)["status"] == "running"
     given.gate.touch()
     link.wait_status(given.leader, "ended")
     link.wait_status(given.follower, "running")
@@ -315,6 +320,8 @@ def test_behind_one_that_was_given_ahead_and_is_started_over_another_link_nobody
     for attempt in (given.follower, given.last):
         link.wait_status(attempt, "ended")
     assert host.runs() == 3
+    kept = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{link.pid}/fd")]
+    assert "anon_inode:[pidfd]" not in kept, "of what was watched twice"
 
 
 def test_a_folder_that_cannot_be_made_when_its_turn_comes_is_told_and_costs_no_supervisor(
@@ -327,7 +334,7 @@ def test_a_folder_that_cannot_be_made_when_its_turn_comes_is_told_and_costs_no_s
     attempts.touch()
     given.gate.touch()
     for attempt in (given.follower, given.last):
-        link.wait(lambda frame, attempt=attempt: frame["type"] == "refused" and frame["attempt"] == attempt)  # type: ignore[misc]
+        wait_refused(link, attempt)
     assert host.runs() == 1
     attempts.unlink()
     attempts.with_suffix(".away").rename(attempts)
@@ -511,16 +518,6 @@ def test_held_while_its_agent_is_deaf_one_leaves_no_slot_to_the_next_in_its_line
     wait_until_next(line, LAST)
     finish(line, FOLLOWER)
     assert [len(line.ran(job)) for job in range(LAST + 1)] == [1, 1, 1, 1, 0, 1]
-
-
-def test_agent_killed_keeps_the_order(lab: Gated, bench: Bench) -> None:
-    kill(agent_of(bench))
-    wait_for(lambda: "does not answer" in lab.said(), lab.said)
-    wait_until_next(lab, FOLLOWER)
-    lab.open(LEADER)
-    wait_for(lambda: lab.ran(FOLLOWER), lab.said)
-    finish(lab)
-    assert [len(lab.ran(job)) for job in range(LAST + 1)] == [1] * (LAST + 1)
 
 
 def test_held_while_its_agent_is_deaf_it_does_not_start(lab: Gated, bench: Bench) -> None:

@@ -189,8 +189,7 @@ def test_stopped_run_takes_a_whole_line_back(line: Gated) -> None:
 def test_job_that_lasts_long_keeps_no_line_waiting_behind_it(table: Gated) -> None:
     run = table.start(*RUN, program=PATIENT.replace("= 1000, 1;", "= 0.1, 3;"))
     wait_for(lambda: table.ran(LEADER), table.said)
-    for job in (4, 5, 6):
-        wait_for(lambda job=job: table.status()[job]["reason"] == "", table.status)  # type: ignore[misc]
+    wait_for(lambda: [table.status()[job]["reason"] for job in (4, 5, 6)] == ["", "", ""], table.status)
     assert run.poll() is None
     finish(table)
 

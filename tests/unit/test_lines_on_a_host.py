@@ -9,7 +9,9 @@ from typing import Any, cast
 
 import pytest
 
+from burnish.remote.agent import watches
 from burnish.remote.agent.place import Place
+from burnish.remote.agent.refusals import Refusal
 from burnish.remote.agent.starts import Starts
 from burnish.remote.agent.watches import Watches
 
@@ -22,7 +24,7 @@ class Host:
     def __init__(self, folder: Path) -> None:
         self.said: list[str] = []
         self.given: list[str] = []
-        home: Any = SimpleNamespace(
+        home = self.home = SimpleNamespace(
             batch=False, incarnation="boot", moved=lambda request: "", place=lambda name: Place(str(folder), "t", name)
         )
         outbox: Any = SimpleNamespace(send=lambda kind, **fields: self.said.append(fields["status"]))
@@ -34,7 +36,7 @@ class Host:
             give_ahead=lambda after, attempt, text: self.given.append(attempt) or True,
             last_after=lambda attempt: self.given[-1],
         )
-        self.starts = Starts(home, self.watches, crews, cast(Any, None))
+        self.starts = Starts(cast(Any, home), self.watches, crews, cast(Any, None))
         self.watches.expect(home.place(LEADER), "/", True)
         for attempt, after in ((FOLLOWER, LEADER), (LAST, FOLLOWER)):
             self.ask(attempt, after)
@@ -80,3 +82,16 @@ def test_what_was_started_otherwise_is_not_begun_again(host: Host) -> None:
     host.starts.begin(FOLLOWER)
     assert not host.starts.is_waiting(FOLLOWER)
     assert host.starts.heard_of(FOLLOWER) is None
+
+
+def test_of_a_table_that_is_gone_a_supervisor_that_does_nothing_is_no_longer_given_up(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(place: Place) -> bool:
+        raise Refusal("the table was cleaned away")
+
+    monkeypatch.setattr(watches, "START_PATIENCE", 0.0)
+    host.home.make_folder = refuse
+    host.starts.begin(FOLLOWER)
+    host.watches.look([FOLLOWER])
+    assert host.said == []

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from typing import Callable, Deque, Dict, List, Optional
 
     from .frames import Header
+    from .notices import Notice
 
 LOOK_INTERVAL = 0.25  # s between looks at attempts whose end the kernel does not announce
 BATCH_INTERVAL = 1.0  # s, the same where a batch system starts them: each look lists a folder of a shared file system
@@ -71,7 +72,7 @@ class Agent:
         self._closed = False  # by the coordinator
         self._outbox = Outbox()
         self._watches = Watches(
-            self._home, self._outbox, self._poll, notices_in, self._fork, self._start_next, self._hear_of
+            self._home, self._outbox, self._poll, notices_in, self._fork, self._start_next, self._heard_of
         )
         self._crews = Crews(self._home, self._poll, notices_in, self._fork)
         self._looks = Looks(self._home, self._outbox, self._poll, self._fork)
@@ -116,25 +117,8 @@ class Agent:
             notices += heard_in_pipe(self._notices)
         names = set(self._watches.ended(ready))
         for notice in notices:
-            begun = self._starts.heard_of(notice.attempt)
-            if notice.next:
-                self._starts.begin(notice.next)
-            if begun and notice.mark in (PASSED, GONE):
-                self._watches.drop(notice.attempt)
-                self._serve_start(begun)
-                continue
-            if notice.mark == PASSED:
-                continue  # it was started otherwise
-            if notice.mark not in (FREED, UNRECORDED):
-                self._watches.hear(notice)
+            if self._hear(notice):
                 names.add(notice.attempt)
-                if begun and notice.attempt not in self._watches:
-                    self._start_next(notice.attempt)  # it was voided before it ran
-                continue
-            self._start_next(notice.attempt)
-            if notice.mark == UNRECORDED:
-                why = json.loads(notice.records[0])["why"] if notice.records else "its disk refuses"
-                self._refuse({"type": "record", "attempt": notice.attempt}, why, passing=True)
         if time.monotonic() - self._looked >= (BATCH_INTERVAL if self._home.batch else LOOK_INTERVAL):
             self._looked = time.monotonic()
             names.update(self._watches.unannounced())
@@ -151,6 +135,28 @@ class Agent:
             data = os.read(REQUESTS, READ_SIZE)
             self._closed = not data
             self._requests.extend(header for header, _ in self._reader.feed(data))
+
+    def _hear(self, notice: Notice) -> bool:
+        """Take in what a supervisor says of its attempt, and whom it goes on with. True if there may be news to tell."""
+        begun = self._starts.heard_of(notice.attempt)
+        if notice.next:
+            self._starts.begin(notice.next)
+        if notice.mark in (FREED, UNRECORDED):
+            self._start_next(notice.attempt)
+            if notice.mark == UNRECORDED:
+                why = json.loads(notice.records[0])["why"] if notice.records else "its disk refuses"
+                self._refuse({"type": "record", "attempt": notice.attempt}, why, passing=True)
+            return False
+        if begun and notice.mark in (PASSED, GONE):
+            self._watches.drop(notice.attempt)
+            self._serve_start(begun)
+            return False
+        if notice.mark == PASSED:
+            return False  # it was started otherwise
+        self._watches.hear(notice)
+        if begun and notice.attempt not in self._watches:
+            self._start_next(notice.attempt)  # it was voided before it ran
+        return True
 
     def _timeout(self) -> Optional[float]:
         """In milliseconds."""
@@ -221,7 +227,8 @@ class Agent:
                 self._serve_start(request)
             self._left.popleft()
 
-    def _hear_of(self, attempt: str) -> None:
+    def _heard_of(self, attempt: str) -> None:
+        """An attempt that was given ahead of its turn is given up."""
         self._starts.heard_of(attempt)
 
     def _serve_start(self, request: Header) -> None:

@@ -84,8 +84,10 @@ class Watch:
 
 
 class Watches:
-    """All watched attempts, by name. `left` is called with the name of each that is watched no longer: it has ended. `heard_of`
-    is called before that with the name of one that is given up, though its supervisor has said nothing of it.
+    """All watched attempts, by name.
+
+    `left` is called with the name of each that is watched no longer: it has ended. `heard_of` is called before that with the
+    name of one that is given up, though its supervisor has said nothing of it.
     """
 
     def __init__(
@@ -175,7 +177,7 @@ class Watches:
         for watch in [self._by_attempt[attempt] for attempt in attempts if attempt in self._by_attempt]:
             try:
                 self._look(watch)
-            except OSError:
+            except (OSError, Refusal):  # the latter where the table is gone
                 self._forget_pidfd(watch)
 
     def undertake(self, place: Place, cancel: Record) -> None:
