@@ -132,7 +132,8 @@ def test_what_runs_is_seen_at_the_end_of_a_table_that_is_longer_than_the_termina
     (tmp_path / "more.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(6, 36)))
     shell.type(f"clear; {burnish} create --csv more.csv --append; {burnish} hold --job_id 0-33", "Enter")
     shell.shows("on HOLD")
-    shell.type(f"clear; {burnish} run --num_workers 1 --command 'sh job.sh {{n}}' & {burnish} status --watch", "Enter")
+    run = f"{burnish} run -q --num_workers 1 --command 'sh job.sh {{n}}'"  # its foot would stand over what is watched
+    shell.type(f"clear; {run} & {burnish} status --watch", "Enter")
     shell.shows("34  RUNNING")
     shell.shows("Not shown: ")
     shell.type("C-c")
