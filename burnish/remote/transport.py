@@ -7,7 +7,6 @@ runs it: nothing need be installed there, and no data of ours ever passes throug
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -19,6 +18,7 @@ import threading
 import time
 import zlib
 from collections import deque
+from pathlib import Path
 from typing import Protocol
 
 from burnish.errors import LASTING, HostRefused, HostUnreachable, printable
@@ -29,7 +29,6 @@ from burnish.remote.remote_command import Ending, ending_error
 NOISE_LIMIT = 64 << 10  # bytes a login shell may print before the agent speaks
 READ_SIZE = 1 << 16
 STDERR_KEPT = 4096  # bytes
-GREETING = 256 << 10  # bytes, with the agent's source as it is
 SLOW_LOGIN = (
     20.0  # s: who has closed a channel that was silent for longer had a login shell in view that takes its time
 )
@@ -48,12 +47,22 @@ LOADER = (
     'exec(compile(s,"burnish-agent","exec"),g);'
     'g["serve"](h["nonce"],s)'
 )
+# The same for the Python that runs us, which keeps our own modules compiled: it need not read and compile their text.
+LOADER_HERE = (
+    "import sys;"
+    "folder,nonce=sys.argv[1:];"
+    "sys.path.insert(0,folder);"
+    "from agent.serving import serve;"
+    "del sys.path[0];"
+    "serve(nonce)"
+)
+FOLDER = Path(__file__).absolute().parent  # that of `agent`
 PREAMBLE_START = PREAMBLE.partition("%")[0].encode()
 TOO_OLD = re.compile(rb"\nburnish-python ([0-9.]{1,20})\n")
 
 
 class Channel(Protocol):
-    """The two streams of one agent. One thread reads, one writes, any may close. `nonce`: what `greet` sent; "" before."""
+    """The two streams of one agent. One thread reads, one writes, any may close. `nonce`: what it was told; "" before."""
 
     nonce: str
 
@@ -86,15 +95,15 @@ def remote_command(python: str) -> str:
 
 
 @functools.cache
-def _upload(effort: int) -> tuple[bytes, str]:
+def _upload() -> tuple[bytes, str]:
     """The agent's compressed source, and the hash of the source."""
     source = bundle()
-    return zlib.compress(source, effort), hashlib.sha256(source).hexdigest()
+    return zlib.compress(source), hashlib.sha256(source).hexdigest()
 
 
-def greet(channel: Channel, effort: int = -1) -> None:
-    """Send the agent's source to a loader, and the nonce that its first words are known by. `effort`: zlib's, to compress it."""
-    compressed, digest = _upload(effort)
+def greet(channel: Channel) -> None:
+    """Send the agent's source to a loader, and the nonce that its first words are known by."""
+    compressed, digest = _upload()
     channel.nonce = secrets.token_hex(16)
     greeting = json.dumps({"size": len(compressed), "sha256": digest, "nonce": channel.nonce}) + "\n"
     try:
@@ -152,16 +161,18 @@ class LocalTransport:
         self._ready: LocalChannel | None = None
 
     def prepare(self) -> None:
-        """Start now the agent that will be asked for: that takes as long as everything else before the first job.
+        """Start now the agent that will be asked for: that takes half as long as everything else before the first job.
 
-        Waits for nothing. What goes wrong is tried again, and said, when it is opened.
+        Waits for nothing. What goes wrong is tried again, and said, when it is opened. From a zip, nothing is started.
         """
+        if not (FOLDER / "agent").is_dir():
+            return
+        nonce = secrets.token_hex(16)
         try:
-            self._ready = self._start()
-            if self._ready.widen():
-                greet(self._ready, effort=0)
-        except (HostRefused, HostUnreachable, OSError):
-            pass
+            self._ready = self._start(LOADER_HERE, str(FOLDER), nonce)
+        except (HostRefused, HostUnreachable):
+            return
+        self._ready.nonce = nonce
 
     def close(self) -> None:
         """End an agent that was prepared and never asked for."""
@@ -171,12 +182,12 @@ class LocalTransport:
     def open(self) -> Channel:
         """Start the loader, out of reach of Ctrl-C and of a closing terminal. Raises HostRefused, HostUnreachable."""
         ready, self._ready = self._ready, None
-        return ready or self._start()
+        return ready or self._start(LOADER)
 
-    def _start(self) -> LocalChannel:
+    def _start(self, loader: str, *arguments: str) -> LocalChannel:
         try:
             process = subprocess.Popen(
-                [self._python, "-I", "-S", "-c", LOADER],
+                [self._python, "-I", "-S", "-c", loader, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -219,13 +230,6 @@ class LocalChannel:
     def pid(self) -> int:
         """The agent's."""
         return self._process.pid
-
-    def widen(self) -> bool:
-        """Have the pipe take all of a greeting, whether or not somebody reads. False if this user has no more room in pipes."""
-        try:
-            return fcntl.fcntl(self._stdin, fcntl.F_SETPIPE_SZ, GREETING) >= GREETING
-        except OSError:
-            return False
 
     def read(self, size: int) -> bytes:
         with self._reading:

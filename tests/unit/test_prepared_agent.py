@@ -19,7 +19,7 @@ from tests.support.hosts import children
 # `burnish` with the arguments that follow; says at its end how many agents it has started.
 COUNTING = (
     "import atexit, sys; from burnish.remote.transport import LocalTransport; start, made = LocalTransport._start, []; "
-    "LocalTransport._start = lambda way: made.append(way) or start(way); atexit.register(lambda: print(len(made))); "
+    "LocalTransport._start = lambda way, *how: made.append(way) or start(way, *how); atexit.register(lambda: print(len(made))); "
     "sys.argv[0] = 'burnish'; from burnish.__main__ import main; main()"
 )
 

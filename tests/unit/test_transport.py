@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import signal
@@ -17,7 +16,16 @@ import pytest
 from burnish.errors import HostRefused, HostUnreachable
 from burnish.remote.agent.frames import FrameReader, encode_frame
 from burnish.remote.agent.processes import read_process
-from burnish.remote.transport import ENDING_TIMEOUT, LOADER, Channel, LocalTransport, bootstrap, remote_command
+from burnish.remote.transport import (
+    ENDING_TIMEOUT,
+    FOLDER,
+    LOADER,
+    LOADER_HERE,
+    Channel,
+    LocalTransport,
+    bootstrap,
+    remote_command,
+)
 from tests.support.waiting import wait_for
 
 
@@ -77,30 +85,21 @@ def test_prepared_agent_is_the_one_that_is_opened_and_the_next_one_is_another() 
     way.close()
 
 
-def test_greeting_of_a_prepared_agent_waits_for_nobody(tmp_path: Path) -> None:
+def test_who_prepares_waits_for_nobody(tmp_path: Path) -> None:
     way = LocalTransport(program(tmp_path, "exec sleep 100"))
-    assert not waits_to_prepare(way)
-    assert way.open().nonce, "it was greeted"
-
-
-def waits_to_prepare(way: LocalTransport) -> bool:
     preparing = threading.Thread(target=way.prepare)
     preparing.start()
     preparing.join(10)
+    channel = way.open()
     try:
-        return preparing.is_alive()
+        assert not preparing.is_alive()
+        assert channel.nonce, "it was told"
     finally:
-        way.close()
+        channel.close()
 
 
-def test_agent_is_greeted_by_who_opens_it_where_pipes_have_no_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> int:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
-    monkeypatch.setattr("burnish.remote.transport.fcntl.fcntl", refuse)
-    assert not waits_to_prepare(LocalTransport(program(tmp_path, "exec sleep 100")))
+def test_none_is_prepared_from_a_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("burnish.remote.transport.FOLDER", tmp_path)
     way = LocalTransport(sys.executable)
     way.prepare()
     channel = way.open()
@@ -108,17 +107,19 @@ def test_agent_is_greeted_by_who_opens_it_where_pipes_have_no_room(
     channel.close()
 
 
-def test_agent_whose_text_cannot_be_read_is_told_to_who_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(effort: int) -> None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "agent/x.py")
-
-    monkeypatch.setattr("burnish.remote.transport._upload", gone)
-    way = LocalTransport(sys.executable)
+def test_prepared_agent_is_our_own_package_and_finds_nothing_else_beside_it(tmp_path: Path) -> None:
+    ours = program(tmp_path, f'echo "$@" >{tmp_path}/asked; exec {sys.executable} "$@"')
+    way = LocalTransport(ours)
     way.prepare()
     channel = way.open()
-    with pytest.raises(FileNotFoundError):
-        bootstrap(channel)
+    assert bootstrap(channel) == b"" and ping(channel)
     channel.close()
+    *_, folder, nonce = (tmp_path / "asked").read_text().split()
+    assert Path(folder) == FOLDER and nonce == channel.nonce
+    program_text = LOADER_HERE.replace("serve(nonce)", "print(folder in sys.path)")
+    command = [sys.executable, "-I", "-S", "-c", program_text, str(FOLDER), nonce]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n", "what a job's supervisor imports later is the standard library's"
 
 
 def test_prepared_agent_that_nobody_asked_for_is_ended_and_not_waited_for(tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ class Agent:
 
 
 def serve(nonce: str, source: bytes = b"") -> None:
-    """Greet the coordinator and serve it until the link ends. `source`: the agent's own text, to be kept on the host."""
+    """Greet the coordinator and serve it until the link ends. `source`: the agent's own text, to be kept on the host if given."""
     os.chdir("/")
     agent = Agent(source)
     write_all(LINK, (PREAMBLE % nonce).encode("ascii"))
