@@ -1,12 +1,16 @@
 """The `burnish` command, and `python -m burnish`: until its parts are imported, Ctrl-C ends it without a traceback."""
 
+import gc
 import os
 import signal
 import sys
 
+MANY = 50_000  # objects more than there were, until Python looks for garbage: at its own 700, 40 times while `status` starts
+
 
 def main() -> None:
     """Entry point of the command."""
+    gc.set_threshold(MANY)
     _open_what_is_closed()
     # Who starts us may have it ignored, and then the kernel forgets how what we start has ended: git, or a runner function.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

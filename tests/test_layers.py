@@ -72,8 +72,9 @@ ENTRY = {"burnish/__init__.py": ("burnish.util", "burnish.core.command", "burnis
 AGENT_ORDER = (
     "__init__", "refusals", "compact_json", "frames", "files", "inotify", "records", "place", "locks", "processes",
     "common_locks", "slots", "nvidia_smi", "gpu_reading", "traces", "standing", "notices", "forking", "oom", "spec", "result",
-    "job", "needs", "checkout", "held_slots", "logs", "pulse", "guard", "supervisor", "alone", "undertaker", "home", "outbox",
-    "tails", "watches", "crews", "folder_look", "looks", "starts", "stops", "keeping", "commands", "batch", "serving",
+    "job", "needs", "checkout", "held_slots", "logs", "pulse", "guard", "surroundings", "supervisor", "alone", "undertaker",
+    "home", "outbox", "tails", "watches", "crews", "folder_look", "looks", "starts", "stops", "keeping", "commands", "batch",
+    "serving",
 )  # fmt: skip
 SHARED = ("frames", "inotify")
 

@@ -231,7 +231,7 @@ class Given:
         wait_for(lambda: all(os.path.lexists(self.host.folder_of(attempt) / "final.json") for attempt in attempts))
 
 
-BRIEF = (b"BRIEF = 0.01", b"BRIEF = 60.0")  # a job that waits for its gate counts as brief
+BRIEF = (b"BRIEF = 0.02", b"BRIEF = 60.0")  # a job that waits for its gate counts as brief
 IMPATIENT = (b"START_PATIENCE = 30.0", b"START_PATIENCE = 2.0")
 
 
@@ -408,7 +408,7 @@ def test_of_a_job_that_turns_out_not_to_be_brief_the_next_one_starts_as_soon_as_
     host: OneHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its supervisor has that one, too, and has yet to record: it starts in another, and in one of them only."""
-    change_agent(monkeypatch, (b"BRIEF = 0.01", b"BRIEF = 0.5"))
+    change_agent(monkeypatch, (b"BRIEF = 0.02", b"BRIEF = 0.5"))
     link = host.connect()
     given = Given(host, link)
     link.wait_status(given.leader, "running")

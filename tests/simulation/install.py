@@ -58,7 +58,7 @@ def install() -> None:
     for name in (*_modules("burnish"), *_modules("burnish.store"), *_modules("burnish.remote.agent"), *REMOTE):
         module = importlib.import_module(f"burnish.{name}")
         if name == "remote.transport":
-            module._upload(-1)  # reads the agent's real source, once
+            module._upload()  # reads the agent's real source, once
         for attribute, simulated in replacements.items():
             if hasattr(module, attribute):
                 setattr(module, attribute, simulated)

@@ -283,11 +283,12 @@ class Os:
         return self._status(me.machine, file.disk, file.inode)
 
     def access(self, path: Any, how: int) -> bool:
+        text = _text(path)
         try:
-            self.find(self.me, _text(path))
+            inode = self.find(self.me, text.rstrip("/"))[1]
         except OSError:
             return False
-        return True
+        return inode.kind == "folder" or not text.endswith("/")
 
     def listdir(self, path: Any = ".") -> list[str]:
         me: Process = self.world.effect("listdir", path, reads=True)

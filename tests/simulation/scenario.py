@@ -58,7 +58,7 @@ class Scenario:
         self.random = world.random("lab")
         # Jobs here are long: as they are, one waits on a slot, and none is given to a supervisor ahead of its turn.
         lines = world.random("lines")
-        ahead.TRIPS_AHEAD, supervisor.BRIEF = lines.choice((4, 400, 400)), lines.choice((0.01, 0.3, 0.5))
+        ahead.TRIPS_AHEAD, supervisor.BRIEF = lines.choice((4, 400, 400)), lines.choice((0.02, 0.3, 0.5))
         self.ledger = Ledger(world)
         world.programs = Programs(world, self.ledger)
         self.said: list[str] = []

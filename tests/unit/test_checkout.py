@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.remote.agent import checkout, supervisor
+from burnish.remote.agent import checkout, surroundings
 from burnish.remote.agent.checkout import checked_out
 
 
@@ -222,12 +222,12 @@ def test_it_costs_a_start_two_small_files(repository: Path, monkeypatch: pytest.
 
 def test_many_short_jobs_ask_the_disk_once_a_second(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now[0])
-    surroundings = supervisor.Surroundings("here")
-    before = surroundings.version(str(repository))
+    monkeypatch.setattr(surroundings.time, "monotonic", lambda: now[0])
+    around = surroundings.Surroundings("here")
+    before = around.version.of(str(repository))
     after = commit(repository)
-    now[0] += supervisor.VERSION_HOLDS / 2
-    assert surroundings.version(str(repository)) == before
-    assert surroundings.version("another folder").startswith(after)
-    now[0] += supervisor.VERSION_HOLDS
-    assert surroundings.version(str(repository)).startswith(after)
+    now[0] += surroundings.HOLDS / 2
+    assert around.version.of(str(repository)) == before
+    assert around.version.of("another folder").startswith(after)
+    now[0] += surroundings.HOLDS
+    assert around.version.of(str(repository)).startswith(after)

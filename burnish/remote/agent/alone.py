@@ -13,7 +13,8 @@ from .processes import become_subreaper, incarnation
 from .pulse import Pulse
 from .records import read_record
 from .spec import problem_of_spec
-from .supervisor import Supervisor, Surroundings
+from .supervisor import Supervisor
+from .surroundings import Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from .place import idle_lock
 from .processes import become_subreaper
 from .refusals import Refusal
 from .standing import was_removed
-from .supervisor import Supervisor, Surroundings
+from .supervisor import Supervisor
+from .surroundings import Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import errno
 import os
 
 from .files import as_bytes
-from .nvidia_smi import find_nvidia_smi
 from .refusals import Unstartable, printable
 from .slots import gpu_environment
 
@@ -29,11 +28,16 @@ def enter(folder: str) -> None:
         raise Unstartable("the folder %s cannot be entered: %s" % (printable(folder), error.strerror)) from None
 
 
-def job_environment(spec: Record, place: Place, inherited: Dict[bytes, bytes]) -> Dict[bytes, bytes]:
-    """What the agent `inherited`, what the slot shows of the GPUs, the spec's `env`, and burnish's: as execve takes it."""
+def job_environment(
+    spec: Record, place: Place, inherited: Dict[bytes, bytes], says_gpus: bool = False
+) -> Dict[bytes, bytes]:
+    """What the agent `inherited`, which GPUs the job may use if it is to hear that, the spec's `env`, and burnish's.
+
+    As execve takes it.
+    """
     environment = dict(inherited)
     environment.setdefault(b"PYTHONUNBUFFERED", b"1")
-    if spec.get("slots") and (spec.get("devices") or find_nvidia_smi()):
+    if says_gpus:
         environment.update(gpu_environment(spec.get("devices") or ()))
     environment.update((as_bytes(name), as_bytes(value)) for name, value in (spec.get("env") or {}).items())
     environment[b"BURNISH_RESULT"] = as_bytes(place.file("result.json"))

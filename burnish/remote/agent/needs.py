@@ -87,11 +87,11 @@ def _look(need: Record) -> Tuple[str, bytes]:
 
 
 def _lack_of_folder(folder: str) -> str:
+    if os.access(as_bytes(folder) + b"/", os.X_OK):  # with the slash, only a folder
+        return ""
     try:
         if not stat.S_ISDIR(os.stat(as_bytes(folder)).st_mode):
             return "%s is no folder" % printable(folder)
-        if os.access(as_bytes(folder), os.X_OK):
-            return ""
         why = os.strerror(errno.EACCES)
     except FileNotFoundError:
         return "%s does not exist" % printable(folder)

@@ -11,18 +11,17 @@ import resource  # noqa: F401 - os.wait4 would import it, in every supervisor ag
 import signal
 import time
 
-from .checkout import checked_out
 from .compact_json import encode_json
 from .files import close, is_gone, read_text, reserve, sync_file, sync_folder, unlink, write_all
-from .forking import AWAITED, signals_of_jobs
+from .forking import AWAITED
 from .held_slots import HeldSlots
 from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
 from .locks import name_job
 from .logs import Logs
 from .needs import find_program, need_of, require, search_path
 from .notices import CHANGED, FREED, UNRECORDED
-from .oom import OomOffer, count_oom_kills
-from .processes import GRACE, read_process, signal_descendants
+from .oom import count_oom_kills
+from .processes import GRACE, signal_descendants
 from .pulse import BEAT, Pulse
 from .records import link_once, make_once, point_once, read_record
 from .refusals import Lacking, SlotTaken, Unstartable, clause, printable
@@ -36,45 +35,12 @@ if TYPE_CHECKING:
     from .notices import Tell
     from .place import Place
     from .records import Record
+    from .surroundings import Surroundings
 
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
-VERSION_HOLDS = 1.0  # s for which the version of the code in a folder is not read again
-COUNT_HOLDS = 1.0  # s, the same for what the kernel has killed for want of memory
-BRIEF = 0.01  # s: of a job that is over by then, start and end are told at once, and nobody is woken twice
+BRIEF = 0.02  # s: of a job that is over by then, start and end are told at once, and nobody is woken twice
 AGAIN = 1.0  # s until a look that failed is repeated: the signal that asked for it comes once
 LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot locks
-
-
-class Surroundings:
-    """What a supervisor knows before it has an attempt: its host's incarnation, the environment of its jobs, and itself."""
-
-    __slots__ = ("_oom_kills", "_version", "defaults", "environment", "here", "me", "node", "offer")
-
-    def __init__(self, here: str) -> None:
-        self.here = here
-        self.environment = dict(os.environb)  # decoded and encoded at each look, if it were not copied
-        self.node = os.uname().nodename
-        self.offer = OomOffer()
-        self.defaults = signals_of_jobs()
-        me = read_process(os.getpid())
-        self.me = {"pid": os.getpid(), "starttime": me.started if me else 0}
-        # Of the last job's folder: its name, when it was read (monotonic), and what it was.
-        self._version = "", -VERSION_HOLDS, ""
-        self._oom_kills = -COUNT_HOLDS, 0  # when they were counted, monotonic, and how many
-
-    def oom_kills(self) -> int:
-        """How often the kernel has killed for want of memory, by now or a moment ago."""
-        now = time.monotonic()
-        if now - self._oom_kills[0] >= COUNT_HOLDS:
-            self._oom_kills = now, count_oom_kills()
-        return self._oom_kills[1]
-
-    def version(self, folder: str) -> str:
-        """What git has checked out in `folder`, the current one, or had a moment ago: not every short job asks the disk."""
-        now = time.monotonic()
-        if self._version[0] != folder or now - self._version[1] >= VERSION_HOLDS:
-            self._version = folder, now, checked_out()
-        return self._version[2]
 
 
 class Supervisor:
@@ -85,7 +51,7 @@ class Supervisor:
         self._spec = spec
         self._lock = lock  # held as long as this process lives; inherited by the job
         self._surroundings = surroundings
-        self._oom_kills = surroundings.oom_kills()  # before the job
+        self._oom_kills: int = surroundings.oom_kills.of()  # before the job
         self._tell = tell
         self._final = -1
         self._logs = Logs(place, spec)
@@ -154,17 +120,18 @@ class Supervisor:
 
     def _prepare(self) -> Tuple[bytes, List[bytes], Dict[bytes, bytes]]:
         """Whatever may fail, before anything is said to have started. Raises Lacking, OSError, Refusal, Unstartable."""
-        spec, place = self._spec, self._place
+        spec, place, around = self._spec, self._place, self._surroundings
         self._final = reserve(self._temporary)
         if self._pulse is not None:
             self._pulse.begin()
         self._slots.hold()
         self._logs.open()
-        environment = job_environment(spec, place, self._surroundings.environment)
+        says_gpus = spec.get("slots") and (spec.get("devices") or around.nvidia_smi.of())
+        environment = job_environment(spec, place, around.environment, bool(says_gpus))
         need = need_of(spec, environment)
         found = require(need)
         enter(spec["cwd"])
-        self._version = self._surroundings.version(spec["cwd"])
+        self._version = around.version.of(spec["cwd"])
         argv = wrapped_argv(spec)
         if need.get("programs") != spec["argv"][:1]:  # of several one would do; of setup lines, their shell
             found = find_program(argv[0], search_path(environment))
