@@ -248,6 +248,7 @@ class Coordinator:
     def _look_around(self) -> None:
         """What is not reported, or may not be: other coordinators' commits, the user's edits, deaths, the passing of time."""
         self._look_at_disk()
+        self._call_back()
         self._placing.look()
         self._tell_unplaced()
         self._presence.beat()
@@ -270,7 +271,6 @@ class Coordinator:
             return
         for notice in self._projection.look():
             self._say(notice)
-        self._call_back()
 
     def _tell_unplaced(self) -> None:
         """Leave word of what has no place in this run, for `explain`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -178,7 +179,7 @@ class Fleet:
 
     def entry(self, host: HostName) -> dict[str, Any]:
         """What a later run needs to reach the host."""
-        return self.members[host].host.to_entry()
+        return _entry(self.members[host].host)
 
     def on_slots(self, attempt: Attempt) -> dict[str, Any]:
         """The `slots` and `environment` of an attempt's spec. A plain worker holds no slot and inherits the run's own.
@@ -219,6 +220,12 @@ class Fleet:
         for host, headers in frames.items():
             self.members[host].link.send(*headers)
         return given
+
+
+@cache
+def _entry(host: Host) -> dict[str, Any]:
+    """One for all claims of a host, of which there may be thousands a second."""
+    return host.to_entry()
 
 
 def frame(action: actions.Action, specs: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -146,9 +146,12 @@ class Placing:
 
     def elsewhere(self, job: Job, host: HostName) -> bool:
         """True if this run has another host than `host` for a job that runs out of memory there."""
+        others = [member.host for member in self._starting() if member.host.name != host]
+        if not others:
+            return False
         asked = requirements(job, self._state)
-        kind = Kind(None, asked.hosts, outgrew=frozenset((*job.outgrew, host)), only_slurm=asked.only_slurm)
-        return any(names(kind, member.host) for member in self._starting())
+        kind = Kind(None, asked.hosts, outgrew=frozenset(job.outgrew), only_slurm=asked.only_slurm)
+        return any(names(kind, other) for other in others)
 
     def _why_nowhere(self, job_id: JobId, kind: Kind) -> str:
         given_up = [member for member in self._fleet.members.values() if member.given_up and names(kind, member.host)]

@@ -349,11 +349,13 @@ class Projection:
         return self._dirty is not None
 
     def _put(self, following: Table) -> bool:
-        from filelock import FileLock, Timeout
-
         if self._paths.db.exists() if self._seen is None else self._file.changed():
             return False  # no text is named in the journal that cannot be put in place
         self._journal.catch_up()  # not into a folder that `clean` has taken away: a lock would make it anew
+        if self._seen is None:
+            return self._put_in_place(following)  # only one can make it: nobody has to be waited for
+        from filelock import FileLock, Timeout  # not above: it takes 15 ms, and a new table needs none
+
         lock = FileLock(self._paths.lock, timeout=0)
         try:
             lock.acquire()
