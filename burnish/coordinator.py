@@ -269,8 +269,11 @@ class Coordinator:
         self._changes.watch([*self._journal.folders, self._paths.db])
         if not self._reads.done(self._journal.catch_up):
             return
+        skipped = set(self._projection.skipped)
         for notice in self._projection.look():
             self._say(notice)
+        if skipped != self._projection.skipped.keys():
+            self._call_back()  # that a row cannot be read any more is no fact, which would call for it
 
     def _tell_unplaced(self) -> None:
         """Leave word of what has no place in this run, for `explain`."""
@@ -318,8 +321,7 @@ class Coordinator:
                 self._call_back()
 
     def _propose(self, fact: Any) -> None:
-        told = isinstance(fact, _TOLD)  # which may wait, and a verdict may not
-        if not told or fact.attempt not in self._proposals:
+        if not isinstance(fact, _TOLD) or fact.attempt not in self._proposals:  # a verdict may not wait
             self._proposals[fact.attempt] = fact
 
     def _resume(self, host: HostName) -> None:
@@ -418,8 +420,7 @@ class Coordinator:
 
     def _pause(self, host: HostName, why: str) -> None:
         """A host could start nothing: leave it alone for a while, so that a full disk is not tried a thousand times."""
-        member = self._fleet.members.get(host)
-        if member is None:
+        if (member := self._fleet.members.get(host)) is None:
             return  # another run's
         self._silence.cannot_start(host, why, TROUBLE)
         member.paused_until = time.monotonic() + TROUBLE

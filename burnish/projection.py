@@ -349,11 +349,11 @@ class Projection:
         return self._dirty is not None
 
     def _put(self, following: Table) -> bool:
-        if self._paths.db.exists() if self._seen is None else self._file.changed():
-            return False  # no text is named in the journal that cannot be put in place
+        if self._in_the_way():
+            return False
         self._journal.catch_up()  # not into a folder that `clean` has taken away: a lock would make it anew
-        if self._seen is None:
-            return self._put_in_place(following)  # only one can make it: nobody has to be waited for
+        if self._seen is None and not self._journal.state.rendered:
+            return self._put_in_place(following)  # the first text of all: nobody else writes one yet
         from filelock import FileLock, Timeout  # not above: it takes 15 ms, and a new table needs none
 
         lock = FileLock(self._paths.lock, timeout=0)
@@ -366,10 +366,14 @@ class Projection:
         except (OSError, NotImplementedError):
             pass  # a file system without locks: correctness does not rest on this one
         try:
-            return self._put_in_place(following)
+            return not self._in_the_way() and self._put_in_place(following)
         finally:
             self._barred_since = None
             lock.release()
+
+    def _in_the_way(self) -> bool:
+        """True if something stands there that was not read: no text is named in the journal that cannot be put in place."""
+        return self._paths.db.exists() if self._seen is None else self._file.changed()
 
     def _put_in_place(self, following: Table) -> bool:
         """Keep a text that is about to stand there, name it in the journal, and only then swap it in."""

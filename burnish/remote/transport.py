@@ -47,10 +47,12 @@ LOADER = (
     'exec(compile(s,"burnish-agent","exec"),g);'
     'g["serve"](h["nonce"],s)'
 )
-# The same for the Python that runs us, which keeps our own modules compiled: it need not read and compile their text.
+# The same for the Python that runs us. Where burnish is installed, its modules lie compiled: their text need not be. None is
+# compiled for later: a disk that is full would keep half of it.
 LOADER_HERE = (
     "import sys;"
     "folder,nonce=sys.argv[1:];"
+    "sys.dont_write_bytecode=True;"
     "sys.path.insert(0,folder);"
     "from agent.serving import serve;"
     "del sys.path[0];"
@@ -163,7 +165,8 @@ class LocalTransport:
     def prepare(self) -> None:
         """Start now the agent that will be asked for: that takes half as long as everything else before the first job.
 
-        Waits for nothing. What goes wrong is tried again, and said, when it is opened. From a zip, nothing is started.
+        Waits for nothing. What goes wrong is tried the other way when it is opened, or when its channel has ended, and said
+        if it goes wrong again. From a zip, nothing is started.
         """
         if not (FOLDER / "agent").is_dir():
             return
@@ -172,7 +175,7 @@ class LocalTransport:
             self._ready = self._start(LOADER_HERE, str(FOLDER), nonce)
         except (HostRefused, HostUnreachable):
             return
-        self._ready.nonce = nonce
+        self._ready.nonce, self._ready.prepared = nonce, True
 
     def close(self) -> None:
         """End an agent that was prepared and never asked for."""
@@ -180,7 +183,10 @@ class LocalTransport:
             self._ready.close()
 
     def open(self) -> Channel:
-        """Start the loader, out of reach of Ctrl-C and of a closing terminal. Raises HostRefused, HostUnreachable."""
+        """The agent that was prepared, or else a loader, out of reach of Ctrl-C and of a closing terminal.
+
+        Raises HostRefused, HostUnreachable.
+        """
         ready, self._ready = self._ready, None
         return ready or self._start(LOADER)
 
@@ -213,6 +219,7 @@ class LocalChannel:
     def __init__(self, name: str, python: str, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         self.nonce = ""
+        self.prepared = False  # its agent is not sent its text: there is another way to start one
         self._name = name
         self._python = python
         self._process = process
@@ -254,7 +261,7 @@ class LocalChannel:
             if self._closed:
                 return
             self._closed = True
-            if not self._begun:  # it still reads its source, and has done nothing
+            if not self._begun:  # it has done nothing yet
                 self._process.kill()
             # A writer that the agent keeps waiting holds the lock, and only the agent's end frees it. Killing it loses nothing.
             if not self._writing.acquire(timeout=ENDING_TIMEOUT):
@@ -283,6 +290,8 @@ class LocalChannel:
             return b""
         status = self._process.wait()
         self._drain.join(ENDING_TIMEOUT)
+        if self.prepared and not self._begun:
+            raise HostUnreachable(f"{self._name}: its agent ended before it began. It is sent its text.")
         ending = Ending(status if status >= 0 else None, self._head, bytes(self._stderr), self._begun)
         if error := ending_error(self._name, self._python, ending):
             raise error

@@ -50,6 +50,20 @@ def test_who_dies_with_the_lock_is_in_nobodys_way(table: KeptTable, holder: subp
     assert table.row(0).startswith("0,COMPLETE")
 
 
+def test_who_makes_a_table_that_is_missing_waits_for_the_lock(table: KeptTable, holder: subprocess.Popen[str]) -> None:
+    """Whom it keeps out may hold a text that is older: named after this one, it would count as a save."""
+    table.path.unlink()
+    table.ask(0, "run 0")
+    table.until(lambda _: "the file is gone" in "".join(table.said[0]))
+    for _ in range(5):
+        table.turn()
+    assert not table.path.exists(), "it writes although somebody has the lock"
+    holder.kill()
+    holder.wait()
+    table.until(lambda _: table.path.exists())
+    assert table.row(0).startswith("0,COMPLETE")
+
+
 def test_who_never_gives_the_lock_back_is_not_waited_for_at_the_end(
     table: KeptTable, holder: subprocess.Popen[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,18 +109,46 @@ def test_none_is_prepared_from_a_zip(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_prepared_agent_is_our_own_package_and_finds_nothing_else_beside_it(tmp_path: Path) -> None:
-    ours = program(tmp_path, f'echo "$@" >{tmp_path}/asked; exec {sys.executable} "$@"')
+    ours = program(tmp_path, f'printf "%s\\n" "$@" >{tmp_path}/asked; exec {sys.executable} "$@"')
     way = LocalTransport(ours)
     way.prepare()
     channel = way.open()
     assert bootstrap(channel) == b"" and ping(channel)
     channel.close()
-    *_, folder, nonce = (tmp_path / "asked").read_text().split()
+    *_, folder, nonce = (tmp_path / "asked").read_text().splitlines()
     assert Path(folder) == FOLDER and nonce == channel.nonce
     program_text = LOADER_HERE.replace("serve(nonce)", "print(folder in sys.path)")
     command = [sys.executable, "-I", "-S", "-c", program_text, str(FOLDER), nonce]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n", "what a job's supervisor imports later is the standard library's"
+
+
+@pytest.mark.parametrize("broken", ["raise SystemExit(1)", "import burnish_has_no_such_module", "def"])
+def test_prepared_agent_that_cannot_begin_is_a_drop_and_the_next_is_sent_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "serving.py").write_text(broken)
+    monkeypatch.setattr("burnish.remote.transport.FOLDER", tmp_path)
+    way = LocalTransport(sys.executable)
+    way.prepare()
+    with pytest.raises(HostUnreachable, match="ended before it began"):
+        bootstrap(way.open())
+    again = way.open()
+    assert bootstrap(again) == b"" and ping(again)
+    again.close()
+
+
+def test_prepared_agent_leaves_no_compiled_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(FOLDER / "agent", tmp_path / "agent", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr("burnish.remote.transport.FOLDER", tmp_path)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    way = LocalTransport(sys.executable)
+    way.prepare()
+    channel = way.open()
+    assert bootstrap(channel) == b"" and ping(channel)
+    channel.close()
+    assert not list(tmp_path.rglob("__pycache__"))
 
 
 def test_prepared_agent_that_nobody_asked_for_is_ended_and_not_waited_for(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Home:
         self.state_id = ""
         self.table = ""
         self.folder = ""
-        self.source = ""  # where the agent's own text is kept
+        self.source = ""  # where the agent's own text is kept, if it came as one
         self.removed = False  # somebody took the folder away: the link must be made again
         self._attempts = self._locks = self._state_path = ""
         self._state_file: Tuple[int, int] = (0, 0)
@@ -66,7 +66,7 @@ class Home:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
                 raise
             raise Refusal("%s is on a file system without hard links; name another state_dir" % self.folder) from None
-        self.source = source_path(self.folder, source)
+        self.source = source_path(self.folder, source) if source else ""
         self._state_file = identity(path)
         self.state_id = str((read_record(path) or {}).get("state_id"))
         self._attempts = os.path.join(self.folder, "attempts")

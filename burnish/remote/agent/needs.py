@@ -92,6 +92,8 @@ def _lack_of_folder(folder: str) -> str:
     try:
         if not stat.S_ISDIR(os.stat(as_bytes(folder)).st_mode):
             return "%s is no folder" % printable(folder)
+        if os.access(as_bytes(folder), os.X_OK):  # made since, or its name is as long as may be
+            return ""
         why = os.strerror(errno.EACCES)
     except FileNotFoundError:
         return "%s does not exist" % printable(folder)
