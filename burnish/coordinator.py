@@ -269,11 +269,8 @@ class Coordinator:
         self._changes.watch([*self._journal.folders, self._paths.db])
         if not self._reads.done(self._journal.catch_up):
             return
-        skipped = set(self._projection.skipped)
         for notice in self._projection.look():
             self._say(notice)
-        if skipped != self._projection.skipped.keys():
-            self._call_back()  # that a row cannot be read any more is no fact, which would call for it
 
     def _tell_unplaced(self) -> None:
         """Leave word of what has no place in this run, for `explain`."""
