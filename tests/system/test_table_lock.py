@@ -6,10 +6,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import filelock
 import pytest
+from filelock import FileLock
 from support.kept_table import KeptTable, kept_table
 from support.sweeps import Sweep
+
+from burnish.core.events import HoldRequested
+from burnish.core.jobs import JobId
+from burnish.session import Session
+from burnish.store.paths import Paths
 
 HOLD = """\
 import fcntl, sys
@@ -62,6 +70,26 @@ def test_who_makes_a_table_that_is_missing_waits_for_the_lock(table: KeptTable, 
     holder.wait()
     table.until(lambda _: table.path.exists())
     assert table.row(0).startswith("0,COMPLETE")
+
+
+def test_no_text_is_named_where_somebody_saves_while_the_lock_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "burnish.db").write_text("JOB_ID,STATE,n\n0,NOT_RUNNING,1\n")
+    monkeypatch.chdir(tmp_path)
+    session = Session.open(Paths.of("burnish.db", "burnish_log"), print)
+    session.journal.commit(lambda state: [HoldRequested(JobId(0))])
+    session.projection.mark(session.state.take_touched())
+    named = dict(session.state.rendered)
+
+    class Late(FileLock):
+        def acquire(self, *how: Any, **more: Any) -> Any:
+            (tmp_path / "burnish.db").write_text("JOB_ID,STATE,n\n0,NOT_RUNNING,2\n")
+            return super().acquire(*how, **more)
+
+    monkeypatch.setattr(filelock, "FileLock", Late)
+    assert not session.projection.render()
+    assert dict(session.state.rendered) == named
 
 
 def test_who_never_gives_the_lock_back_is_not_waited_for_at_the_end(
