@@ -325,6 +325,29 @@ def test_behind_one_that_was_given_ahead_and_is_started_over_another_link_nobody
     assert "anon_inode:[pidfd]" not in kept, "of what was watched twice"
 
 
+def test_who_asks_for_one_whose_supervisor_is_about_to_pass_it_gets_an_answer(
+    host: OneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = f"{str(host.folder)!r} + '/' + attempt".encode()
+    change_agent(monkeypatch, BRIEF, held_up_before(b"                if not tell(PASSED):\n", folder))
+    given = Given(host, link := host.connect())
+    gate, held_up = host.folder / "another gate", host.folder / given.last / "held up"
+    host.connect().send("start", attempt=given.follower, spec=given.spec(gate))
+    wait_for(lambda: host.runs() == 2)
+    held_up.parent.mkdir()
+    held_up.touch()
+    given.gate.touch()
+    link.wait_status(given.follower, "running")  # it was passed, and the last one has been begun
+    link.send("status", attempt=given.last)
+    link.send("ping", id="heard")
+    link.wait(lambda frame: frame["type"] == "pong")
+    assert given.last not in {frame.get("attempt") for frame in link.backlog}
+    held_up.unlink()
+    link.wait_status(given.last, "absent")
+    gate.touch()
+    link.wait_status(given.last, "ended")
+
+
 def test_a_folder_that_cannot_be_made_when_its_turn_comes_is_told_and_costs_no_supervisor(
     given: Given, host: OneHost
 ) -> None:

@@ -220,7 +220,7 @@ def there(host: RemoteHost, pid: int) -> int:
 
 
 def take_pid(host: RemoteHost, pid: int) -> int:
-    """Have an innocent process of the same account on the host get the pid `pid` there; its pid here."""
+    """Have an innocent process of the same account on the host get the free pid `pid` there; its pid here."""
     assert host.process is not None
     [init] = children(host.process.pid)
     innocent = f"setpriv --reuid {UID} --regid {UID} --clear-groups sleep 1000 </dev/null >/dev/null 2>&1"
@@ -228,7 +228,8 @@ def take_pid(host: RemoteHost, pid: int) -> int:
 
     def taken() -> int:
         subprocess.run([*words, f"echo {pid - 1} > /proc/sys/kernel/ns_last_pid; {innocent} &"], check=True)
-        return there(host, pid)
+        own = there(host, pid)
+        return own if own and b"sleep" in Path(f"/proc/{own}/cmdline").read_bytes() else 0
 
     return wait_for(taken, f"pid {pid} is not given out")
 
@@ -245,9 +246,13 @@ def test_who_has_only_got_a_pid_is_never_signalled(table: Gated, host: RemoteHos
     if boots:
         host.stop()
         host.start()
-    for own in filter(None, [there(host, pid) for pid in pids]):
-        os.kill(own, signal.SIGKILL)
-        wait_for(lambda own=own: not alive(own))
+    else:
+        wait_for(lambda: len(host.processes()) == len(pids), "its agent does not end")
+        found = [there(host, pid) for pid in pids]
+        assert all(found)
+        for own in found:
+            os.kill(own, signal.SIGKILL)
+    wait_for(lambda: not any(there(host, pid) for pid in pids), "the pids are not free")
     innocents = [take_pid(host, pid) for pid in pids]
     table.burnish("cancel", "--job_id", "0,1", code=None)
     table.open(*range(JOBS))

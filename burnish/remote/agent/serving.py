@@ -148,8 +148,10 @@ class Agent:
                 self._refuse({"type": "record", "attempt": notice.attempt}, why, passing=True)
             return False
         if begun and notice.mark in (PASSED, GONE):
-            self._watches.drop(notice.attempt)
+            asked = self._watches.drop(notice.attempt)
             self._serve_start(begun)
+            if asked:
+                self._serve_request({"type": "status", "attempt": notice.attempt})
             return False
         if notice.mark == PASSED:
             return False  # it was started otherwise

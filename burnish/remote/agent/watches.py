@@ -57,11 +57,14 @@ class Said(Standing):
 class Watch:
     """An attempt whose changes the link wants to hear of."""
 
-    __slots__ = ("crewed", "given", "ours", "pidfd", "place", "said", "start", "started_here", "told", "undertaker")
+    __slots__ = (
+        "asked", "crewed", "given", "ours", "pidfd", "place", "said", "start", "started_here", "told", "undertaker",
+    )  # fmt: skip
 
     def __init__(self, place: Place, started_here: bool = False) -> None:
         self.place = place
         self.started_here = started_here
+        self.asked = False  # for its status, and it has not been told since
         self.told: Any = None
         self.pidfd: Optional[int] = None
         self.undertaker: Optional[Process] = None  # who carries out a cancel where there is no supervisor
@@ -169,7 +172,7 @@ class Watches:
     def answer(self, place: Place, beats: bool = False) -> None:
         """Send the attempt's status now, and again whenever it changes. `beats`: its pulse was just seen to beat."""
         watch = self._by_attempt.setdefault(place.attempt, Watch(place))
-        watch.told = None
+        watch.asked, watch.told = True, None
         self._look(watch, beats)
 
     def look(self, attempts: Iterable[str]) -> None:
@@ -189,11 +192,13 @@ class Watches:
         self._over.discard(attempt)
         self._leave(attempt)
 
-    def drop(self, attempt: str) -> None:
-        """Watch an attempt no longer, though it has not ended."""
+    def drop(self, attempt: str) -> bool:
+        """Watch an attempt no longer, though it has not ended. True if somebody asked for its status, and waits for it."""
         watch = self._by_attempt.pop(attempt, None)
-        if watch is not None:
-            self._forget_pidfd(watch)
+        if watch is None:
+            return False
+        self._forget_pidfd(watch)
+        return watch.asked
 
     def _leave(self, attempt: str) -> None:
         watch = self._by_attempt.pop(attempt, None)
@@ -224,7 +229,7 @@ class Watches:
             else:
                 more = {"beats": True} if beats and standing.status == RUNNING else {}
                 self._outbox.send("status", **described(place, standing), **more)
-            watch.told = news
+            watch.asked, watch.told = False, news
         self._rewatch(watch, standing)
         cancel = None if standing.supervised else read_record(place.file("cancel.json"))
         if cancel is not None:
