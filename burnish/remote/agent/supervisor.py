@@ -305,6 +305,8 @@ class Supervisor:
             unlink(self._temporary)
         else:
             self._give_room_back()
+        if self._untold and self._pulse is None:
+            return made  # so short a job is not worth a wait for this disk: the journal keeps its verdict in a moment
         try:
             sync_folder(self._place.folder)
         except OSError:
