@@ -20,11 +20,11 @@ from tests.support.waiting import wait_for
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[OneHost]:
-    """Its state folder is a disk of 320 KiB; its locks and the ledger lie elsewhere."""
+    """Its state folder is a disk of 384 KiB; its locks and the ledger lie elsewhere."""
     disk = tmp_path / "state"
     disk.mkdir()
     # A mount needs root, which the hosts of the contract tests need too.
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=320k,mode=0700", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=384k,mode=0700", "tmpfs", str(disk)], check=True)
     try:
         with one_host(tmp_path) as host:
             yield host
@@ -75,6 +75,15 @@ def test_nothing_is_started_and_the_reason_is_told(host: OneHost) -> None:
     assert link.run(*host.ledger_job(), attempt=status["attempt"])["status"] == "void"
     assert link.run(*host.ledger_job())["final"]["exit"]["code"] == 0
     assert host.runs() == 1
+
+
+def test_a_supervisor_that_has_room_for_a_verdict_starts_nothing_either(host: OneHost) -> None:
+    link = host.connect()
+    assert link.run("/bin/true")["status"] == "ended"
+    fill(host)
+    status = link.run(*host.ledger_job())
+    assert status["start"]["void"] == {"why": f"{host.folder_of(status['attempt'])}: the disk is full", "trouble": True}
+    assert host.runs() == 0
 
 
 def test_verdict_of_a_job_that_filled_the_disk_is_kept(host: OneHost) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from burnish.remote.agent.files import size_of
+from burnish.remote.agent.files import identity, size_of
 from burnish.remote.agent.locks import HELD, lock_state
 from burnish.remote.transport import Transport
 from tests.support.agent_client import AgentClient
@@ -28,6 +28,17 @@ read line <$GATE
 exit 7
 """
 LONG = "x" * 2000  # more than a link holds
+ROOM = "room"  # for a verdict, beside the tables' folders
+
+
+def rooms(host: OneHost) -> Iterator[Path]:
+    return host.folder_of("1.1-00000000").parent.parent.glob("room.*")
+
+
+def room_of(host: OneHost) -> Path:
+    """That of the one supervisor."""
+    (found,) = rooms(host)
+    return found
 
 
 @pytest.fixture
@@ -72,11 +83,11 @@ def ending(host: OneHost, pad: str = "", transport: Transport | None = None) -> 
 
 
 def end(host: OneHost, file: str, calls: str, error: str = "ESTALE", pad: str = "") -> Ended:
-    """Some system calls of the supervisor on `file`, a glob in the attempt's folder, have an error from the job's end on."""
+    """Some system calls of the supervisor on `file`, in its folder or ROOM, have an error from the job's end on."""
     trouble = Refusing(error, (), calls)
     try:
         with ending(host, pad) as ended:
-            (found,) = host.folder_of(ended.status["attempt"]).glob(file)
+            (found,) = [room_of(host)] if file == ROOM else [host.folder_of(ended.status["attempt"]) / file]
             trouble.begin(Target(host.folder, (ended.supervisor,), follow=False, files=[found]))
     finally:
         trouble.end()
@@ -102,24 +113,37 @@ def test_result_that_cannot_be_read_is_said_and_costs_no_verdict(host: OneHost, 
     ended.check_that_the_next_goes_well()
 
 
-@pytest.mark.parametrize("file", ["out", "err", "final.*", "result.json"])
-def test_error_at_the_close_of_a_file_costs_no_supervisor(host: OneHost, file: str) -> None:
+@pytest.mark.parametrize(("file", "pad"), [("out", ""), ("err", ""), (ROOM, LONG), ("result.json", "")])
+def test_error_at_the_close_of_a_file_costs_no_supervisor(host: OneHost, file: str, pad: str) -> None:
     """So NFS says that it could not keep what was written."""
-    ended = end(host, file, "close", "EIO")
+    ended = end(host, file, "close", "EIO", pad)
     assert ended.exit["code"] == 7
     ended.check_that_the_next_goes_well()
 
 
-def test_room_for_the_verdict_that_is_not_known_any_more_costs_none(host: OneHost) -> None:
-    assert end(host, "final.*", "ftruncate").exit["code"] == 7
+def test_room_for_the_verdict_is_kept_for_the_next_one_and_goes_with_its_supervisor(host: OneHost) -> None:
+    link = host.connect()
+    link.run("/bin/true")
+    room = identity(str(room_of(host)))
+    link.run("/bin/true")
+    assert identity(str(room_of(host))) == room
+    link.close()
+    wait_for(lambda: not list(rooms(host)))
+
+
+def test_room_that_became_a_verdict_is_made_anew_for_the_next(host: OneHost) -> None:
+    with ending(host, LONG) as ended:
+        room_of(host)
+    assert not list(rooms(host))
+    ended.link.run("/bin/true")
+    room_of(host)
 
 
 def test_room_for_the_verdict_that_somebody_took_is_made_anew(host: OneHost) -> None:
     """Something else has its name, and would be taken for a verdict that was damaged."""
     with ending(host, LONG) as ended:
-        (room,) = host.folder_of(ended.status["attempt"]).glob("final.*")
         (host.folder / "other").touch()
-        (host.folder / "other").rename(room)
+        (host.folder / "other").rename(room_of(host))
     assert ended.exit["code"] == 7 and ended.exit["result"]["pad"] == LONG
     assert host.record(ended.status["attempt"], "final.json") == ended.status["final"]
 
@@ -129,8 +153,7 @@ def test_room_for_the_verdict_that_cannot_be_made_anew_at_once_costs_none(host: 
     refused = "-e inject=symlink,symlinkat:error=EPERM -e inject=fallocate:error=ENOSPC:when=2"
     strace = python_under(host, f"strace -f -qq -o /dev/null -e trace=symlink,symlinkat,fallocate {refused}")
     with ending(host, transport=strace) as ended:
-        (room,) = host.folder_of(ended.status["attempt"]).glob("final.*")
-        room.unlink()
+        room_of(host).unlink()
     assert ended.exit["code"] == 7 and "No space left" in ended.exit["result_error"]
 
 

@@ -166,7 +166,7 @@ def test_supervisor_of_several_attempts_killed_at_any_call(host: OneHost) -> Non
         return attempt
 
     assert check(host, link, second(None)) == "exit"
-    sweep = points(log, first="/final.", process="")
+    sweep = points(log, first="/out", process="")
     assert len(sweep) > 20
     ends = {point: check(host, link, second(point)) for point in sweep}
     assert Counter(ends.values())["void"] >= 4

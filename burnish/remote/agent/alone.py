@@ -12,6 +12,7 @@ from .place import Place, lock_folder
 from .processes import become_subreaper, incarnation
 from .pulse import Pulse
 from .records import read_record
+from .room import Room
 from .spec import problem_of_spec
 from .supervisor import Supervisor
 from .surroundings import Surroundings
@@ -45,5 +46,7 @@ def supervise(folder: str) -> None:
     os.umask(umask)
     become_subreaper()
     surroundings = Surroundings(incarnation())
-    Supervisor(place, spec, lock, surroundings, lambda mark, *records: None).run()
+    room = Room(place.folder)
+    Supervisor(place, spec, lock, surroundings, room, lambda mark, *records: None).run()
+    room.give_up()
     place.unlock()

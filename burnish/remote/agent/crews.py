@@ -24,6 +24,7 @@ from .notices import DONE, GONE, PASSED, Notice, heard_on_socket, tell_in_pipe, 
 from .place import idle_lock
 from .processes import become_subreaper
 from .refusals import Refusal
+from .room import Room
 from .standing import was_removed
 from .supervisor import Supervisor
 from .surroundings import Surroundings
@@ -178,7 +179,9 @@ class Crews:
         def supervise() -> None:
             become_subreaper()
             tell = partial(tell_in_pipe, notices, place.attempt)
-            Supervisor(place, spec, lock, Surroundings(here), tell).run()
+            room = Room(place.folder)
+            Supervisor(place, spec, lock, Surroundings(here), room, tell).run()
+            room.give_up()
             _let_go(place)
             tell(DONE)
 
@@ -206,6 +209,7 @@ class Crews:
         """The life of a supervisor: one attempt after the other, while there is an agent to give them."""
         become_subreaper()
         surroundings = Surroundings(self._home.incarnation)
+        room = Room(self._home.attempts)
         tell = partial(tell_on_socket, mine)
         passing = False  # what was passed may have the slot, elsewhere
         while True:
@@ -222,11 +226,12 @@ class Crews:
                 if not tell(PASSED):
                     break
                 continue
-            records = Supervisor(place, request["spec"], lock, surroundings, tell).run()
+            records = Supervisor(place, request["spec"], lock, surroundings, room, tell).run()
             lock = _lay_aside(place, lock, idle)
             if not tell(DONE, *records):
                 break  # the end of a supervisor is heard in any case
         unlink(idle)
+        room.give_up()
 
     def _begin(self, place: Place, request: Header, idle: str) -> bool:
         """Begin an attempt that was given ahead of its turn: make its folder, and the lock its own. False if that may not be."""

@@ -10,7 +10,7 @@ from .refusals import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional, Sequence, Tuple
+    from typing import Collection, Optional, Tuple
 
 READ_SIZE = 1 << 16  # bytes
 RESERVED = 4096  # bytes preallocated for a record that must have room on a full disk
@@ -161,7 +161,7 @@ def unlink(path: str) -> None:
         pass  # not there, or not ours to remove: nothing depends on it
 
 
-def empty(folder: str, keep: Sequence[str] = ()) -> None:
+def empty(folder: str, keep: Collection[str] = ()) -> None:
     """Remove what is in `folder`, a job's own folders in it too, but for the files `keep`."""
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -34,9 +34,10 @@ class Home:
         self.state_id = ""
         self.table = ""
         self.folder = ""
+        self.attempts = ""  # the folder of the tables' folders
         self.source = ""  # where the agent's own text is kept, if it came as one
         self.removed = False  # somebody took the folder away: the link must be made again
-        self._attempts = self._locks = self._state_path = ""
+        self._locks = self._state_path = ""
         self._state_file: Tuple[int, int] = (0, 0)
 
     @property
@@ -69,10 +70,10 @@ class Home:
         self.source = source_path(self.folder, source) if source else ""
         self._state_file = identity(path)
         self.state_id = str((read_record(path) or {}).get("state_id"))
-        self._attempts = os.path.join(self.folder, "attempts")
-        os.makedirs(self._attempts, 0o700, exist_ok=True)
+        self.attempts = os.path.join(self.folder, "attempts")
+        os.makedirs(self.attempts, 0o700, exist_ok=True)
         try:
-            os.mkdir(os.path.join(self._attempts, table), 0o700)
+            os.mkdir(os.path.join(self.attempts, table), 0o700)
         except FileExistsError:
             pass  # or the mark of a table that was cleaned away
         self._keep_source(source)
@@ -95,12 +96,12 @@ class Home:
 
     def place(self, attempt: str) -> Place:
         """Where this attempt lives, or would."""
-        return Place(self._attempts, self.table, attempt, self._locks)
+        return Place(self.attempts, self.table, attempt, self._locks)
 
     def places(self) -> List[Place]:
         """Where each attempt of the table lives that has a folder."""
         try:
-            names = os.listdir(os.path.join(self._attempts, self.table))
+            names = os.listdir(os.path.join(self.attempts, self.table))
         except (FileNotFoundError, NotADirectoryError):
             return []
         return [self.place(name) for name in names if ATTEMPT_NAME.fullmatch(name)]
@@ -138,7 +139,7 @@ class Home:
 
         With `mark`, a start that is still on its way finds no folder to be made in.
         """
-        folder = os.path.join(self._attempts, self.table)
+        folder = os.path.join(self.attempts, self.table)
         left: List[str] = []
         try:
             os.rmdir(folder)
@@ -149,7 +150,7 @@ class Home:
         return left
 
     def remove_old_marks(self) -> None:
-        """Remove marks of tables that were cleaned away long ago."""
-        for mark in os.scandir(self._attempts):
+        """Remove marks of tables that were cleaned away long ago, and room of supervisors that were killed then."""
+        for mark in os.scandir(self.attempts):
             if mark.is_file(follow_symlinks=False) and time.time() - mark.stat().st_mtime > MARK_KEPT:
                 unlink(mark.path)

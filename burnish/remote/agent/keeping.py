@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .watches import Watches
 
 
-TOMBSTONE = ("start.json", "final.json", "acked")
+TOMBSTONE = {"start.json", "final.json", "acked"}
 
 
 class Keeping:
@@ -119,14 +119,7 @@ def _piece(descriptor: int, size: int, offset: int) -> Tuple[bytes, int]:
 
 
 def _put_away(place: Place, names: Set[str]) -> None:
-    """Make `acked`, of the file that the supervisor had in reserve if that is there: so none is freed, and none made.
-
-    Of the `names` that its folder has, only the records' stay.
-    """
-    reserve = next((name for name in names if name.startswith("final.") and name.endswith(".tmp")), None)
-    if reserve is None:
-        os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))
-    else:
-        os.rename(place.file(reserve), place.file("acked"))
-    if not names <= {reserve, *TOMBSTONE}:
+    """Make `acked`. Of the `names` that its folder has, only the records' stay."""
+    os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))
+    if not names <= TOMBSTONE:
         empty(place.folder, keep=TOMBSTONE)

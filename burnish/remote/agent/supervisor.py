@@ -12,7 +12,7 @@ import signal
 import time
 
 from .compact_json import encode_json
-from .files import close, is_gone, read_text, reserve, sync_file, sync_folder, unlink, write_all
+from .files import is_gone, read_text, sync_folder
 from .forking import AWAITED
 from .held_slots import HeldSlots
 from .job import SETUP_ENDED, enter, job_environment, why_not_run, wrapped_argv
@@ -23,7 +23,7 @@ from .notices import CHANGED, FREED, UNRECORDED
 from .oom import count_oom_kills
 from .processes import GRACE, signal_descendants
 from .pulse import BEAT, Pulse
-from .records import link_once, make_once, point_once, read_record
+from .records import make_once, point_once, read_record
 from .refusals import Lacking, SlotTaken, Unstartable, clause, printable
 from .result import read_result
 from .standing import void
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .notices import Tell
     from .place import Place
     from .records import Record
+    from .room import Room
     from .surroundings import Surroundings
 
 LEFTOVER_GRACE = 2.0  # s, the same for what a job left behind
@@ -46,17 +47,17 @@ LOCK_INTERVAL = 600.0  # s between a supervisor's looks at the files of its slot
 class Supervisor:
     """Owns one attempt: from its launch until after its record. The process that calls `run` does nothing else."""
 
-    def __init__(self, place: Place, spec: Record, lock: int, surroundings: Surroundings, tell: Tell) -> None:
+    def __init__(
+        self, place: Place, spec: Record, lock: int, surroundings: Surroundings, room: Room, tell: Tell
+    ) -> None:
         self._place = place
         self._spec = spec
         self._lock = lock  # held as long as this process lives; inherited by the job
         self._surroundings = surroundings
         self._oom_kills: int = surroundings.oom_kills.of()  # before the job
+        self._room = room
         self._tell = tell
-        self._final = -1
         self._logs = Logs(place, spec)
-        # Of its own: a script may be started twice, and only one of two supervisors of an attempt gets to run it.
-        self._temporary = place.file("final.%s%d.tmp" % (surroundings.node, surroundings.me["pid"]))
         self._slots = HeldSlots(spec.get("locks") or [])
         self._pulse = Pulse(place) if spec.get("batch") else None
         self._job = 0
@@ -86,9 +87,7 @@ class Supervisor:
             final = self._record()
         else:
             self._slots.free()
-            unlink(self._temporary)
         self._logs.close()
-        close(self._final)
         return [text for text in (self._untold, final) if text] if final else []
 
     # Launching.
@@ -121,7 +120,7 @@ class Supervisor:
     def _prepare(self) -> Tuple[bytes, List[bytes], Dict[bytes, bytes]]:
         """Whatever may fail, before anything is said to have started. Raises Lacking, OSError, Refusal, Unstartable."""
         spec, place, around = self._spec, self._place, self._surroundings
-        self._final = reserve(self._temporary)
+        self._room.keep()
         if self._pulse is not None:
             self._pulse.begin()
         self._slots.hold()
@@ -295,16 +294,7 @@ class Supervisor:
         path = self._place.file("final.json")
         made = point_once(text, path)
         if made is None:
-            self._keep_room()
-            data = text.encode("ascii")
-            os.lseek(self._final, 0, os.SEEK_SET)
-            write_all(self._final, data)
-            os.ftruncate(self._final, len(data))
-            sync_file(self._final)
-            made = link_once(self._temporary, path)
-            unlink(self._temporary)
-        else:
-            self._give_room_back()
+            made = self._room.become(path, text)
         if self._untold and self._pulse is None:
             return made  # so short a job is not worth a wait for this disk: the journal keeps its verdict in a moment
         try:
@@ -312,23 +302,6 @@ class Supervisor:
         except OSError:
             pass  # it is made, and is not made again; a disk that cannot promise to keep it is as one that loses its power
         return made
-
-    def _keep_room(self) -> None:
-        """Make the file for the record anew if somebody removed it, here or on another machine. Raises OSError."""
-        try:
-            if os.path.samestat(os.fstat(self._final), os.lstat(self._temporary)):
-                return
-        except OSError:
-            pass
-        gone, self._final = self._final, reserve(self._temporary)
-        close(gone)
-
-    def _give_room_back(self) -> None:
-        """The record needs none; the file itself becomes the mark of the ack."""
-        try:
-            os.ftruncate(self._final, 0)
-        except OSError:
-            pass
 
     def _lost(self) -> Record:
         """No child is left, and the kernel did not tell us how the job ended: so nobody will ever know. It is no exit."""
