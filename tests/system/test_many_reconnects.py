@@ -26,7 +26,7 @@ def memory(pid: int) -> int:
 
 def given(folder: Path) -> int:
     """How many attempts agents were given."""
-    return sum(len(os.listdir(table)) for table in folder.glob("home/.burnish/*/attempts/*"))
+    return len(list(folder.glob("home/.burnish/*/attempts/*/*")))
 
 
 def test_reconnects_and_jobs_leave_nothing_behind(tmp_path: Path) -> None:
@@ -55,5 +55,6 @@ def test_reconnects_and_jobs_leave_nothing_behind(tmp_path: Path) -> None:
         folder = tmp_path / ".burnish" / "burnish.db"
         assert [*(folder / "tmp").iterdir(), *(folder / "coordinators").iterdir()] == []
         wait_for(lambda: list((tmp_path / "locks").iterdir()) == [])
+        wait_for(lambda: not list(tmp_path.glob("home/.burnish/*/attempts/room.*")))
     finally:
         sweep.stop()
