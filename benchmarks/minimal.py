@@ -2,7 +2,7 @@
 
 A coordinator commits each claim before the job starts, and its end before its slot is given again (a file of facts, synced, and
 the name that makes it a commit, synced). An agent hands orders on. Supervisors, which outlive both, hold the job's lock, record
-its start once, run it with its output in files, and sync its verdict to the disk before they tell. That is all: nothing is
+its start and its verdict once, and run it with its output in files. That is all: nothing is
 checked or looked at again, no table is kept, and nothing can be edited, cancelled, taken back, or run on another host.
 
 Usage: `python benchmarks/minimal.py FOLDER JOBS WORKERS`; prints what each part, and the jobs themselves, have used in all, as
@@ -65,14 +65,14 @@ def supervise(orders: socket.socket, attempts: str) -> None:
     os.setsid()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     environment = dict(os.environb)
+    room = os.open(f"{attempts}/room.{os.getpid()}", os.O_WRONLY | os.O_CREAT, 0o600)  # for a verdict on a full disk
+    os.posix_fallocate(room, 0, 4096)
     while message := orders.recv(LARGEST):
         order = json.loads(message)
         folder = f"{attempts}/{order['attempt']}"
         lock = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.mkdir(folder)
-        room = os.open(f"{folder}/room", os.O_WRONLY | os.O_CREAT, 0o600)  # for a verdict on a full disk
-        os.posix_fallocate(room, 0, 4096)
         out, err = (os.open(order[stream], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666) for stream in ("out", "err"))
         os.chdir(order["cwd"])
         started = time.time()
@@ -91,9 +91,7 @@ def supervise(orders: socket.socket, attempts: str) -> None:
         code = os.waitstatus_to_exitcode(status)
         final = {"code": code, "started": started, "ended": time.time(), "max_rss": usage.ru_maxrss, "sizes": sizes}
         os.symlink(encode(final), f"{folder}/final.json")
-        there = os.open(folder, os.O_RDONLY)
-        os.fsync(there)
-        for descriptor in (there, out, err, room, lock):
+        for descriptor in (out, err, lock):
             os.close(descriptor)
         os.unlink(f"{folder}.lock")
         orders.send(encode({"attempt": order["attempt"], "final": final}))

@@ -104,8 +104,12 @@ class Hearing:
     def _status(self, report: reports.AttemptReported) -> Iterator[actions.Action]:
         attempt = self._open_attempt(report)
         if attempt is None:
-            if report.status in ("void", "ended") and self._settled(report):
+            if (settled := self._settled(report)) is None:
+                return
+            if report.status in ("void", "ended"):
                 yield actions.AckAttempt(report.host, report.name)
+            elif report.status == "unstarted":  # a power loss took its records; its host would look at it for ever
+                yield actions.void(settled, "it has ended")
             return
         welcome, same = self._fleet.welcome(report.host), self._fleet.holds(attempt)
         rebooted = same and welcome is not None and attempt.incarnation != welcome.incarnation
@@ -257,7 +261,8 @@ class Hearing:
         attempt = self._state.open.get(AttemptId.parse(report.name.partition("-")[0]))
         return attempt if attempt is not None and attempt.name == report.name and attempt.host == report.host else None
 
-    def _settled(self, report: reports.AttemptReported) -> bool:
-        """True if the journal already has this attempt's end, so that the host may forget it."""
+    def _settled(self, report: reports.AttemptReported) -> Attempt | None:
+        """The attempt, if the journal already has its end, so that the host may forget it."""
         job = self._state.jobs.get(AttemptId.parse(report.name.partition("-")[0]).job)
-        return job is not None and any(a.name == report.name and not a.open for a in job.attempts)
+        attempts = () if job is None else job.attempts
+        return next((a for a in attempts if a.name == report.name and not a.open), None)

@@ -710,15 +710,6 @@ def test_clean_removes_what_has_ended_and_names_what_runs(link: AgentClient, hos
     assert again.ask("clean", "cleaned")["left"] == [], "as an interrupted clean does"
 
 
-def test_room_of_a_supervisor_that_was_killed_goes_with_a_clean_after_a_month(host: OneHost) -> None:
-    link = host.connect()
-    kill(supervisor_pid(link.wait_status(link.start("sleep", "1000"), "running")))
-    (room,) = (path for path in host.folder_of(new_attempt()).parent.parent.iterdir() if path.is_file())
-    os.utime(room, (0, time.time() - 31 * 86400))
-    link.ask("clean", "cleaned")
-    assert not room.exists()
-
-
 def test_mark_of_a_cleaned_table_goes_after_a_month_and_is_not_made_where_none_is_needed(host: OneHost) -> None:
     link = host.connect()
     attempts = host.folder_of(new_attempt()).parent.parent

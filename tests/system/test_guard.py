@@ -33,13 +33,16 @@ def host(tmp_path: Path) -> Iterator[OneHost]:
 
 
 @contextmanager
-def guarded(host: OneHost, shell: str, **more: Any) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """What runs this line of shell as a batch script does, which is the guard, and the attempt's folder."""
+def guarded(host: OneHost, shell: str, *below: str, **more: Any) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """What runs this line of shell as a batch script does, which is the guard, and the attempt's folder.
+
+    `below`: a command that runs it.
+    """
     folder = host.folder_of(new_attempt())
     folder.mkdir(mode=0o700)
     write_once(str(folder / "spec.json"), {**make_spec("/bin/sh", "-c", shell), **more})
     (source,) = host.home.glob("agent-*.py")
-    argv = [PYTHON, "-I", str(source), "supervise", str(folder)]
+    argv = [*below, PYTHON, "-I", str(source), "supervise", str(folder)]
     guard = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
     try:
         yield guard, folder
@@ -69,6 +72,16 @@ def test_killed_supervisor_takes_its_job_with_it(host: OneHost) -> None:
         assert [pid for pid in job if Path(f"/proc/{pid}").exists()] == []
         assert not (folder / "final.json").exists()  # what became of it is the batch system's to say
         assert not (folder / "pulse").exists()
+
+
+def test_verdict_is_synced_however_short_the_job(host: OneHost) -> None:
+    """Nobody hears of it at once, as of one that an agent's supervisor has."""
+    trace = host.folder / "calls"
+    strace = ("strace", "-f", "-y", "-qq", "--seccomp-bpf", "-o", str(trace), "-e", "trace=fsync")
+    with guarded(host, "true", *strace, batch={"name": "burnish-t-1", "index": 0}) as (guard, folder):
+        assert guard.wait(20) == 0
+        assert (folder / "final.json").is_symlink()
+    assert f"/{folder.name}>)" in trace.read_text()
 
 
 def test_what_the_kernel_cannot_end_yet_has_a_pulse(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from burnish.core.jobs import HostName
 from burnish.core.reports import HostDropped, Report
 from burnish.remote.link import Link
 from tests.support.agent_client import alive, sizes_of
+from tests.support.bad_disks import Full, Target
 from tests.support.one_host import TABLE, OneHost, job_pid, one_host, supervisor_pid
 from tests.support.waiting import wait_for
 
@@ -69,6 +70,7 @@ def test_nothing_is_started_and_the_reason_is_told(host: OneHost) -> None:
     assert status["status"] == "void"
     why = f"{host.folder_of(status['attempt'])}: the disk is full"
     assert status["start"]["void"] == {"why": why, "trouble": True}
+    assert not list(host.state_dir.glob("*/attempts/room.*")), "a file for which there is no room"
     assert host.connect().status(status["attempt"])["status"] == "void"
     assert host.runs() == 0 and host.processes() == []
     filling.unlink()
@@ -92,6 +94,24 @@ def test_verdict_of_a_job_that_filled_the_disk_is_kept(host: OneHost) -> None:
     assert status["final"]["exit"]["code"] == 3
     assert sizes_of(status)["out"] > 100_000
     assert len(link.pull(status["attempt"])) == sizes_of(status)["out"]
+
+
+def test_what_is_put_away_makes_room_for_the_mark_of_that(tmp_path: Path) -> None:
+    """No more files can be made, before its own are removed."""
+    disk = tmp_path / "state"
+    disk.mkdir()
+    trouble = Full("tmpfs", files=True)
+    trouble.lay(disk, 2 << 20)
+    try:
+        with one_host(tmp_path) as host:
+            link = host.connect()
+            attempt = link.run("/bin/sh", "-c", "echo a")["attempt"]
+            trouble.begin(Target(disk))
+            assert link.ack(attempt)["type"] == "pong"
+            assert sorted(os.listdir(host.folder_of(attempt))) == ["acked", "final.json", "start.json"]
+            trouble.end()
+    finally:
+        trouble.clear(disk)
 
 
 def test_verdict_is_kept_without_a_result_for_which_there_is_no_room(host: OneHost) -> None:

@@ -59,7 +59,7 @@ def test_a_verdict_that_is_too_long_for_a_link_has_its_words_on_disk_before_its_
     job.write_text(job.read_text().replace("import fcntl", f"import os\n{result}\nimport fcntl", 1))
     calls = calls_of_a_run(sweep)
     verdict = first(calls, r'[^m]link\(.*/final\.json"')
-    assert first(calls, r"fsync\(.*/room\.[0-9a-f]+>") < verdict, calls
+    assert first(calls, r"fsync\(.*/final\.json\.[0-9a-f]+\.tmp>") < verdict, calls
     assert len(sweep.status()[0]["result"]["x"]) == 2000
 
 

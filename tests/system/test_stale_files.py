@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 from burnish.remote.agent.files import identity, size_of
 from burnish.remote.agent.locks import HELD, lock_state
 from burnish.remote.transport import Transport
-from tests.support.agent_client import AgentClient
+from tests.support.agent_client import AgentClient, kill
 from tests.support.bad_disks import Refusing, Target
 from tests.support.one_host import OneHost, one_host, python_under, supervisor_pid
 from tests.support.waiting import wait_for
@@ -28,7 +28,7 @@ read line <$GATE
 exit 7
 """
 LONG = "x" * 2000  # more than a link holds
-ROOM = "room"  # for a verdict, beside the tables' folders
+NO_FILE = ("ENOSPC:when=1", (), "link,linkat")  # of a verdict that is too long for a link, so that it needs its room
 
 
 def rooms(host: OneHost) -> Iterator[Path]:
@@ -82,12 +82,12 @@ def ending(host: OneHost, pad: str = "", transport: Transport | None = None) -> 
     ended.status = link.wait_status(attempt, "ended")
 
 
-def end(host: OneHost, file: str, calls: str, error: str = "ESTALE", pad: str = "") -> Ended:
-    """Some system calls of the supervisor on `file`, in its folder or ROOM, have an error from the job's end on."""
+def end(host: OneHost, file: str, calls: str, error: str = "ESTALE") -> Ended:
+    """Some system calls of the supervisor on `file`, in its folder, have an error from the job's end on."""
     trouble = Refusing(error, (), calls)
     try:
-        with ending(host, pad) as ended:
-            (found,) = [room_of(host)] if file == ROOM else [host.folder_of(ended.status["attempt"]) / file]
+        with ending(host) as ended:
+            found = host.folder_of(ended.status["attempt"]) / file
             trouble.begin(Target(host.folder, (ended.supervisor,), follow=False, files=[found]))
     finally:
         trouble.end()
@@ -113,10 +113,10 @@ def test_result_that_cannot_be_read_is_said_and_costs_no_verdict(host: OneHost, 
     ended.check_that_the_next_goes_well()
 
 
-@pytest.mark.parametrize(("file", "pad"), [("out", ""), ("err", ""), (ROOM, LONG), ("result.json", "")])
-def test_error_at_the_close_of_a_file_costs_no_supervisor(host: OneHost, file: str, pad: str) -> None:
+@pytest.mark.parametrize("file", ["out", "err", "result.json"])
+def test_error_at_the_close_of_a_file_costs_no_supervisor(host: OneHost, file: str) -> None:
     """So NFS says that it could not keep what was written."""
-    ended = end(host, file, "close", "EIO", pad)
+    ended = end(host, file, "close", "EIO")
     assert ended.exit["code"] == 7
     ended.check_that_the_next_goes_well()
 
@@ -131,27 +131,61 @@ def test_room_for_the_verdict_is_kept_for_the_next_one_and_goes_with_its_supervi
     wait_for(lambda: not list(rooms(host)))
 
 
+def test_room_that_somebody_removed_is_made_anew_for_the_next_one(host: OneHost) -> None:
+    link = host.connect()
+    link.run("/bin/true")
+    room_of(host).unlink()
+    link.run("/bin/true")
+    room_of(host)
+
+
+def test_room_of_a_supervisor_that_was_killed_goes_when_the_host_is_reached_and_no_other(host: OneHost) -> None:
+    link = host.connect()
+    kill(supervisor_pid(link.wait_status(link.start("sleep", "1000"), "running")))
+    left = room_of(host)
+    link.run("/bin/true")
+    assert len(list(rooms(host))) == 2
+    host.connect()
+    assert room_of(host) != left
+
+
+def end_in_room(host: OneHost, room: Callable[[Path], object]) -> Ended:
+    """The verdict is made of the room, with which `room` does something before the job ends."""
+    trouble = Refusing(*NO_FILE)
+    try:
+        with ending(host, LONG) as ended:
+            room(room_of(host))
+            trouble.begin(Target(host.folder, (ended.supervisor,), follow=False))
+    finally:
+        trouble.end()
+    assert trouble.hit
+    assert ended.exit["code"] == 7 and ended.exit["result"]["pad"] == LONG
+    assert host.record(ended.status["attempt"], "final.json") == ended.status["final"]
+    return ended
+
+
 def test_room_that_became_a_verdict_is_made_anew_for_the_next(host: OneHost) -> None:
-    with ending(host, LONG) as ended:
-        room_of(host)
+    before: list[Path] = []
+    ended = end_in_room(host, before.append)
     assert not list(rooms(host))
     ended.link.run("/bin/true")
-    room_of(host)
+    assert [room_of(host)] == before
 
 
 def test_room_for_the_verdict_that_somebody_took_is_made_anew(host: OneHost) -> None:
     """Something else has its name, and would be taken for a verdict that was damaged."""
-    with ending(host, LONG) as ended:
-        (host.folder / "other").touch()
-        (host.folder / "other").rename(room_of(host))
-    assert ended.exit["code"] == 7 and ended.exit["result"]["pad"] == LONG
-    assert host.record(ended.status["attempt"], "final.json") == ended.status["final"]
+    other = host.folder / "other"
+    other.touch()
+    end_in_room(host, other.rename)
 
 
 def test_room_for_the_verdict_that_cannot_be_made_anew_at_once_costs_none(host: OneHost) -> None:
-    """On a disk that has no links, so that each verdict needs it."""
-    refused = "-e inject=symlink,symlinkat:error=EPERM -e inject=fallocate:error=ENOSPC:when=2"
-    strace = python_under(host, f"strace -f -qq -o /dev/null -e trace=symlink,symlinkat,fallocate {refused}")
+    """On a disk that has no symbolic links and refuses the file."""
+    refused = "symlink,symlinkat:error=EPERM", "link,linkat:error=ENOSPC:when=2", "fallocate:error=ENOSPC:when=2"
+    injected = " ".join(f"-e inject={each}" for each in refused)
+    strace = python_under(
+        host, f"strace -f -qq -o /dev/null -e trace=symlink,symlinkat,link,linkat,fallocate {injected}"
+    )
     with ending(host, transport=strace) as ended:
         room_of(host).unlink()
     assert ended.exit["code"] == 7 and "No space left" in ended.exit["result_error"]

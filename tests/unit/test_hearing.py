@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support import facts
+from support import facts, tables
 
 from burnish.core import actions, events, reports
 from burnish.core.events import Fact
@@ -61,6 +61,15 @@ def test_what_lost_its_start_with_the_power_of_its_host_is_void_or_lost(started:
     assert isinstance(order, actions.VoidAttempt) and order.why == "its host rebooted"
     assert ears.hear("absent") == []
     assert ears.proposed == [events.AttemptLost(AttemptId(JobId(0), 1), "its host rebooted", 1.0)]
+
+
+def test_of_what_has_ended_its_host_need_not_look_at_a_folder_without_records() -> None:
+    """A power loss took them, and left the folder."""
+    state = facts.running()
+    tables.finish(state, AttemptId(JobId(0), 1))
+    [order] = Ears(state).hear("unstarted")
+    assert isinstance(order, actions.VoidAttempt) and order.name == NAME
+    assert Ears(state).hear("void") == [actions.AckAttempt(HOST, NAME)]
 
 
 @pytest.mark.parametrize("status", ["absent", "unstarted"])

@@ -46,7 +46,6 @@ def supervise(folder: str) -> None:
     os.umask(umask)
     become_subreaper()
     surroundings = Surroundings(incarnation())
-    room = Room(place.folder)
-    Supervisor(place, spec, lock, surroundings, room, lambda mark, *records: None).run()
-    room.give_up()
+    with Room(place.folder) as room:
+        Supervisor(place, spec, lock, surroundings, room, lambda mark, *records: None).run()
     place.unlock()

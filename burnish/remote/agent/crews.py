@@ -179,9 +179,8 @@ class Crews:
         def supervise() -> None:
             become_subreaper()
             tell = partial(tell_in_pipe, notices, place.attempt)
-            room = Room(place.folder)
-            Supervisor(place, spec, lock, Surroundings(here), room, tell).run()
-            room.give_up()
+            with Room(place.folder) as room:
+                Supervisor(place, spec, lock, Surroundings(here), room, tell).run()
             _let_go(place)
             tell(DONE)
 
@@ -199,17 +198,21 @@ class Crews:
         self._all[ours.fileno()] = crew
         self._poll.register(ours.fileno(), select.POLLIN)
         try:
-            self._fork(lambda: self._serve_attempts(theirs, lock, crew.idle, me))
+            self._fork(lambda: self._serve(theirs, lock, crew.idle, me))
         finally:
             os.close(lock)
             theirs.close()
         return crew
 
-    def _serve_attempts(self, mine: socket.socket, lock: int, idle: str, agent: int) -> None:
-        """The life of a supervisor: one attempt after the other, while there is an agent to give them."""
+    def _serve(self, mine: socket.socket, lock: int, idle: str, agent: int) -> None:
+        """The life of a supervisor."""
         become_subreaper()
+        with Room(self._home.attempts) as room:
+            self._serve_attempts(mine, lock, idle, agent, room)
+
+    def _serve_attempts(self, mine: socket.socket, lock: int, idle: str, agent: int, room: Room) -> None:
+        """One attempt after the other, while there is an agent to give them."""
         surroundings = Surroundings(self._home.incarnation)
-        room = Room(self._home.attempts)
         tell = partial(tell_on_socket, mine)
         passing = False  # what was passed may have the slot, elsewhere
         while True:
@@ -231,7 +234,6 @@ class Crews:
             if not tell(DONE, *records):
                 break  # the end of a supervisor is heard in any case
         unlink(idle)
-        room.give_up()
 
     def _begin(self, place: Place, request: Header, idle: str) -> bool:
         """Begin an attempt that was given ahead of its turn: make its folder, and the lock its own. False if that may not be."""

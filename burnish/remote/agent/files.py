@@ -105,6 +105,7 @@ def reserve(path: str) -> int:
             write_all(descriptor, b" " * RESERVED)
     except OSError as error:
         os.close(descriptor)
+        unlink(path)
         raise _about(path, error) from None
     return descriptor
 

@@ -12,6 +12,7 @@ from .locks import remove_idle_locks
 from .place import ATTEMPT_NAME, Place, host_folder_name, lock_folder, source_path
 from .records import read_record, write_file_once
 from .refusals import Refusal
+from .room import NAME, remove_rooms_left
 from .standing import BATCH
 
 TYPE_CHECKING = False
@@ -80,6 +81,7 @@ class Home:
         self._locks = lock_folder()
         make_private_folder(self._locks)
         remove_idle_locks()
+        remove_rooms_left(self.attempts)
         self.table = table
 
     def _keep_source(self, source: bytes) -> None:
@@ -150,7 +152,9 @@ class Home:
         return left
 
     def remove_old_marks(self) -> None:
-        """Remove marks of tables that were cleaned away long ago, and room of supervisors that were killed then."""
+        """Remove marks of tables that were cleaned away long ago."""
         for mark in os.scandir(self.attempts):
+            if mark.name.startswith(NAME):
+                continue  # a supervisor's, and perhaps gone by now
             if mark.is_file(follow_symlinks=False) and time.time() - mark.stat().st_mtime > MARK_KEPT:
                 unlink(mark.path)

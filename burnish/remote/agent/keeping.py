@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from .files import as_bytes, empty
+from .files import as_bytes, empty, write_file
 from .frames import BODY_LIMIT
 from .place import log_path
+from .records import FULL
 from .refusals import Refusal
 from .standing import ABSENT, ENDED, QUEUED, RUNNING, STARTING, UNSTARTED, VOID, read_start, settle, void
 
@@ -120,6 +121,12 @@ def _piece(descriptor: int, size: int, offset: int) -> Tuple[bytes, int]:
 
 def _put_away(place: Place, names: Set[str]) -> None:
     """Make `acked`. Of the `names` that its folder has, only the records' stay."""
-    os.close(os.open(place.file("acked"), os.O_WRONLY | os.O_CREAT, 0o600))
+    try:
+        write_file(place.file("acked"), b"")
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        empty(place.folder, keep=TOMBSTONE)  # that makes room for it
+        write_file(place.file("acked"), b"")
     if not names <= TOMBSTONE:
         empty(place.folder, keep=TOMBSTONE)

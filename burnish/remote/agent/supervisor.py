@@ -23,7 +23,7 @@ from .notices import CHANGED, FREED, UNRECORDED
 from .oom import count_oom_kills
 from .processes import GRACE, signal_descendants
 from .pulse import BEAT, Pulse
-from .records import make_once, point_once, read_record
+from .records import make_once, point_once, read_record, write_file_once
 from .refusals import Lacking, SlotTaken, Unstartable, clause, printable
 from .result import read_result
 from .standing import void
@@ -294,7 +294,7 @@ class Supervisor:
         path = self._place.file("final.json")
         made = point_once(text, path)
         if made is None:
-            made = self._room.become(path, text)
+            made = self._made_as_file(path, text)
         if self._untold and self._pulse is None:
             return made  # so short a job is not worth a wait for this disk: the journal keeps its verdict in a moment
         try:
@@ -302,6 +302,13 @@ class Supervisor:
         except OSError:
             pass  # it is made, and is not made again; a disk that cannot promise to keep it is as one that loses its power
         return made
+
+    def _made_as_file(self, path: str, text: str) -> bool:
+        """False if somebody else made it. Raises OSError."""
+        try:
+            return write_file_once(path, text, sync=True)
+        except OSError:
+            return self._room.become(path, text)
 
     def _lost(self) -> Record:
         """No child is left, and the kernel did not tell us how the job ended: so nobody will ever know. It is no exit."""
