@@ -61,6 +61,7 @@ bench: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/python benchmarks/local.py --json build/bench-local.json
 	$(BIN)/python benchmarks/steps.py --json build/bench-steps.json
+	$(BIN)/python benchmarks/start.py --json build/bench-start.json
 	$(BIN)/python benchmarks/latency.py --json build/bench-latency.json
 	$(BIN)/python benchmarks/ssh.py --json build/bench-ssh.json
 	$(BIN)/python benchmarks/fleet.py --json build/bench-fleet.json
