@@ -2,8 +2,8 @@
 
 A coordinator commits each claim before the job starts, and its end before its slot is given again (a file of facts, synced, and
 the name that makes it a commit, synced). An agent hands orders on. Supervisors, which outlive both, hold the job's lock, record
-its start and its verdict once, and run it with its output in files. That is all: nothing is
-checked or looked at again, no table is kept, and nothing can be edited, cancelled, taken back, or run on another host.
+its start and its verdict once, and run it with its output in files. That is all: nothing is checked or looked at again, no table
+is kept, and nothing can be edited, cancelled, taken back, or run on another host.
 
 Usage: `python benchmarks/minimal.py FOLDER JOBS WORKERS`; prints what each part, and the jobs themselves, have used in all, as
 JSON: [s outside the kernel, s in it]. `benchmarks/steps.py` sets burnish beside it.

@@ -64,14 +64,13 @@ def medians(jobs: int, rounds: int) -> dict[str, float]:
 def table(found: dict[str, float], jobs: int, rounds: int) -> list[str]:
     libraries = found["libraries of create"] + found["libraries of run"] - 2 * found["pass"]
     ends = found["create"] + found["run of few"]
+    own = ends - libraries - 2 * found["pass"]
     whole = found["create"] + found["run"]
     rows = {
         f"{jobs} jobs of `true`, `create` and `run`": whole,
         "of that Python's start, twice": 2 * found["pass"],
         "the libraries: click, msgspec, filelock, and what they import": libraries,
-        "burnish's own start and end: its modules, the table, agent and supervisors": ends
-        - libraries
-        - 2 * found["pass"],
+        "burnish's own start and end: its modules, the table, agent and supervisors": own,
         "the jobs": whole - ends,
         f"`xargs -P {WORKERS}` with the same, sh captures": found["xargs"],
     }

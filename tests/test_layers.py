@@ -70,7 +70,7 @@ ENTRY = {"burnish/__init__.py": ("burnish.util", "burnish.core.command", "burnis
 
 # Inside the agent's package, from the bottom: a module imports only what stands before it, and the coordinator only two of them.
 AGENT_ORDER = (
-    "__init__", "refusals", "compact_json", "frames", "files", "inotify", "records", "place", "locks", "room", "processes",
+    "__init__", "refusals", "compact_json", "frames", "files", "inotify", "records", "room", "place", "locks", "processes",
     "common_locks", "slots", "nvidia_smi", "gpu_reading", "traces", "standing", "notices", "forking", "oom", "spec", "result",
     "job", "needs", "checkout", "held_slots", "logs", "pulse", "guard", "surroundings", "supervisor", "alone", "undertaker",
     "home", "outbox", "tails", "watches", "crews", "folder_look", "looks", "starts", "stops", "keeping", "commands", "batch",

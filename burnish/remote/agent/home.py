@@ -8,11 +8,11 @@ import time
 
 from .compact_json import encode_json
 from .files import identity, make_private_folder, sync_folder, unlink, write_file
-from .locks import remove_idle_locks
-from .place import ATTEMPT_NAME, Place, host_folder_name, lock_folder, source_path
+from .locks import remove_left
+from .place import ATTEMPT_NAME, IDLE, Place, host_folder_name, lock_folder, source_path
 from .records import read_record, write_file_once
 from .refusals import Refusal
-from .room import NAME, remove_rooms_left
+from .room import ROOM
 from .standing import BATCH
 
 TYPE_CHECKING = False
@@ -80,8 +80,8 @@ class Home:
         self._keep_source(source)
         self._locks = lock_folder()
         make_private_folder(self._locks)
-        remove_idle_locks()
-        remove_rooms_left(self.attempts)
+        remove_left(self._locks, IDLE)
+        remove_left(self.attempts, ROOM)
         self.table = table
 
     def _keep_source(self, source: bytes) -> None:
@@ -154,7 +154,7 @@ class Home:
     def remove_old_marks(self) -> None:
         """Remove marks of tables that were cleaned away long ago."""
         for mark in os.scandir(self.attempts):
-            if mark.name.startswith(NAME):
+            if mark.name.startswith(ROOM):
                 continue  # a supervisor's, and perhaps gone by now
             if mark.is_file(follow_symlinks=False) and time.time() - mark.stat().st_mtime > MARK_KEPT:
                 unlink(mark.path)

@@ -12,7 +12,6 @@ import os
 import time
 
 from .files import identity, make_private_folder, read_text, unlink
-from .place import IDLE, lock_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def make_lock(path: str) -> int:
             raise
         if identity(path) == identity(descriptor):
             return for_the_job(descriptor)
-        os.close(descriptor)  # `remove_idle_locks` took it before it was held
+        os.close(descriptor)  # `remove_left` took it before it was held
 
 
 def hold_alone(path: str) -> Optional[int]:
@@ -109,9 +108,12 @@ def for_the_job(lock: int) -> int:
         os.close(lock)
 
 
-def remove_idle_locks() -> None:
-    """Remove the locks of supervisors that were killed between two attempts."""
-    for name in os.listdir(lock_folder()):
-        path = "%s/%s" % (lock_folder(), name)
-        if name.startswith(IDLE) and lock_state(path) == FREE:
+def remove_left(folder: str, beginning: str) -> None:
+    """Remove the files in `folder` whose names begin so, and which nobody holds: supervisors that were killed left them.
+
+    Raises OSError.
+    """
+    for name in os.listdir(folder):
+        path = "%s/%s" % (folder, name)
+        if name.startswith(beginning) and lock_state(path) == FREE:
             unlink(path)

@@ -10,21 +10,20 @@ import fcntl
 import os
 
 from .files import close, reserve, sync_file, unlink, write_all
-from .locks import FREE, lock_state
 from .records import link_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-NAME = "room."  # not a table's: those have no dot
+ROOM = "room."  # how the file is called, and no table: those have no dot
 
 
 class Room:
     """Some bytes in `folder`, which is on the disk of the verdict. None is left when the context ends."""
 
     def __init__(self, folder: str) -> None:
-        self._path = "%s/%s%s" % (folder, NAME, os.urandom(8).hex())
+        self._path = "%s/%s%s" % (folder, ROOM, os.urandom(8).hex())
         self._file = -1
 
     def __enter__(self) -> Room:
@@ -64,11 +63,3 @@ class Room:
             close(self._file)
             unlink(self._path)
             self._file = -1
-
-
-def remove_rooms_left(folder: str) -> None:
-    """Remove the rooms in `folder` of supervisors that were killed. Raises OSError."""
-    for name in os.listdir(folder):
-        path = "%s/%s" % (folder, name)
-        if name.startswith(NAME) and lock_state(path) == FREE:
-            unlink(path)
