@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import tempfile
 import threading
@@ -21,6 +20,7 @@ from burnish.remote.link import Link
 from burnish.remote.ssh import SshTransport
 from tests.support.gated import Gated
 from tests.support.hosts import Bench, RemoteHost
+from tests.support.proc import remove_with_tenants
 from tests.support.records import paths
 from tests.support.relay import DOWN, UP, Relay, way_to
 from tests.support.sweeps import Sweep
@@ -221,4 +221,4 @@ def test_connections_that_break_within_messages_cost_no_byte(bench: Bench, relay
         assert len(broken) >= 3, f"only {len(broken)} of {relay.connections} connections broke"
     finally:
         sweep.stop()
-        shutil.rmtree(folder)
+        remove_with_tenants(folder)

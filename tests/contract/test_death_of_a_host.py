@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.gated import Gated
 from tests.support.hosts import UID, Bench, RemoteHost, alive, children
+from tests.support.proc import remove_with_tenants
 from tests.support.records import contents, paths
 from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
@@ -183,7 +184,7 @@ def sweep(bench: Bench) -> Iterator[Sweep]:
     (folder / "lab.yaml").write_text(f"defaults: {{{defaults}}}\nhosts: [gpu1, gpu2]\n")
     yield made
     made.stop()
-    shutil.rmtree(folder)
+    remove_with_tenants(folder)
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from random import Random
 import pytest
 
 from tests.support.hosts import Bench
+from tests.support.proc import remove_with_tenants
 
 ASKED = os.environ.get("BURNISH_TEST_BYTES")
 SEED, EACH = map(int, ASKED.split(",")) if ASKED else (0, 0)
@@ -121,7 +121,7 @@ def folder() -> Iterator[Path]:
         path.mkdir(exist_ok=True)
         path.chmod(0o777)
     yield made
-    shutil.rmtree(made)
+    remove_with_tenants(made)
 
 
 def burnish(folder: Path, *arguments: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hosts import Bench
+from tests.support.proc import remove_with_tenants
 
 # The shells, and the file that each reads when sshd runs a command with it: dash reads none.
 SHELLS = {
@@ -64,7 +64,7 @@ def folder() -> Iterator[Path]:
         path.mkdir(exist_ok=True)
         path.chmod(0o777)
     yield project
-    shutil.rmtree(made)
+    remove_with_tenants(made)
 
 
 def burnish(folder: Path, *arguments: str) -> bytes:

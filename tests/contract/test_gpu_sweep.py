@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import pytest
 
 from tests.support import gpus
 from tests.support.hosts import Bench
+from tests.support.proc import remove_with_tenants
 from tests.support.records import contents
 from tests.support.sweeps import kill_if_alive
 
@@ -111,7 +111,7 @@ def lab() -> Iterator[Lab]:
         yield made
     finally:
         made.stop()
-        shutil.rmtree(made.folder)
+        remove_with_tenants(made.folder)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hosts import Bench, RemoteHost
+from tests.support.proc import remove_with_tenants
 from tests.support.records import forge
 from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
@@ -54,7 +55,7 @@ def sweep(bench: Bench, host: RemoteHost) -> Iterator[Sweep]:
     made.burnish("create", "--csv", "jobs.csv")
     yield made
     made.stop()
-    shutil.rmtree(folder)
+    remove_with_tenants(folder)
 
 
 @pytest.mark.parametrize("take", [no_folder, no_start_record, empty_start_record])

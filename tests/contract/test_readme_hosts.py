@@ -16,6 +16,7 @@ import sklearn
 
 from tests.support import console, gpus
 from tests.support.hosts import Bench
+from tests.support.proc import remove_with_tenants
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## More machines\n")[2].partition("\n## ")[0]
@@ -52,7 +53,7 @@ def tour(lab: Bench) -> Iterator[Path]:
     for path in (folder, folder / "tour"):
         path.chmod(0o777)
     yield folder / "tour"
-    shutil.rmtree(folder)
+    remove_with_tenants(folder)
 
 
 def test_the_digits_sweep_over_four_hosts_as_the_readme_says(tour: Path) -> None:

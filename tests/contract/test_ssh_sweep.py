@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from tests.support.gated import Gated
 from tests.support.hosts import Bench
+from tests.support.proc import remove_with_tenants
 from tests.support.sweeps import Sweep, children, wait_until_gone
 from tests.support.waiting import wait_for
 
@@ -35,7 +35,7 @@ def sweep(bench: Bench) -> Iterator[Sweep]:
     )
     yield made
     made.stop()
-    shutil.rmtree(folder)
+    remove_with_tenants(folder)
 
 
 def test_sweep_over_two_hosts(sweep: Sweep) -> None:

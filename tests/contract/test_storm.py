@@ -12,7 +12,6 @@ something prints its command, and what fell when. (Real processes do not repeat 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -26,6 +25,7 @@ from random import Random
 import pytest
 
 from tests.support.hosts import Bench, RemoteHost, children
+from tests.support.proc import remove_with_tenants
 from tests.support.records import contents
 from tests.support.relay import DOWN, UP, Relay, way_to
 from tests.support.sweeps import Sweep
@@ -244,7 +244,7 @@ def sweep(bench: Bench, relays: list[Relay]) -> Iterator[Sweep]:
     )
     yield made
     made.stop()
-    shutil.rmtree(folder)
+    remove_with_tenants(folder)
 
 
 @contextmanager

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +65,6 @@ class Engine:
             wait_for(lambda: not any(self._remains(made)), lambda: self._remains(made), GONE)
             assert not list(made.folder.glob("doubled-*"))
         finally:
-            for pid in {**processes(made.folder), **tenants(made.folder)}:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
             made.stop()
 
     def _remains(self, table: Gated) -> tuple[object, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 from tests.support.hosts import Bench
 from tests.support.leaving import leave
+from tests.support.proc import remove_with_tenants
 from tests.support.waiting import wait_for
 
 JOB = """\
@@ -148,12 +148,12 @@ class Gated:
         return self.running_jobs()
 
     def stop(self) -> None:
-        """End what was started. Hosts and their jobs end with the bench."""
+        """End what was started, and what that started here. Hosts end with the bench."""
         for process in self.running:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
             process.wait()
-        shutil.rmtree(self.folder)
+        remove_with_tenants(self.folder)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tests.support.proc import remove_with_tenants
 from tests.support.sweeps import Sweep
 
 JOBS = 10  # all fates
@@ -72,4 +73,4 @@ def test_run_from_every_prefix_finishes_and_starts_nothing_twice(tmp_path: Path)
             assert len(again.starts()) == JOBS
         finally:
             again.stop()
-        shutil.rmtree(folder)
+        remove_with_tenants(folder)

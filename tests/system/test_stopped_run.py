@@ -65,7 +65,6 @@ class Terminal:
 def table() -> Iterator[Gated]:
     made = Gated.of(None, JOBS)
     yield made
-    made.open(*range(JOBS))
     made.stop()
 
 
