@@ -1,13 +1,11 @@
 """What stands at the foot of a terminal while `burnish run` goes on: how far it is, and what failed last.
 
-The loop of the run counts, at most a few times a second, and leaves a `Progress` that never changes; a thread of rich's draws it
-twice a second, so that the clock goes on while nothing happens. What is said meanwhile is printed above. The cursor is left to be
-seen: a run that is killed leaves the terminal as it was.
+The loop of the run counts, at most a few times a second, and leaves a `Progress` that never changes; a thread draws it twice a
+second, so that the clock goes on while nothing happens. What is said meanwhile is printed above.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
 from bisect import bisect_right
 from collections import Counter, deque
@@ -23,12 +21,10 @@ from burnish.core.jobs import HostName, Job, JobId, Word
 from burnish.core.state import State
 from burnish.errors import counted, printable
 from burnish.views import durations
-from burnish.views.tables import width_of
 
 if TYPE_CHECKING:
-    from rich.live import Live
+    from burnish.views.standing import Standing
 
-DRAWN = 2.0  # times a second
 COUNTED = 0.25  # s between two counts, at least
 SHARE = 0.02  # of the run's time at most goes into counting
 FAILURES = 3  # shown
@@ -89,42 +85,26 @@ class Dashboard:
         self._due = 0.0
         self._failures: deque[str] = deque(maxlen=FAILURES)
         self._progress = Progress()
-        self._live: Live | None = None
-        # The width of the terminal when the foot was drawn last, and its lines.
-        self._standing: tuple[int, list[str]] = 0, []
+        self._standing: Standing | None = None
 
     def __enter__(self) -> Dashboard:
-        from rich.console import Console
-        from rich.live import Live
+        from burnish.views.standing import Standing
 
-        console = Console(
-            file=self._err, force_terminal=True, no_color=not self._colour, highlight=False, markup=False, emoji=False
-        )
-        self._live = Live(
-            console=console,
-            get_renderable=self._drawn,
-            refresh_per_second=DRAWN,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._live.start()
-        console.show_cursor(True)
+        self._standing = Standing(self._err, self._lines, colour=self._colour)
+        self._standing.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        if self._standing is not None:
+            self._standing.stop()
+            self._standing = None
 
     def say(self, line: str) -> None:
         """Print a line above the foot."""
-        if self._live is None:
+        if self._standing is None:
             self._err.write(line + "\n")
         else:
-            if shutil.get_terminal_size().columns < self._standing[0]:
-                self._live.refresh()  # or this would be printed into what stands there, wrapped
-            self._live.console.print(line, soft_wrap=True)
+            self._standing.say(line)
 
     def hear(self, facts: Sequence[Fact], state: State) -> None:
         """Facts were committed: remember what failed, and count if it is time."""
@@ -149,22 +129,10 @@ class Dashboard:
             Counter(job.word for job in jobs), hosts, tuple(self._failures), time_left(jobs, time.time()), now
         )
 
-    def _drawn(self) -> str:
-        size = shutil.get_terminal_size()
-        self._unwrap(size.columns)
-        lines = foot(self._progress, time.monotonic() - self._began, time.monotonic(), size.columns - 1)
-        shown = list(lines)[: max(1, size.lines - 2)]
-        self._standing = size.columns, shown
-        return "\n".join(shown)
-
-    def _unwrap(self, columns: int) -> None:
-        """Where the terminal has become narrower, see to it that the old foot is erased with all the rows that it takes now.
-
-        There is no telling a terminal that cuts lines off instead (xterm): it loses as many of the lines above.
-        """
-        width, lines = self._standing
-        if self._live is not None and columns < width:
-            self._live._live_render._shape = columns, rows(lines, columns)
+    def _lines(self, columns: int, rows: int) -> list[str]:
+        now = time.monotonic()
+        lines = foot(self._progress, now - self._began, now, columns - 1)
+        return list(lines)[: max(1, rows - 2)]
 
 
 def time_left(jobs: Iterable[Job], now: float) -> float | None:
@@ -220,11 +188,6 @@ def foot(progress: Progress, elapsed: float, now: float, width: int) -> Iterator
         yield _cut(f"  … and {len(progress.hosts) - HOSTS} more hosts", width)
     for failure in progress.failures:
         yield _cut(f"  {failure}", width)
-
-
-def rows(lines: Sequence[str], width: int) -> int:
-    """How many rows these lines take in a terminal that is `width` columns wide, and wraps what is longer."""
-    return sum(max(1, -(-width_of(line) // width)) for line in lines)
 
 
 def bar(done: int, total: int, width: int) -> str:

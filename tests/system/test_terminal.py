@@ -39,9 +39,11 @@ def shell(tmp_path: Path) -> Iterator[Terminal]:
         made.end()
 
 
+RUN = f"{sys.executable} -m burnish run --num_workers 2 --command 'sh job.sh {{n}}'"
+
+
 def run(shell: Terminal) -> None:
-    command = f"{sys.executable} -m burnish run --num_workers 2 --command 'sh job.sh {{n}}'; echo code $?"
-    shell.type(f"clear; {command}", "Enter")
+    shell.type(f"clear; {RUN}; echo code $?", "Enter")
     shell.shows("0 of 6 done, 2 running, 4 waiting")
 
 
@@ -88,6 +90,44 @@ def bar_of(shell: Terminal) -> list[int]:
     return [line.count("╌") + line.count("━") for line in shell.screen.splitlines() if "╌" in line or "━" in line]
 
 
+def test_run_in_the_background_draws_nothing_over_what_is_in_front(shell: Terminal, tmp_path: Path) -> None:
+    shell.type(f"clear; {RUN} &", "Enter")
+    wait_for(lambda: (tmp_path / "burnish.db").read_text().count(",RUNNING,") == 2)
+    shell.type("sleep 1; echo much la''ter", "Enter")
+    shell.shows("much later")
+    (tmp_path / "go").touch()
+    shell.shows("job 1 ERROR, exit 1")
+    assert bar_of(shell) == [], shell.screen
+    shell.type("fg", "Enter")
+    shell.shows("5 of 6 done, 1 failed, 1 running")
+    shell.type("C-c")
+    shell.shows("Stopped by SIGINT")
+    assert bar_of(shell) == [], shell.screen
+    assert "much later" in shell.screen and "job 1 ERROR, exit 1" in shell.screen
+
+
+def test_foot_stands_below_what_was_done_while_the_run_was_stopped(shell: Terminal, tmp_path: Path) -> None:
+    run(shell)
+    for word in ("this", "that"):
+        shell.type("C-z", f"echo and {word[0]}''{word[1:]}", "Enter")
+        shell.shows(f"and {word}")
+        shell.type("fg", "Enter")
+        wait_for(lambda: shell.screen.rstrip().endswith("0 done"), lambda: shell.screen)
+    (program,) = children(shell.pid)
+    os.kill(program, signal.SIGSTOP)  # which no handler hears of
+    wait_for(lambda: shell.screen.count("Stopped") == 3, lambda: shell.screen)
+    shell.type("bg", "Enter", "sleep 1; echo much la''ter", "Enter")
+    shell.shows("much later")
+    assert not shell.screen.rstrip().endswith("0 done")
+    shell.type("fg", "Enter")
+    (tmp_path / "go").touch()
+    shell.shows("5 of 6 done, 1 failed, 1 running")
+    assert shell.screen.count("Stopped") == shell.screen.count("> fg") == 3, shell.screen
+    assert all(f"\n{said}\n" in shell.screen for said in ("and this", "and that", "much later")), shell.screen
+    shell.type("C-c")
+    shell.shows("Stopped by SIGINT")
+
+
 def test_slots_of_a_second_run_are_its_own(shell: Terminal, tmp_path: Path) -> None:
     burnish = f"{sys.executable} -m burnish"
     shell.type(f"{burnish} run --detach --num_workers 3 --command 'sh job.sh {{n}}'", "Enter")
@@ -132,7 +172,7 @@ def test_what_runs_is_seen_at_the_end_of_a_table_that_is_longer_than_the_termina
     (tmp_path / "more.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(6, 36)))
     shell.type(f"clear; {burnish} create --csv more.csv --append; {burnish} hold --job_id 0-33", "Enter")
     shell.shows("on HOLD")
-    run = f"{burnish} run -q --num_workers 1 --command 'sh job.sh {{n}}'"  # its foot would stand over what is watched
+    run = f"{burnish} run -q --num_workers 1 --command 'sh job.sh {{n}}'"  # what it says would stand in what is watched
     shell.type(f"clear; {run} & {burnish} status --watch", "Enter")
     shell.shows("34  RUNNING")
     shell.shows("Not shown: ")

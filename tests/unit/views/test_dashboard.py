@@ -10,7 +10,7 @@ from support import tables
 
 from burnish.core import events
 from burnish.core.jobs import HostName, Word
-from burnish.views.dashboard import Busy, Dashboard, Progress, bar, foot, rows, time_left
+from burnish.views.dashboard import Busy, Dashboard, Progress, bar, foot, time_left
 
 PROGRESS = Progress(
     Counter({Word.COMPLETE: 18, Word.ERROR: 2, Word.RUNNING: 4, Word.NOT_RUNNING: 12}),
@@ -45,10 +45,6 @@ def test_many_hosts_are_counted() -> None:
     hosts = tuple(Busy(HostName(f"gpu{n:02}"), 1, 1, 0) for n in range(20))
     lines = list(foot(Progress(Counter({Word.RUNNING: 20}), hosts), 1.0, 1.0, 80))
     assert lines[-1] == "  … and 12 more hosts" and len(lines) == 11
-
-
-def test_lines_that_are_wrapped_take_more_rows() -> None:
-    assert [rows(["a" * 80, "", "b" * 81, "実" * 30], width) for width in (100, 80, 40)] == [4, 5, 2 + 1 + 3 + 2]
 
 
 @pytest.mark.parametrize(("done", "drawn"), [(0, "╌╌╌╌"), (1, "╌╌╌╌"), (9, "━━━╌"), (12, "━━━━")])
@@ -117,24 +113,3 @@ def test_rows_that_were_deleted_while_they_waited_are_not_waited_for() -> None:
         state.apply(events.JobRemoved(job))
     board.hear([], state)
     assert board._progress.words == {Word.RUNNING: 1, Word.NOT_RUNNING: 1}
-
-
-def test_line_that_is_said_right_after_the_terminal_became_narrower_erases_the_whole_foot(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "xterm")
-    screen = io.StringIO()
-    state = tables.opened(("--n",), [("0",)])
-    board = Dashboard(screen, state, taken=set(state.jobs), slots=dict, last_line=lambda job: "", colour=False)
-    with board:
-        board._progress = PROGRESS
-        board._live.refresh()  # type: ignore[union-attr]
-        standing = len(board._standing[1])
-        wrapped = rows(board._standing[1], 20)
-        monkeypatch.setenv("COLUMNS", "20")
-        screen.truncate(0)
-        board.say("something")
-        before = screen.getvalue().partition("something")[0]
-    assert wrapped > standing
-    assert before.count("\x1b[1A") >= wrapped - 1
