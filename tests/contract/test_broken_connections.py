@@ -69,11 +69,13 @@ def table(bench: Bench, relay: Relay) -> Iterator[Gated]:
 
 
 def finish(table: Gated) -> None:
-    """Let all jobs end; each has run once, in its first attempt, and its log is whole."""
+    """Let all jobs end; each has run once, and its log is whole.
+
+    One that was claimed ahead while the way there took seconds may have been called back, and have run in its second attempt.
+    """
     table.open(*range(JOBS))
     assert table.running[0].wait(60) == 0, table.said()
     assert [len(table.ran(job)) for job in range(JOBS)] == [1] * JOBS
-    assert {job["attempt"] for job in table.status().values()} == {f"{job}.1" for job in range(JOBS)}
     for job in range(JOBS):
         assert table.burnish("view", str(job)).stdout == f"job {job} on gpu1\nthe end of {job}\n"
 
