@@ -21,6 +21,7 @@ from burnish.core.bases import Base, Choice
 from burnish.core.events import Fact
 from burnish.core.jobs import JobId
 from burnish.core.merge import Merged, merge
+from burnish.core.pace import Pace
 from burnish.core.render import render
 from burnish.core.spoilt import passed_over, told
 from burnish.core.state import State
@@ -63,7 +64,7 @@ class Projection:
         self._passed_over: tuple[Table, int, Mapping[JobId, Problem]] | None = None  # asked for with every job
         self._dirty: set[JobId] | None = None  # None: any job may differ from the text in place
         self._unmerged: Table | None = None  # a save from a displaced inode
-        self._due = 0.0
+        self._pace = Pace(SHORTEST, SHARE)
         self.promised = False  # it was said that the table is written again
         self._barred_since: float | None = None  # when somebody else held the lock, and does so still
         self._said: set[str] = set()
@@ -308,7 +309,7 @@ class Projection:
 
         What the disk refuses is said by the next `look`; it is tried again a while later. Raises TableClosed as `look` does.
         """
-        if self._dirty == set() or time.monotonic() < self._due:
+        if self._dirty == set() or time.monotonic() < self._pace.due:
             return
         try:
             self.render()
@@ -316,7 +317,7 @@ class Projection:
             raise
         except StoreError as error:
             self._untold.append(str(error))
-            self._due = time.monotonic() + AGAIN
+            self._pace.due = time.monotonic() + AGAIN
 
     def finish(self, within: float = 2 * AWAY) -> list[str]:
         """Write the table for the last time; sentences about what was saved meanwhile.
@@ -344,7 +345,7 @@ class Projection:
         differs = self._seen is None or following.sha256 != self._seen.sha256
         if differs and not self._put(following):
             return False
-        self._due = time.monotonic() + max(SHORTEST, (time.monotonic() - began) / SHARE)
+        self._pace.done(began, time.monotonic())
         self._dirty = None if differs and self._overtaken(following) else set()
         return self._dirty is not None
 

@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.jobs import HostName, Job, JobId, Word
+from burnish.core.pace import Pace
 from burnish.core.state import State
 from burnish.errors import counted, printable
 from burnish.views import durations
@@ -82,7 +83,7 @@ class Dashboard:
         self._colour = colour
         self._most = most  # so many jobs are asked for
         self._began = time.monotonic()
-        self._due = 0.0
+        self._pace = Pace(COUNTED, SHARE)
         self._failures: deque[str] = deque(maxlen=FAILURES)
         self._progress = Progress()
         self._standing: Standing | None = None
@@ -114,9 +115,9 @@ class Dashboard:
                 if job.word is Word.ERROR:
                     said = self._last_line(job)
                     self._failures.append(printable(f"job {job.id} {job.reason}{f': {said}' if said else ''}", 300))
-        if (now := time.monotonic()) >= self._due:
+        if (now := time.monotonic()) >= self._pace.due:
             self._progress = self._counted(now)
-            self._due = now + max(COUNTED, (time.monotonic() - now) / SHARE)
+            self._pace.done(now, time.monotonic())
 
     def _counted(self, now: float) -> Progress:
         jobs = [job for job_id in self._taken if not (job := self._state.jobs[job_id]).dropped]

@@ -8,6 +8,20 @@ import pytest
 from support.gated import Gated
 from support.waiting import wait_for
 
+# burnish, but the disk takes two seconds for its first text.
+SLOW_ONCE = """
+import time
+from burnish.cli.main import main
+from burnish.store.table_file import TableFile
+write = TableFile._write
+def slowly(*arguments):
+    TableFile._write = write
+    time.sleep(2)
+    return write(*arguments)
+TableFile._write = slowly
+main()
+"""
+
 
 @pytest.fixture
 def table() -> Iterator[Gated]:
@@ -41,6 +55,19 @@ def test_what_may_be_an_old_buffer_is_refused_with_a_word_each_time(table: Gated
         type_over(table, 3, "COMPLETE", "NOT_RUNNING")
         wait_for(lambda times=times: table.said().count(answer) == times, table.said)
         wait_for(lambda: "3,COMPLETE" in text(table), table.said)
+
+
+def test_table_that_a_disk_kept_waiting_once_is_written_again_soon() -> None:
+    table = Gated.of(None, 2)
+    try:
+        table.start("run", "--num_workers", "1", "--command", "python3 job.py {n}", program=SLOW_ONCE)
+        wait_for(lambda: "0,RUNNING" in text(table), table.said)
+        table.open(0)
+        wait_for(
+            lambda: "0,COMPLETE" in text(table), table.said, deadline=10
+        )  # not 40 s: writing took a twentieth of that
+    finally:
+        table.stop()
 
 
 def test_job_that_commands_held_and_released_is_held_by_a_word_in_the_table(table: Gated) -> None:
