@@ -24,8 +24,9 @@ from burnish.core import actions, ahead, events, reports
 from burnish.core.events import Fact
 from burnish.core.hosts import without_name
 from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot, Word
+from burnish.core.phases import Phase, phase
 from burnish.core.reports import Report
-from burnish.core.state import Phase, State, phase
+from burnish.core.state import State
 from burnish.fleet import Connect, Fleet
 from burnish.hearing import Hearing
 from burnish.inbox import Inbox

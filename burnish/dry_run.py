@@ -10,10 +10,11 @@ from burnish.core import secrecy
 from burnish.core.command import as_shown
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName, Job, JobId, Slot
+from burnish.core.phases import Phase, phase
 from burnish.core.placement import Site, WaitingQueue, assign, names, why_nowhere
 from burnish.core.requirements import requirements, why_never_met
 from burnish.core.slots import environment, slots_of
-from burnish.core.state import Phase, State, phase
+from burnish.core.state import State
 from burnish.errors import counted, printable
 from burnish.plan import Plan
 from burnish.runners.refusal import RunnerRefused

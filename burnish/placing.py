@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from burnish.core.ids import name_jobs
 from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId, Slot
 from burnish.core.lacking import Lacking
+from burnish.core.phases import Phase, phase
 from burnish.core.placement import NOT_USED, Kind, Site, WaitingQueue, assign, fits_nowhere, names, why_nowhere
 from burnish.core.requirements import misnamed, never_met, priority, requirements, why_blocked, why_never_met
-from burnish.core.state import Phase, State, phase
+from burnish.core.state import State
 from burnish.core.unplaced import Unplaced
 from burnish.fleet import Fleet, Member
 from burnish.plan import Outcome, Plan

@@ -21,8 +21,9 @@ from burnish.core.columns import did_you_mean
 from burnish.core.events import Fact
 from burnish.core.ids import name_ids, new_run, to_type
 from burnish.core.jobs import CANCELLED, GRACE, AttemptId, CoordinatorId, HostName, Job, JobId, Word
+from burnish.core.phases import Phase, phase
 from burnish.core.selection import Selection
-from burnish.core.state import Phase, State, phase
+from burnish.core.state import State
 from burnish.core.typed_over import state_of
 from burnish.core.verbs import Wish
 from burnish.errors import InputError, Interrupted, StoreError, TableClosed, UsageError, counted

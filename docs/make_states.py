@@ -1,4 +1,4 @@
-"""Writes docs/states.md from `TRANSITIONS` of burnish/core/state.py: the page shows what the code obeys.
+"""Writes docs/states.md from `TRANSITIONS` of burnish/core/phases.py: the page shows what the code obeys.
 
 Usage: `python docs/make_states.py`. tests/test_docs.py fails while the page is not what this makes.
 """
@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from burnish.core.state import MAX_LOST, TRANSITIONS, Phase
+from burnish.core.phases import TRANSITIONS, Phase
+from burnish.core.state import MAX_LOST
 
 TARGET = Path(__file__).with_name("states.md")
 
@@ -26,7 +27,7 @@ WORDS = {
 OPENING = f"""\
 # States
 
-*Made by `docs/make_states.py` from `TRANSITIONS` in `burnish/core/state.py`. Change it there.*
+*Made by `docs/make_states.py` from `TRANSITIONS` in `burnish/core/phases.py`. Change it there.*
 
 A job is in one of six phases. The column STATE shows five words: a job that is *claimed* was promised to a host which has not
 said yet that the command started, and is NOT_RUNNING to a person.

@@ -13,10 +13,11 @@ from msgspec import Struct, field
 from burnish.core.ahead import before
 from burnish.core.ids import name_run, to_type
 from burnish.core.jobs import FOUND_RUNNING, Attempt, AttemptId, CoordinatorId, Job, JobId
+from burnish.core.phases import Phase, phase
 from burnish.core.placement import WaitingQueue
 from burnish.core.requirements import misnamed, priority, requirements, unmet, why_blocked
 from burnish.core.selection import Selection
-from burnish.core.state import MAX_LOST, Phase, State, phase
+from burnish.core.state import MAX_LOST, State
 from burnish.core.table import fault_alone
 from burnish.core.unplaced import Unplaced
 from burnish.errors import Problem, counted, printable

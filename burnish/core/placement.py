@@ -20,8 +20,9 @@ from msgspec import Struct
 
 from burnish.core.hosts import Host, matches
 from burnish.core.jobs import Attempt, HostName, Job, JobId, Slot
+from burnish.core.phases import Phase, phase
 from burnish.core.requirements import priority, requirements, unmet
-from burnish.core.state import Phase, State, phase
+from burnish.core.state import State
 
 NOT_USED = "this run does not use"  # and then hosts, each with why
 

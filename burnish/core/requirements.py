@@ -16,7 +16,8 @@ from msgspec import Struct
 from burnish.core import durations
 from burnish.core.columns import CONTROL_COLUMNS, fault
 from burnish.core.jobs import Job, JobId, Word
-from burnish.core.state import Phase, State, phase
+from burnish.core.phases import Phase, phase
+from burnish.core.state import State
 
 SHOWN_RING = 20  # jobs that wait for each other
 

@@ -4,18 +4,14 @@
 same order and so holds the same state, whoever it is: that is what makes a claim exclusive and a crash harmless. No clock, no
 file, no randomness comes in here.
 
-The rules are a table. A job is in one of six phases; `TRANSITIONS` lists which fact may meet it in which phase, and where it
-goes. A fact that is not in the table raises `IllegalFact` and changes nothing, so whoever wants to commit a fact decides on the
-newest state (`store.journal.Journal.commit` repeats the decision when somebody else was faster), and an illegal fact in a
-journal is a defect, not a case.
-
-`CLAIMED` is NOT_RUNNING to a person: a host was asked, and has not said yet that the command started.
+A fact that cannot follow (the table is in `core.phases`) raises `IllegalFact` and changes nothing, so whoever wants to commit one
+decides on the newest state (`store.journal.Journal.commit` repeats the decision when somebody else was faster), and an illegal
+fact in a journal is a defect, not a case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import Enum
 from typing import Any
 
 from burnish.core import events
@@ -23,6 +19,7 @@ from burnish.core.events import Fact, job_of
 from burnish.core.failures import OOM, kind_of
 from burnish.core.ids import name_run
 from burnish.core.jobs import CANCELLED, Attempt, CoordinatorId, HostName, Job, JobId, OpenAttempts, Verdict, Word
+from burnish.core.phases import SETTLED, TRANSITIONS, phase
 from burnish.core.verdict import after_failure, verdict_of
 from burnish.errors import InternalError
 
@@ -31,59 +28,6 @@ MAX_LOST = 2  # a job whose attempts die without a verdict is started again at m
 
 class IllegalFact(InternalError):
     """A fact that cannot follow on this state."""
-
-
-class Phase(Enum):
-    """Where a job is between its row and its verdict."""
-
-    WAITING = "waiting"
-    HELD = "held"
-    CLAIMED = "claimed"
-    RUNNING = "running"
-    COMPLETE = "complete"
-    ERROR = "error"
-
-
-_SETTLED = {
-    Word.NOT_RUNNING: Phase.WAITING,
-    Word.HOLD: Phase.HELD,
-    Word.RUNNING: Phase.RUNNING,  # without an attempt: core.file_alone
-    Word.COMPLETE: Phase.COMPLETE,
-    Word.ERROR: Phase.ERROR,
-}
-
-_W, _H, _C, _R, _D, _E = Phase.WAITING, Phase.HELD, Phase.CLAIMED, Phase.RUNNING, Phase.COMPLETE, Phase.ERROR
-
-# fact -> phase it may meet -> phases it may lead to. Several where the fact's content decides (exit code, lost again, refused).
-TRANSITIONS: dict[type[Any], dict[Phase, frozenset[Phase]]] = {
-    events.AttemptClaimed: {_W: frozenset({_C})},
-    events.AttemptRefused: {_W: frozenset({_E})},
-    events.AttemptQueued: {_C: frozenset({_C})},
-    events.AttemptStarted: {_C: frozenset({_R})},
-    events.AttemptDisowned: {_R: frozenset({_R})},
-    events.AttemptVoided: {_C: frozenset({_W, _H, _E})},
-    events.AttemptExited: {_C: frozenset({_D, _E, _W, _H}), _R: frozenset({_D, _E, _W, _H})},
-    events.AttemptLost: {_C: frozenset({_W, _H, _E}), _R: frozenset({_W, _H, _E})},
-    events.AttemptAdopted: {_C: frozenset({_C}), _R: frozenset({_R})},
-    events.CancelRequested: {_C: frozenset({_C}), _R: frozenset({_R})},
-    events.HoldRequested: {_W: frozenset({_H}), _H: frozenset({_H}), _C: frozenset({_C}), _E: frozenset({_H})},
-    events.ReleaseRequested: {_H: frozenset({_W}), _C: frozenset({_C})},
-    events.ResetRequested: {_W: frozenset({_W}), _H: frozenset({_W}), _D: frozenset({_W}), _E: frozenset({_W})},
-    events.JobMarked: {
-        _W: frozenset({_D, _E, _H}),
-        _H: frozenset({_D, _E, _H}),
-        _D: frozenset({_D, _E}),
-        _E: frozenset({_D, _E}),
-    },
-}
-
-
-def phase(job: Job) -> Phase:
-    """The phase a job is in."""
-    attempt = job.open_attempt
-    if attempt is not None:
-        return Phase.CLAIMED if attempt.started_at is None else Phase.RUNNING
-    return _SETTLED[job.word]
 
 
 class State:
@@ -243,7 +187,7 @@ class State:
     def _job_marked(self, fact: events.JobMarked) -> None:
         job = self._leave(fact, fact.job)
         word = Word.__members__.get(fact.word)
-        if word is None or _SETTLED.get(word) not in TRANSITIONS[events.JobMarked][phase(job)]:
+        if word is None or SETTLED.get(word) not in TRANSITIONS[events.JobMarked][phase(job)]:
             raise IllegalFact(f"job {job.id}, which is {phase(job).value}, cannot be marked {fact.word}")
         job.word, job.reason = word, fact.reason
 

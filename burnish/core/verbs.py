@@ -15,7 +15,8 @@ from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.ids import name_ids, name_jobs
 from burnish.core.jobs import CANCELLED, AttemptId, Job, JobId, Word
-from burnish.core.state import Phase, State, phase
+from burnish.core.phases import Phase, phase
+from burnish.core.state import State
 from burnish.core.table import fault_alone
 from burnish.errors import Problem, UsageError, printable
 

@@ -16,8 +16,9 @@ from msgspec import Struct, field
 from burnish.core.ahead import before
 from burnish.core.columns import CONTROL_COLUMNS
 from burnish.core.jobs import BY_HAND, Attempt, AttemptId, CoordinatorId, HostName, Job, JobId, Word
+from burnish.core.phases import Phase, phase
 from burnish.core.requirements import Circles, requirements, unmet
-from burnish.core.state import Phase, State, phase
+from burnish.core.state import State
 
 
 class JobRow(Struct, frozen=True):

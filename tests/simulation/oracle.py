@@ -19,7 +19,8 @@ from typing import Any
 
 from burnish.core import events
 from burnish.core.jobs import Attempt, JobId, Word
-from burnish.core.state import Phase, State, phase
+from burnish.core.phases import Phase, phase
+from burnish.core.state import State
 from burnish.errors import BurnishError
 from burnish.store.seal import unseal
 from simulation.filesystem import FileSystem, Inode

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.jobs import AttemptId, JobId, Word
-from burnish.core.state import TRANSITIONS, IllegalFact, Phase, State
+from burnish.core.phases import TRANSITIONS, Phase
+from burnish.core.state import IllegalFact, State
 
 from . import tables
 

@@ -18,7 +18,8 @@ from typing import Any
 from burnish.core import checkpoint, events
 from burnish.core.events import Fact
 from burnish.core.jobs import AttemptId, JobId
-from burnish.core.state import Phase, State, phase
+from burnish.core.phases import Phase, phase
+from burnish.core.state import State
 from burnish.errors import BurnishError
 from burnish.store import journal as module
 from burnish.store.journal import Journal

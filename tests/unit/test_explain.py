@@ -9,8 +9,9 @@ from support.deadline import within
 from burnish.core import events
 from burnish.core.explain import Surroundings, explain, unended
 from burnish.core.jobs import CoordinatorId, JobId
+from burnish.core.phases import Phase
 from burnish.core.selection import Selection
-from burnish.core.state import Phase, State
+from burnish.core.state import State
 from burnish.core.table import consequence
 from burnish.errors import Problem
 

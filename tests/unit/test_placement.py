@@ -10,6 +10,7 @@ from support import tables
 from burnish.core import events
 from burnish.core.hosts import Host
 from burnish.core.jobs import AttemptId, HostName, Job, JobId, Slot
+from burnish.core.phases import Phase, phase
 from burnish.core.placement import (
     Kind,
     Site,
@@ -22,7 +23,7 @@ from burnish.core.placement import (
 )
 from burnish.core.requirements import priority, requirements, unmet
 from burnish.core.selection import Selection
-from burnish.core.state import Phase, State, phase
+from burnish.core.state import State
 
 HOST = HostName("gpu01")
 

@@ -13,7 +13,8 @@ from support import facts, tables
 from burnish.core import checkpoint, events
 from burnish.core.events import Fact
 from burnish.core.jobs import AttemptId, Job, JobId, Word
-from burnish.core.state import MAX_LOST, TRANSITIONS, IllegalFact, Phase, State, phase
+from burnish.core.phases import TRANSITIONS, Phase, phase
+from burnish.core.state import MAX_LOST, IllegalFact, State
 from burnish.core.trial import try_out
 from burnish.core.verdict import verdict_of
 from burnish.errors import InternalError

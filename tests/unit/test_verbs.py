@@ -13,7 +13,8 @@ from burnish.core import events, verbs
 from burnish.core.events import Fact
 from burnish.core.ids import name_ids, parse_ids, to_type, typed_ids
 from burnish.core.jobs import AttemptId, JobId, Word
-from burnish.core.state import Phase, State, phase
+from burnish.core.phases import Phase, phase
+from burnish.core.state import State
 from burnish.core.verbs import Wish, chosen
 from burnish.errors import Problem, UsageError
 
