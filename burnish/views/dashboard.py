@@ -24,7 +24,7 @@ from burnish.errors import counted, printable
 from burnish.views import durations
 
 if TYPE_CHECKING:
-    from burnish.views.standing import Standing
+    from burnish.views.foot import Foot
 
 COUNTED = 0.25  # s between two counts, at least
 SHARE = 0.02  # of the run's time at most goes into counting
@@ -86,29 +86,29 @@ class Dashboard:
         self._pace = Pace(COUNTED, SHARE)
         self._failures: deque[str] = deque(maxlen=FAILURES)
         self._progress = Progress()
-        self._standing: Standing | None = None
+        self._foot: Foot | None = None
 
     def __enter__(self) -> Dashboard:
-        from burnish.views.standing import Standing
+        from burnish.views.foot import Foot
 
-        self._standing = Standing(self._err, self._lines, colour=self._colour)
-        self._standing.start()
+        self._foot = Foot(self._err, self._lines, colour=self._colour)
+        self._foot.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        if self._standing is not None:
-            self._standing.stop()
-            self._standing = None
+        if self._foot is not None:
+            self._foot.stop()
+            self._foot = None
 
     def say(self, line: str) -> None:
         """Print a line above the foot."""
-        if self._standing is None:
+        if self._foot is None:
             self._err.write(line + "\n")
         else:
-            self._standing.say(line)
+            self._foot.say(line)
 
-    def hear(self, facts: Sequence[Fact], state: State) -> None:
-        """Facts were committed: remember what failed, and count if it is time."""
+    def hear(self, facts: Sequence[Fact], state: State) -> bool:
+        """Facts were committed: remember what failed, and count if it is time. False while nothing is drawn."""
         for fact in facts:
             if isinstance(fact, events.AttemptExited | events.AttemptLost | events.AttemptRefused):
                 job = state.jobs[fact.attempt.job]
@@ -118,6 +118,7 @@ class Dashboard:
         if (now := time.monotonic()) >= self._pace.due:
             self._progress = self._counted(now)
             self._pace.done(now, time.monotonic())
+        return self._foot is None or self._foot.in_front
 
     def _counted(self, now: float) -> Progress:
         jobs = [job for job_id in self._taken if not (job := self._state.jobs[job_id]).dropped]

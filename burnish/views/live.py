@@ -51,9 +51,8 @@ class Voice:
         self._failures = 0
         self.taken: Collection[JobId] | None = None  # the jobs of the run, which progress is of; None: all
         self.few = False  # only so many of them are asked for: those that wait are no part of what is to be done
-        self.foot: Callable[[Sequence[Fact], State], None] | None = (
-            None  # shows the progress instead, and hears as we do
-        )
+        # Shows the progress instead, and hears as we do. False while it cannot.
+        self.foot: Callable[[Sequence[Fact], State], bool] | None = None
 
     def hear(self, facts: Sequence[Fact], state: State) -> None:
         """Facts were committed, by this run or by others; or none, and time has passed."""
@@ -69,9 +68,8 @@ class Voice:
                 )
             elif isinstance(fact, _OF_HOSTS):
                 self._say(_told_of_host(fact))
-        if self.foot is not None:
-            self.foot(facts, state)
-        elif facts and not self._quiet and self._clock() - self._last >= BEAT:
+        shown = self.foot is not None and self.foot(facts, state)
+        if not shown and facts and not self._quiet and self._clock() - self._last >= BEAT:
             self._last = self._clock()
             jobs = state.listed() if self.taken is None else [state.jobs[job_id] for job_id in self.taken]
             self._say(progress(jobs, few=self.few))

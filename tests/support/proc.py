@@ -54,7 +54,9 @@ def _those(wanted: Callable[[Path], bool]) -> dict[int, str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if wanted(process):
-                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[int(process.name)] = (
+                    (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
         except OSError:
             continue  # gone meanwhile
     return found

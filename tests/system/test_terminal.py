@@ -106,24 +106,52 @@ def test_run_in_the_background_draws_nothing_over_what_is_in_front(shell: Termin
     assert "much later" in shell.screen and "job 1 ERROR, exit 1" in shell.screen
 
 
-def test_foot_stands_below_what_was_done_while_the_run_was_stopped(shell: Terminal, tmp_path: Path) -> None:
+@pytest.mark.parametrize("narrower", [False, True])
+def test_foot_stands_below_what_was_done_while_the_run_was_stopped(
+    shell: Terminal, tmp_path: Path, narrower: bool
+) -> None:
     run(shell)
     for word in ("this", "that"):
-        shell.type("C-z", f"echo and {word[0]}''{word[1:]}", "Enter")
+        shell.type("C-z", f"clear; echo and {word[0]}''{word[1:]}", "Enter")
         shell.shows(f"and {word}")
-        shell.type("fg", "Enter")
-        wait_for(lambda: shell.screen.rstrip().endswith("0 done"), lambda: shell.screen)
+        if narrower:
+            shell.resize({"this": 70, "that": 50}[word])
+        goes_on_below(f"and {word}", shell)
     (program,) = children(shell.pid)
     os.kill(program, signal.SIGSTOP)  # which no handler hears of
-    wait_for(lambda: shell.screen.count("Stopped") == 3, lambda: shell.screen)
+    shell.shows("Stopped")
     shell.type("bg", "Enter", "sleep 1; echo much la''ter", "Enter")
     shell.shows("much later")
+    goes_on_below("much later", shell)
+
+
+def goes_on_below(last: str, shell: Terminal) -> None:
+    """After `fg`, the foot stands below that and what was said before."""
     assert not shell.screen.rstrip().endswith("0 done")
     shell.type("fg", "Enter")
+    wait_for(lambda: shell.screen.rstrip().endswith("0 done"), lambda: shell.screen)
+    assert f"{last}\n> fg\n" in shell.screen, shell.screen
+    echoed = shell.screen.partition("\n> fg\n")[2]  # by the shell, and maybe wrapped
+    assert "".join(echoed.split()).startswith("".join(RUN.split())), shell.screen
+
+
+def test_ctrl_z_in_a_terminal_without_a_shell_leaves_no_second_foot(shell: Terminal, tmp_path: Path) -> None:
+    shell.type(f"clear; exec {RUN}", "Enter")
+    shell.shows("0 of 6 done, 2 running, 4 waiting")
+    shell.type("C-z", "C-z")
+    shell.shows("^Z^Z")
     (tmp_path / "go").touch()
     shell.shows("5 of 6 done, 1 failed, 1 running")
-    assert shell.screen.count("Stopped") == shell.screen.count("> fg") == 3, shell.screen
-    assert all(f"\n{said}\n" in shell.screen for said in ("and this", "and that", "much later")), shell.screen
+    assert len(bar_of(shell)) == 1, shell.screen
+
+
+def test_foot_is_as_wide_as_its_terminal_though_stdout_is_a_pipe(shell: Terminal, tmp_path: Path) -> None:
+    shell.resize(50)
+    shell.type(f"clear; {RUN} | cat", "Enter")
+    shell.shows("0 of 6 done, 2 running, 4 waiting")
+    for columns in (30, 20):
+        shell.resize(columns)
+        wait_for(partial(lambda one: bar_of(shell) == one, [(columns - 1) // 3]), lambda: shell.screen)
     shell.type("C-c")
     shell.shows("Stopped by SIGINT")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections import Counter
 
 import pytest
@@ -113,3 +114,16 @@ def test_rows_that_were_deleted_while_they_waited_are_not_waited_for() -> None:
         state.apply(events.JobRemoved(job))
     board.hear([], state)
     assert board._progress.words == {Word.RUNNING: 1, Word.NOT_RUNNING: 1}
+
+
+def test_who_hears_is_told_while_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def fileno(self) -> int:
+            return 2
+
+    state = tables.opened(("--n",), [("0",)])
+    board = Dashboard(Screen(), state, taken=set(state.jobs), slots=dict, last_line=lambda job: "", colour=False)
+    with board:
+        for group in (os.getpgrp(), -1, os.getpgrp()):
+            monkeypatch.setattr(os, "tcgetpgrp", lambda fd, group=group: group)
+            assert board.hear([], state) is (group == os.getpgrp())

@@ -135,6 +135,22 @@ def test_progress_is_that_of_the_jobs_of_the_run() -> None:
     assert said == ["0 of 2 done, 1 RUNNING"]
 
 
+def test_progress_is_said_while_the_foot_that_shows_it_is_not_drawn() -> None:
+    said: list[str] = []
+    state = opened(("--lr",), [("1",)])
+    now, drawn = [0.0], [True]
+    voice = Voice(said.append, state, clock=lambda: now[0])
+    voice.foot = lambda facts, state: drawn[0]
+    started = [events.AttemptStarted(start(state, 0), 1, 0.0)]
+    now[0] = 2 * BEAT
+    voice.hear(started, state)
+    assert said == []
+    drawn[0] = False
+    voice.hear(started, state)
+    voice.hear(started, state)
+    assert said == ["0 of 1 done, 1 RUNNING"]
+
+
 def test_rows_that_were_deleted_are_no_part_of_what_is_to_be_done_and_are_named() -> None:
     state = opened(("--lr",), [("1",), ("2",), ("3",), ("4",), ("5",)])
     finish(state, start(state, 0))
