@@ -23,6 +23,7 @@ from burnish.errors import counted, printable
 from burnish.fleet import Fleet, Member
 
 LOOK = 15.0  # s between two looks at a host
+GOLDEN = 0.618034  # of a circle: so far apart, each next point falls into one of the largest gaps
 SILENCE = 60.0  # s between two sentences on why jobs wait
 NAMELESS = 60.0  # s in which a name has to be unknown at each try, before a host is not waited for
 SETUP_ENDS = 60.0  # s after which a job that runs is taken to have `setup` lines behind it
@@ -43,7 +44,8 @@ class Inspection:
         self._excused: dict[str, tuple[JobId, ...]] = {}  # likewise -> the jobs it killed
         self._endings = Endings()
         self._doubted: set[HostName] = set()
-        self._asked: dict[HostName, float] = {}
+        self._due: dict[HostName, float] = {}  # when each is looked at next (monotonic)
+        self._phases: dict[HostName, float] = {}
         self._said: set[str] = set()
         self._nameless: dict[HostName, float] = {}  # hosts by whose name none was found, since when (monotonic)
         # Started behind `setup` lines: where, since when (monotonic).
@@ -58,7 +60,7 @@ class Inspection:
         member = self._fleet.members[host]
         if member.offer.plain or not member.starts:
             return
-        self._asked[host] = time.monotonic()
+        self._due[host] = self._next(host, time.monotonic())
         member.offer.ask(index for attempt in self._state.open.on(host) for index in attempt.slots)
         needs = self.lacking.needs(host)
         member.link.send({"type": "look", "needs": needs} if needs else {"type": "look"})
@@ -72,8 +74,16 @@ class Inspection:
         for host, member in self._fleet.members.items():
             self.lacking.describe(member.host)
             self._judge(member)
-            if member.link.up and time.monotonic() - self._asked.get(host, 0.0) >= LOOK:
+            if member.link.up and time.monotonic() >= self._due.get(host, 0.0):
                 self.ask(host)
+
+    def _next(self, host: HostName, now: float) -> float:
+        """In `LOOK` s or less, so that hosts which came up together are not looked at together.
+
+        Their answers would wake as many threads, which wake each other once more over Python's one lock.
+        """
+        phase = self._phases.setdefault(host, len(self._phases) * GOLDEN % 1 * LOOK)
+        return now + LOOK - (now - phase) % LOOK
 
     def see(self, report: reports.HostSeen) -> None:
         """What a look has shown."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -337,6 +338,23 @@ def test_hosts_are_looked_at_again_after_a_while(desk: Desk, monkeypatch: pytest
     monkeypatch.setattr(inspection.time, "monotonic", lambda: later)
     desk.inspection.watch()
     assert len(desk.links[GPU01].sent) == 2
+
+
+def test_hosts_that_came_up_together_are_not_looked_at_together(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.25]
+    monkeypatch.setattr(inspection.time, "monotonic", lambda: now[0])
+    desk.inspection.watch()
+    turn, turns = 3.0, 40
+    looks: dict[HostName, list[int]] = {host: [] for host in desk.links}
+    for number in range(turns):
+        now[0] += turn
+        before = {host: len(link.sent) for host, link in desk.links.items()}
+        desk.inspection.watch()
+        for host, link in desk.links.items():
+            looks[host] += [number] * (len(link.sent) - before[host])
+    assert not set.intersection(*map(set, looks.values()))
+    for those in looks.values():
+        assert {after - before for before, after in pairwise(those)} == {inspection.LOOK / turn}, looks
 
 
 def test_why_jobs_wait_is_said_each_minute(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
