@@ -28,6 +28,18 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
+_kill = os.kill
+
+
+def kill_one(pid: int, number: int) -> None:
+    """`os.kill`, but of a process: 0 is the caller's whole group, the tests and make among them, and -1 everything."""
+    assert pid > 1, f"signal {number} to {pid}, which is no process of a test's"
+    _kill(pid, number)
+
+
+os.kill = kill_one
+
+
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No options, colours or job of the caller leak into a test."""

@@ -25,8 +25,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     (tmp_path / "go").touch()
     if (tmp_path / "burnish.db").exists():
-        for run in runs(tmp_path):
-            os.kill(int(run["pid"] or 0), signal.SIGKILL)
+        for pid in [run["pid"] for run in runs(tmp_path)]:
+            if isinstance(pid, int):  # else it has just gone
+                os.kill(pid, signal.SIGKILL)
         burnish(tmp_path, "cancel", "--all", "--grace", "1")
 
 
