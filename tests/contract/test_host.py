@@ -631,6 +631,28 @@ def test_supervisors_of_many_jobs_at_a_time_take_the_next_ones(
     assert crews_of(link, host, tmp_path, "next") == first
 
 
+def test_job_is_told_of_with_its_pid_though_it_was_looked_at_before_it_had_one(
+    host: OneHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_up = tmp_path / "held up"
+    spawn = b"            self._spawn(program, argv, environment)\n"
+    wait = f"            while os.path.exists({str(held_up)!r}):\n                time.sleep(0.02)\n".encode()
+    change_agent(monkeypatch, (spawn, wait + spawn))
+    link = host.connect()
+    held_up.touch()
+    attempt = link.start("sleep", "1000")
+    wait_for(lambda: os.path.lexists(host.folder_of(attempt) / "start.json"))
+    looked = time.monotonic() + 2 * LOOK_INTERVAL
+    while time.monotonic() < looked:
+        link.send("ping", id="x")
+        link.wait(lambda frame: frame["type"] == "pong")
+    assert link.backlog == []
+    asked = link.status(attempt)  # whoever asks is answered
+    assert (asked["status"], asked["start"]["go"]["pid"]) == ("running", 0)
+    held_up.unlink()
+    assert alive(job_pid(link.wait_status(attempt, "running")))
+
+
 def test_supervisors_for_which_there_is_nothing_to_do_go_after_a_while(
     host: OneHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

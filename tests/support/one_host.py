@@ -152,4 +152,7 @@ def supervisor_pid(status: Frame) -> int:
 
 
 def job_pid(status: Frame) -> int:
-    return int(status["start"]["go"]["pid"])
+    """The job's pid, from a status that says running, which has to know it."""
+    pid = int(status["start"]["go"]["pid"])
+    assert pid > 0, status
+    return pid

@@ -222,6 +222,9 @@ class Watches:
                 standing = settle(place, self._home.incarnation)
             elif awaited:
                 return  # its supervisor is about to do that, or its death is heard of
+        nameless = self._has_no_pid_yet(watch, standing)
+        if nameless and not watch.asked:
+            return
         news = standing.status, standing.supervised
         if news != watch.told:
             if isinstance(standing, Said):
@@ -229,11 +232,17 @@ class Watches:
             else:
                 more = {"beats": True} if beats and standing.status == RUNNING else {}
                 self._outbox.send("status", **described(place, standing), **more)
-            watch.asked, watch.told = False, news
+            watch.asked, watch.told = False, None if nameless else news
         self._rewatch(watch, standing)
         cancel = None if standing.supervised else read_record(place.file("cancel.json"))
         if cancel is not None:
             self._undertake(watch, cancel)
+
+    def _has_no_pid_yet(self, watch: Watch, standing: Standing) -> bool:
+        """True if its record says go, and its supervisor, which is about to start it, will say soon that it did, and the pid."""
+        if standing.status != RUNNING or not standing.supervised or not watch.crewed or watch.start or not watch.given:
+            return False
+        return not pid_in(watch.place.lock) and time.monotonic() - watch.given[0] < START_PATIENCE
 
     def _give_up(self, watch: Watch, status: str) -> None:
         """Void an attempt that its supervisor has had for long, and has not begun."""
