@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.gated import Gated
 from tests.support.hosts import UID, Bench, RemoteHost, alive, children
-from tests.support.proc import remove_with_tenants
+from tests.support.proc import remove, remove_with_tenants
 from tests.support.records import contents, paths
 from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
@@ -61,7 +61,7 @@ def ends_well(run: subprocess.Popen[str], table: Gated) -> bool:
 
 
 def roll_back(host: RemoteHost, backup: Path) -> None:
-    shutil.rmtree(host.home / ".burnish")
+    remove(host.home / ".burnish")
     copy(backup, host.home / ".burnish")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from tests.support import gpus
 from tests.support.gated import Gated
 from tests.support.hosts import Bench, RemoteHost, children
 from tests.support.one_host import PYTHON, OneHost, one_host
+from tests.support.proc import remove_with_tenants
 from tests.support.waiting import wait_for
 
 MALLORY = 4343
@@ -65,7 +65,7 @@ def shared() -> Iterator[Path]:
     os.chown(made / "mallorys", MALLORY, MALLORY)
     (made / "mallorys").chmod(0o777)
     yield made
-    shutil.rmtree(made)
+    remove_with_tenants(made)
 
 
 def plant(path: Path, kind: str, target: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +16,7 @@ import pytest
 from tests.support import gpus
 from tests.support.gated import Gated
 from tests.support.hosts import ACCOUNT, UID, Bench, RemoteHost, alive
+from tests.support.proc import remove
 from tests.support.waiting import wait_for
 
 
@@ -204,7 +204,7 @@ def test_check_names_what_is_wrong_and_the_remedy(bench: Bench, table: Gated) ->
     assert "host key is not known" in texts(found["stranger"])
     assert "same host as twin" in texts(found["alias"])
     home = bench.hosts["twin"].home
-    shutil.rmtree(home / ".burnish")
+    remove(home / ".burnish")
     os.chown(home, 0, 0)
     found = checked(table, "lab.yaml", "--limit", "twin", code=3)
     assert texts(found["twin"]) == f"its agent cannot work there: /home/{ACCOUNT}/.burnish: Permission denied."

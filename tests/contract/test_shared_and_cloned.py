@@ -12,6 +12,7 @@ import pytest
 from tests.support import gpus
 from tests.support.gated import Gated
 from tests.support.hosts import ACCOUNT, Bench
+from tests.support.proc import remove
 from tests.support.waiting import wait_for
 
 JOBS = 6
@@ -79,7 +80,7 @@ def test_machine_that_was_cloned_with_its_state_folder_is_named_and_gets_no_jobs
     table.open(*range(JOBS))
     assert run.wait(60) == 0, table.said()
     for folder in (clone.home / ".burnish").iterdir():
-        shutil.rmtree(folder)
+        remove(folder)
     assert "2 hosts" in table.burnish("hosts", "lab.yaml").stdout
     assert "same host" not in table.burnish("check", "lab.yaml").stdout
 

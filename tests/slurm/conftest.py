@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gated import Gated
+from tests.support.proc import remove_with_tenants
 from tests.support.slurm import PROGRAMS, Slurm
 
 INVENTORY = "hosts: {hpc: {engine: slurm, connection: local, slots: 40}}\n"
@@ -31,7 +31,7 @@ def cluster() -> Iterator[Slurm]:
     made = Slurm(folder / "cluster", partitions=HIDDEN)
     yield made
     made.close()
-    shutil.rmtree(folder)
+    remove_with_tenants(folder)
 
 
 @pytest.fixture

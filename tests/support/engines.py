@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -21,7 +20,7 @@ from tests.support import plain
 from tests.support.gated import Gated
 from tests.support.hosts import ACCOUNT, Bench
 from tests.support.one_host import PYTHON
-from tests.support.proc import processes, tenants
+from tests.support.proc import processes, remove_with_tenants, tenants
 from tests.support.slurm import PROGRAMS, Slurm
 from tests.support.sshd_here import SshdHere
 from tests.support.waiting import wait_for
@@ -77,7 +76,7 @@ def engine(name: str) -> Iterator[Engine]:
     """One of ENGINES, for as long as its tests run; whoever runs sbatch meanwhile runs that of the cluster."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="burnish-test-"))
-        stack.callback(shutil.rmtree, folder)
+        stack.callback(remove_with_tenants, folder)
         folder.chmod(0o755)  # others may enter it, which pytest's own are closed to
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         plain.clear(environment)

@@ -39,7 +39,20 @@ def remove_with_tenants(folder: Path) -> None:
         return found
 
     wait_for(lambda: not killed(), killed)
-    shutil.rmtree(folder)
+    remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove `folder`, though whoever just leaves it may remove files of its own there, too."""
+
+    def removed() -> bool:
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            return not folder.exists()
+        return True
+
+    wait_for(removed, f"{folder} is there still")
 
 
 def _leads_to(link: Path) -> str:

@@ -20,7 +20,7 @@ from burnish.remote.agent.records import read_record, write_once
 from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import make_spec, new_attempt
 from tests.support.one_host import OneHost, change_agent
-from tests.support.proc import processes
+from tests.support.proc import processes, remove_with_tenants
 from tests.support.waiting import wait_for
 
 OTHER_UID = 65534
@@ -50,7 +50,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[OneHost]:
     python.chmod(0o755)
     with OneHost(folder / "home", LocalTransport(str(python))) as made:
         yield made
-    shutil.rmtree(folder)
+    remove_with_tenants(folder)
 
 
 def run(host: OneHost, name: str) -> str:

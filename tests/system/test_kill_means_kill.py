@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from burnish.remote.agent.processes import all_processes, has_open, libc
 from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import AgentClient, alive, kill
 from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
+from tests.support.proc import remove_with_tenants
 from tests.support.waiting import wait_for
 
 GRACE = 0.5  # s
@@ -325,7 +325,7 @@ def other_user() -> Iterator[OneHost]:
     os.chown(folder / "home", OTHER_UID, OTHER_UID)
     with OneHost(folder / "home", LocalTransport(str(python))) as host:
         yield host
-    shutil.rmtree(folder)
+    remove_with_tenants(folder)
 
 
 def test_process_whose_first_thread_has_ended_is_found_by_who_is_not_root(other_user: OneHost) -> None:
