@@ -45,7 +45,7 @@ class Inspection:
         self._endings = Endings()
         self._doubted: set[HostName] = set()
         self._due: dict[HostName, float] = {}  # when each is looked at next (monotonic)
-        self._phases: dict[HostName, float] = {}
+        self._phases: dict[HostName, float] = {}  # when in each `LOOK` s that is
         self._said: set[str] = set()
         self._nameless: dict[HostName, float] = {}  # hosts by whose name none was found, since when (monotonic)
         # Started behind `setup` lines: where, since when (monotonic).

@@ -20,9 +20,9 @@ from burnish.remote.link import Link
 from burnish.remote.ssh import SshTransport
 from tests.support.gated import Gated
 from tests.support.hosts import Bench, RemoteHost
-from tests.support.proc import remove_with_tenants
 from tests.support.records import paths
 from tests.support.relay import DOWN, UP, Relay, way_to
+from tests.support.removing import remove_with_tenants
 from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
 

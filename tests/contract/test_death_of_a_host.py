@@ -19,8 +19,8 @@ import pytest
 
 from tests.support.gated import Gated
 from tests.support.hosts import UID, Bench, RemoteHost, alive, children
-from tests.support.proc import remove, remove_with_tenants
 from tests.support.records import contents, paths
+from tests.support.removing import remove, remove_with_tenants
 from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
 

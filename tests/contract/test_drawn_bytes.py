@@ -22,7 +22,7 @@ from random import Random
 import pytest
 
 from tests.support.hosts import Bench
-from tests.support.proc import remove_with_tenants
+from tests.support.removing import remove_with_tenants
 
 ASKED = os.environ.get("BURNISH_TEST_BYTES")
 SEED, EACH = map(int, ASKED.split(",")) if ASKED else (0, 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hosts import Bench
-from tests.support.proc import remove_with_tenants
+from tests.support.removing import remove_with_tenants
 
 # The shells, and the file that each reads when sshd runs a command with it: dash reads none.
 SHELLS = {

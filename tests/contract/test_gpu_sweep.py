@@ -20,8 +20,8 @@ import pytest
 
 from tests.support import gpus
 from tests.support.hosts import Bench
-from tests.support.proc import remove_with_tenants
 from tests.support.records import contents
+from tests.support.removing import remove_with_tenants
 from tests.support.sweeps import kill_if_alive
 
 JOB = """\

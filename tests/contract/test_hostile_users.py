@@ -21,7 +21,7 @@ from tests.support import gpus
 from tests.support.gated import Gated
 from tests.support.hosts import Bench, RemoteHost, children
 from tests.support.one_host import PYTHON, OneHost, one_host
-from tests.support.proc import remove_with_tenants
+from tests.support.removing import remove_with_tenants
 from tests.support.waiting import wait_for
 
 MALLORY = 4343

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.hosts import Bench, RemoteHost
-from tests.support.proc import remove_with_tenants
 from tests.support.records import forge
+from tests.support.removing import remove_with_tenants
 from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
 

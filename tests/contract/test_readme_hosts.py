@@ -16,7 +16,7 @@ import sklearn
 
 from tests.support import console, gpus
 from tests.support.hosts import Bench
-from tests.support.proc import remove_with_tenants
+from tests.support.removing import remove_with_tenants
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## More machines\n")[2].partition("\n## ")[0]

@@ -12,7 +12,7 @@ import pytest
 from tests.support import gpus
 from tests.support.gated import Gated
 from tests.support.hosts import ACCOUNT, Bench
-from tests.support.proc import remove
+from tests.support.removing import remove
 from tests.support.waiting import wait_for
 
 JOBS = 6

@@ -18,7 +18,7 @@ from burnish.remote.transport import LocalTransport, Transport
 from tests.support import gpus
 from tests.support.agent_client import AgentClient, Frame, kill, make_spec, new_attempt
 from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
-from tests.support.proc import remove_with_tenants
+from tests.support.removing import remove_with_tenants
 from tests.support.waiting import wait_for
 
 SHOW = ("/bin/sh", "-c", 'echo "${CUDA_VISIBLE_DEVICES-unset}|${CUDA_DEVICE_ORDER-unset}"')

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.gated import Gated
 from tests.support.hosts import Bench
-from tests.support.proc import remove_with_tenants
+from tests.support.removing import remove_with_tenants
 from tests.support.sweeps import Sweep, children, wait_until_gone
 from tests.support.waiting import wait_for
 

@@ -25,9 +25,9 @@ from random import Random
 import pytest
 
 from tests.support.hosts import Bench, RemoteHost, children
-from tests.support.proc import remove_with_tenants
 from tests.support.records import contents
 from tests.support.relay import DOWN, UP, Relay, way_to
+from tests.support.removing import remove_with_tenants
 from tests.support.sweeps import Sweep
 from tests.support.waiting import wait_for
 

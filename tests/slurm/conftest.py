@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gated import Gated
-from tests.support.proc import remove_with_tenants
+from tests.support.removing import remove_with_tenants
 from tests.support.slurm import PROGRAMS, Slurm
 
 INVENTORY = "hosts: {hpc: {engine: slurm, connection: local, slots: 40}}\n"

@@ -20,7 +20,8 @@ from tests.support import plain
 from tests.support.gated import Gated
 from tests.support.hosts import ACCOUNT, Bench
 from tests.support.one_host import PYTHON
-from tests.support.proc import processes, remove_with_tenants, tenants
+from tests.support.proc import processes, tenants
+from tests.support.removing import remove_with_tenants
 from tests.support.slurm import PROGRAMS, Slurm
 from tests.support.sshd_here import SshdHere
 from tests.support.waiting import wait_for

@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.support.hosts import Bench
 from tests.support.leaving import leave
-from tests.support.proc import remove_with_tenants
+from tests.support.removing import remove_with_tenants
 from tests.support.waiting import wait_for
 
 JOB = """\

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.support.proc import remove_with_tenants
+from tests.support.removing import remove_with_tenants
 from tests.support.sweeps import Sweep
 
 JOBS = 10  # all fates

@@ -20,7 +20,8 @@ from burnish.remote.agent.records import read_record, write_once
 from burnish.remote.transport import LocalTransport
 from tests.support.agent_client import make_spec, new_attempt
 from tests.support.one_host import OneHost, change_agent
-from tests.support.proc import processes, remove_with_tenants
+from tests.support.proc import processes
+from tests.support.removing import remove_with_tenants
 from tests.support.waiting import wait_for
 
 OTHER_UID = 65534

@@ -222,8 +222,8 @@ class Watches:
                 standing = settle(place, self._home.incarnation)
             elif awaited:
                 return  # its supervisor is about to do that, or its death is heard of
-        nameless = self._has_no_pid_yet(watch, standing)
-        if nameless and not watch.asked:
+        without_pid = self._has_no_pid_yet(watch, standing)
+        if without_pid and not watch.asked:
             return
         news = standing.status, standing.supervised
         if news != watch.told:
@@ -232,7 +232,7 @@ class Watches:
             else:
                 more = {"beats": True} if beats and standing.status == RUNNING else {}
                 self._outbox.send("status", **described(place, standing), **more)
-            watch.asked, watch.told = False, None if nameless else news
+            watch.asked, watch.told = False, None if without_pid else news
         self._rewatch(watch, standing)
         cancel = None if standing.supervised else read_record(place.file("cancel.json"))
         if cancel is not None:
