@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import queue
 import secrets
+import select
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -172,8 +174,13 @@ def alive(pid: int) -> bool:
 
 
 def kill(pid: int) -> None:
-    """SIGKILL to a pid that the test recorded."""
-    os.kill(pid, 9)
+    """SIGKILL to a pid that the test recorded, and wait until it is dead: from then on its children have another parent."""
+    death = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(death, signal.SIGKILL)
+        assert select.select([death], [], [], DEADLINE)[0], f"{pid} outlives SIGKILL"
+    finally:
+        os.close(death)
 
 
 def _brief(frame: Frame) -> str:
