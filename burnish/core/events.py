@@ -92,7 +92,10 @@ class ReleaseRequested(Struct, frozen=True):
 
 
 class CancelRequested(Struct, frozen=True):
-    """Stop this attempt's whole process tree: TERM, `grace` seconds, KILL. Its end is ERROR, CANCELLED; never retried."""
+    """Stop this attempt's whole process tree: TERM, `grace` seconds, KILL. Its end is ERROR, CANCELLED; never retried.
+
+    Asked again, it has the shortest grace, from when that was asked.
+    """
 
     attempt: AttemptId
     by: str

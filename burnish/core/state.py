@@ -296,7 +296,9 @@ class State:
 
     def _cancel_requested(self, fact: events.CancelRequested) -> None:
         job, attempt = self._attempt(fact)
-        attempt.cancelled_by, attempt.grace = fact.by, fact.grace
+        if attempt.cancelled_by is None:
+            attempt.cancelled_by, attempt.grace = fact.by, fact.grace
+        attempt.grace = min(attempt.grace, fact.grace)
         job.reason = "cancelling"
 
     def _host_forgotten(self, fact: events.HostForgotten) -> None:

@@ -110,14 +110,14 @@ def release(state: State, jobs: Sequence[Job]) -> Wish:
 
 
 def cancel(state: State, jobs: Sequence[Job], by: str, grace: float) -> Wish:
-    """Stop what runs; what waits becomes HOLD, reason CANCELLED."""
+    """Stop what runs; what waits becomes HOLD, reason CANCELLED. Of what is to stop already, only a shorter grace is news."""
     wish = Wish()
     for job in jobs:
         attempt = job.open_attempt
         if attempt is not None:
             wish.attempts.append(attempt.id)
             wish.alive.append(job.id)
-            if attempt.cancelled_by is None:
+            if attempt.cancelled_by is None or grace < attempt.grace:
                 wish.facts.append(events.CancelRequested(attempt.id, by, grace))
         elif phase(job) is Phase.WAITING:
             wish.facts.append(events.HoldRequested(job.id, CANCELLED))

@@ -106,7 +106,10 @@ class SlurmLink:
                 self._submission.drop(attempt)
                 self._unwanted.add(attempt)
             if header["type"] == "cancel":
-                self._graces[attempt] = float(header["grace"])
+                grace = float(header["grace"])
+                if attempt in self._tasks and grace < self._graces.get(attempt, grace):
+                    self._tasks[attempt].woken = None  # it is to read again how long it has
+                self._graces[attempt] = grace
             if header["type"] == "ack":
                 self._mine.discard(attempt)
                 self._unwanted.discard(attempt)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import facts, tables
 
-from burnish.core import events, verbs
+from burnish.core import actions, events, verbs
 from burnish.core.events import Fact
 from burnish.core.ids import name_ids, parse_ids, to_type, typed_ids
 from burnish.core.jobs import AttemptId, JobId, Word
@@ -205,8 +205,18 @@ def test_cancel(at: Phase) -> None:
 
 def test_cancel_asked_twice_is_told_once_and_waits_for_the_same_attempt() -> None:
     state = facts.running(cancel=True)
-    wish = verbs.cancel(state, all_of(state), "bob", 5.0)
+    wish = verbs.cancel(state, all_of(state), "bob", state.jobs[JobId(0)].attempts[0].grace)
     assert (wish.facts, wish.attempts) == ([], [FIRST])
+
+
+def test_cancel_asked_again_with_a_shorter_grace_is_told_with_that_and_stays_whose_it_was() -> None:
+    state = facts.running(cancel=True)
+    (attempt,) = state.jobs[JobId(0)].attempts
+    first, shorter = attempt.cancelled_by, attempt.grace / 2
+    committed, _, alive, _ = made(lambda state: verbs.cancel(state, all_of(state), "bob", shorter), state)
+    assert (committed, alive) == ([events.CancelRequested(FIRST, "bob", shorter)], [0])
+    (order,) = actions.follow(committed[0], state, attempt.by, ())
+    assert (order.grace, order.by) == (shorter, first)  # type: ignore[union-attr]
 
 
 def test_cancel_of_all_reaches_a_job_whose_row_was_removed() -> None:
