@@ -15,6 +15,7 @@ from tests.support.agent_client import AgentClient, Frame, kill, make_spec, new_
 from tests.support.gated import PATIENT, Gated
 from tests.support.hosts import Bench, Network
 from tests.support.one_host import PYTHON, OneHost, change_agent, job_pid, one_host, supervisor_pid
+from tests.support.proc import command_line, parent_of
 from tests.support.waiting import wait_for
 
 
@@ -223,6 +224,8 @@ class Given:
         link.send("start", attempt=self.follower, spec=follower, after=self.leader)
         link.send("start", attempt=self.last, spec=make_spec(*host.ledger_job(), *words), after=self.follower)
         wait_for(lambda: host.runs() == 1)
+        link.send("ping", id="given")
+        link.wait(lambda frame: frame["type"] == "pong" and frame["id"] == "given")
 
     def spec(self, gate: Path) -> Frame:
         return make_spec(*self.host.ledger_job(f"while [ ! -e '{gate}' ]; do sleep 0.02; done"))
@@ -232,7 +235,7 @@ class Given:
 
 
 BRIEF = (b"BRIEF = 0.02", b"BRIEF = 60.0")  # a job that waits for its gate counts as brief
-IMPATIENT = (b"START_PATIENCE = 30.0", b"START_PATIENCE = 2.0")
+IMPATIENT = (b"START_PATIENCE = 30.0", b"START_PATIENCE = 8.0")
 
 
 def held_up_before(line: bytes, cwd: bytes) -> tuple[bytes, bytes]:
@@ -388,7 +391,8 @@ def test_voided_before_it_ran_one_leaves_its_slot_to_whoever_was_not_given_ahead
     given.gate.touch()
     link.wait_status(given.leader, "ended")
     wait_for(lambda: host.folder_of(given.follower).exists())
-    assert link.void(given.follower)["status"] == "void"
+    link.send("void", attempt=given.follower, why="the test says so")
+    link.wait_status(given.follower, "void")  # it may be told first that it starts
     given.held_up.unlink()
     link.wait_status(given.last, "ended")
     assert host.runs() == 2
@@ -482,13 +486,14 @@ def wait_until_next(lab: Gated, job: int, after: int = LEADER) -> None:
     """Wait until `job` is claimed behind another. It has not run, and nobody is told that it has."""
     wait_for(lambda: lab.status()[job]["reason"] == f"next after job {after}", lambda: f"{lab.status()}\n{lab.said()}")
     assert lab.status()[job]["state"] == "NOT_RUNNING"
-    assert lab.status()[LEADER]["state"] == "RUNNING"
+    wait_for(lambda: lab.status()[LEADER]["state"] == "RUNNING", lab.status)  # it was claimed before, too
     assert lab.ran(job) == []
 
 
 def agent_of(bench: Bench) -> int:
     """The pid of the agent on the host; its supervisors are its children."""
-    return min(pid for pid in bench.hosts["gpu1"].processes() if b"-S\0-c" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    found = [pid for pid in bench.hosts["gpu1"].processes() if "-S -c" in command_line(pid)]
+    return next(pid for pid in found if parent_of(pid) not in found)
 
 
 def finish(lab: Gated, held: int | None = None) -> None:
@@ -576,7 +581,7 @@ def test_drained_host_gives_it_back(lab: Gated) -> None:
 def test_stopped_run_takes_it_back(lab: Gated) -> None:
     (run,) = lab.running
     run.send_signal(signal.SIGINT)
-    assert run.wait(timeout=20) == 130
+    assert run.wait(timeout=60) == 130
     assert f"Job {LEADER} runs on." in lab.said()
     assert lab.status()[FOLLOWER]["reason"] == ""
     lab.open(LEADER)

@@ -6,13 +6,14 @@ import subprocess
 from pathlib import Path
 
 from tests.support.hosts import Bench, alive
+from tests.support.proc import command_line
 from tests.support.waiting import wait_for
 
 
 def shell(bench: Bench, name: str, command: str) -> str:
     """What `command` prints on the host `name`, by the ssh program."""
     argv = ["ssh", "-F", bench.config, "-o", "BatchMode=yes", name, command]
-    return subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20).stdout
+    return subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60).stdout
 
 
 def test_what_a_host_is_to_those_who_log_in(bench: Bench) -> None:
@@ -28,9 +29,9 @@ def test_what_a_host_is_to_those_who_log_in(bench: Bench) -> None:
 
 def test_pulled_plug_takes_every_process_and_no_file(bench: Bench) -> None:
     host = bench.add("gpu1")
-    shell(bench, "gpu1", "setsid nohup sleep 1000 >/dev/null 2>&1 & echo kept > kept; sync")
+    shell(bench, "gpu1", "setsid nohup sleep 1000 >/dev/null 2>&1 & echo kept > kept; sync kept")
     (sleeper,) = wait_for(
-        lambda: [pid for pid in host.processes() if "sleep" in Path(f"/proc/{pid}/comm").read_text()], host.processes
+        lambda: [pid for pid in host.processes() if command_line(pid).startswith("sleep ")], host.processes
     )
     before = shell(bench, "gpu1", "readlink /proc/self/ns/pid")
     host.stop()

@@ -80,7 +80,7 @@ def run_past_a_backup(table: Gated, host: RemoteHost, backup: Path) -> subproces
     copy(host.home / ".burnish", backup)
     table.open(0)
     wait_for(lambda: table.ran(2), table.said)
-    wait_for(lambda: table.status()[0]["state"] == "COMPLETE", table.said)
+    wait_for(lambda: table.status()[0]["state"] == "COMPLETE" and table.running_jobs().keys() == {1, 2}, table.said)
     return run
 
 
@@ -151,10 +151,7 @@ def test_records_that_go_back_under_living_jobs_start_nothing_twice(
 
 def test_machine_without_records_proves_nothing_and_is_named(table: Gated, host: RemoteHost) -> None:
     """Its state folder was made anew and it has rebooted, as another machine would look that was given its name."""
-    run = table.run()
-    table.wait_running(2)
-    run.kill()
-    run.wait()
+    table.orphan(2)
     host.stop()
     (host.home / ".burnish").rename(host.home / "of another")
     host.start()

@@ -148,7 +148,7 @@ def test_log_is_followed_to_its_end(table: Gated) -> None:
     wait_for(lambda: table.said("seen.txt").startswith("job 1 on "), lambda: table.said("seen.txt"))
     assert viewer.poll() is None
     table.open(1)
-    assert viewer.wait(30) == 0
+    assert viewer.wait(60) == 0
     assert table.said("seen.txt").endswith("the end of 1\n")
     assert table.burnish("view", "1", "--stderr").stdout == "warning of 1\n"
     ends_well(table, run)
@@ -232,6 +232,7 @@ def test_slots_grow_with_the_inventory(there: Engine, table: Gated) -> None:
 def test_reset_spares_what_lives_and_with_kill_runs_it_again(table: Gated) -> None:
     run = table.run()
     table.wait_running(JOBS)
+    wait_for(lambda: table.ran(0), table.said)
     said = table.burnish("reset", "--job_id", "0")
     assert "Job 0 is still running and left as it is." in said.stdout + said.stderr
     assert words(table)[0] == "RUNNING" and len(table.ran(0)) == 1
@@ -344,7 +345,7 @@ def test_killed_supervisors_cost_an_attempt_and_never_run_a_job_beside_itself(th
     An orphan runs on where the next start would find it, and ends with its supervisor on a cluster, where nobody would.
     """
     run = table.run()
-    wait_for(lambda: len(list((table.folder / "ran").iterdir())) == JOBS, table.said, AGAIN)
+    wait_for(lambda: all(map(table.ran, range(JOBS))), table.said, AGAIN)
     jobs = {int(environment_of(pid)["BURNISH_JOB_ID"]): pid for pid in processes(table.folder)}
     supervisor = {job: parent_of(pid) for job, pid in jobs.items()}
     assert sorted(jobs) == [*range(JOBS)] and len(set(supervisor.values())) == JOBS

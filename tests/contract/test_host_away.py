@@ -96,7 +96,7 @@ def test_job_of_a_host_that_is_forgotten_runs_anew_and_both_runs_are_shown(bench
     table.open(*(set(range(4)) - {there}))
     table.burnish("hold", "--job_id", "3")
     run = table.run("--limit", "gpu1", "--job_id", f"{there},2")
-    wait_for(lambda: len(table.ran(there)) == 2, table.said, deadline=40)
+    wait_for(lambda: len(table.ran(there)) == 2, table.said)
     cable(bench.hosts["gpu2"], "up")
     # What is there still holds its slot, though nobody waits for it: no other job gets that.
     table.burnish("release", "--job_id", "3")

@@ -235,7 +235,7 @@ def test_whatever_hosts_say_their_neighbours_jobs_end_and_no_cursor_moves(bench:
     table.open(*range(JOBS))
     wait_for(lambda: well() >= WELL, table.said, deadline=60)
     run.send_signal(signal.SIGINT)
-    assert run.wait(30) in (0, 1, 130, -signal.SIGINT), table.said()
+    assert run.wait(60) in (0, 1, 130, -signal.SIGINT), table.said()
     assert "Traceback" not in table.said() and "defect" not in table.said(), table.said()
     said = [table.said()]
     looks = [("status",), ("view", "--errors"), ("results",), ("hosts", "lab.yaml"), ("check", "lab.yaml")]

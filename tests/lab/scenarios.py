@@ -188,7 +188,7 @@ def test_the_table_is_edited_on_another_machine(make_lab: MakeLab, how: str) -> 
     for job in range(40, 50):
         edit = f"'s/^{job},NOT_RUNNING,/{job},HOLD,/'"
         lab.nodes[4].run(f"cd {SHARED} && {SAVES[how].format(edit=edit)}")
-    wait_for(lambda: len(sweep.facts("HoldRequested")) == 10, run.said, deadline=10)
+    wait_for(lambda: len(sweep.facts("HoldRequested")) == 10, run.said)
     assert run.wait() == SOME_FAIL
     status = sweep.status()
     assert [status[job]["state"] for job in range(40, 50)] == ["HOLD"] * 10

@@ -167,7 +167,7 @@ def test_what_slurm_forgot_while_it_runs_is_not_started_again(tmp_path: Path, mo
             _wait_for_a_beat(table)
         assert [len(table.ran(job)) for job in range(2)] == [1, 1], table.said()
         assert sorted(table.running_jobs()) == [0, 1]
-        wait_for(lambda: "forgotten by Slurm" in table.said(), table.said, deadline=40)
+        wait_for(lambda: "forgotten by Slurm" in table.said(), table.said)
         assert table.said().count("jobs 0-1 are forgotten by Slurm, and run: their supervisors live.") == 1, (
             table.said()
         )

@@ -80,12 +80,16 @@ class AgentClient:
             self.backlog.append(frame)
 
     def ask(self, kind: str, answer: str, **fields: Any) -> Frame:
-        """Send a request; return its answer, or the refusal. What came before is forgotten."""
+        """Send a request; return its answer, about its attempt if it names one, or the refusal. What came before is forgotten."""
         self.backlog.clear()
         self.send(kind, **fields)
-        return self.wait(
-            lambda frame: frame["type"] == answer or (frame["type"] == "refused" and frame["request"] == kind)
-        )
+
+        def wanted(frame: Frame) -> bool:
+            if frame["type"] == answer:
+                return "attempt" not in fields or bool(frame["attempt"] == fields["attempt"])
+            return bool(frame["type"] == "refused" and frame["request"] == kind)
+
+        return self.wait(wanted)
 
     def wait_status(self, attempt: str, *statuses: str, deadline: float = DEADLINE) -> Frame:
         """The next status of `attempt` that is one of `statuses`."""

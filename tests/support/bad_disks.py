@@ -178,7 +178,7 @@ class Refusing(Trouble):
     def end(self) -> None:
         if self._tracer is not None:
             self._tracer.send_signal(signal.SIGINT)
-            self._tracer.wait(20)
+            self._tracer.wait(60)
             self.hit = "INJECTED" in self._trace.read_text()
         self._tracer = None
 

@@ -1,6 +1,6 @@
 """A table of jobs that wait behind gates, here or on hosts of the bench: each runs until the test lets it end.
 
-A gated job notes in `ran/` that it runs, says where it is, waits until its file in `gates/` is there, says one thing more and
+A gated job says where it is, notes in `ran/` that it runs, waits until its file in `gates/` is there, says one thing more and
 ends. It holds a lock on its note: one that finds it held runs beside itself, and leaves the file `doubled-` and its job.
 """
 
@@ -25,22 +25,24 @@ from tests.support.waiting import wait_for
 JOB = """\
 import fcntl, os, sys, time
 job = os.environ["BURNISH_JOB_ID"]
+print("job", job, "on", os.uname().nodename, flush=True)
+print("warning of", job, file=sys.stderr, flush=True)
 ran = open("ran/" + job, "a")
 print(*sys.argv[1:], file=ran, flush=True)
 try:
     fcntl.flock(ran, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except OSError:
     open("doubled-" + job, "w").close()
-print("job", job, "on", os.uname().nodename, flush=True)
-print("warning of", job, file=sys.stderr, flush=True)
 while not os.path.exists("gates/" + job):
     time.sleep(0.02)
 print("the end of", job, flush=True)
 """
 
 
-# burnish, but jobs of whatever length count as short: so one successor is claimed ahead, and waits as long as a test does.
+# burnish, but jobs of whatever length count as short: so one successor is claimed ahead, and waits as long as a test does. A run
+# that is stopped has the time to take it back, however slow the machine.
 PATIENT = "from burnish.core import ahead; ahead.SHORTEST_TRIP, ahead.LONGEST_LINE = 1000, 1; "
+PATIENT += "from burnish import coordinator; coordinator.FAREWELL = 30; "
 PATIENT += "from burnish.cli.main import main; main()"
 
 
@@ -115,7 +117,8 @@ class Gated:
     def orphan(self, jobs: int) -> None:
         """Let a run start `jobs` jobs, and kill it."""
         run = self.run("--num_jobs", str(jobs))
-        self.wait_running(jobs)
+        running = self.wait_running(jobs)
+        wait_for(lambda: all(map(self.ran, running)), self.said)  # each has done its first lines
         run.kill()
         run.wait()
 
@@ -144,7 +147,7 @@ class Gated:
 
     def wait_running(self, count: int) -> dict[int, str]:
         """Wait until `count` jobs run; where."""
-        wait_for(lambda: len(self.running_jobs()) >= count, lambda: f"{self.status()}\n{self.said()}", deadline=40)
+        wait_for(lambda: len(self.running_jobs()) >= count, lambda: f"{self.status()}\n{self.said()}")
         return self.running_jobs()
 
     def stop(self) -> None:

@@ -131,6 +131,11 @@ class RemoteHost:
             wait_for(lambda: not any(alive(pid) for pid in init), f"{self.name} does not end")
             self.process = None
 
+    def switch_off(self) -> None:
+        """Likewise, and wait until its network does not answer any more: "refused" would come from a machine that is on."""
+        self.stop()
+        wait_for(lambda: self.cable not in [name for _, name in socket.if_nameindex()], "its network outlives it")
+
     def sessions(self) -> list[int]:
         """The pids, on this machine, of the sshd processes that serve its connections, parents first."""
         assert self.process is not None

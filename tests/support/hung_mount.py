@@ -22,7 +22,7 @@ class HungMount:
     """A FUSE mount on `folder` that nobody serves. Needs root. Call `end` when done: those who hang go on then.
 
     A fatal signal ends who hangs. With `unkillable`, the server has taken his request and dies before it answers: then the kernel
-    waits, whatever the signal, as it does for a driver or a disk that is gone.
+    waits, whatever the signal, as it does for a driver or a disk that is gone. `taken`: it has one.
     """
 
     def __init__(self, folder: Path, unkillable: bool = False) -> None:
@@ -34,6 +34,7 @@ class HungMount:
         if self._libc.mount(b"hung", self._folder, b"fuse", 0, options):
             os.close(self._server)
             raise OSError(ctypes.get_errno(), "cannot mount", folder)
+        self.taken = False
         self._taker = threading.Thread(target=self._take, daemon=True) if unkillable else None
         if self._taker:
             self._taker.start()
@@ -55,4 +56,4 @@ class HungMount:
             agreed = INIT.pack(7, 31, 0, 0, 1, 1, 4096, 1)
             os.write(self._server, ANSWER.pack(ANSWER.size + len(agreed), 0, unique) + agreed)
             while os.read(self._server, LONGEST):
-                pass
+                self.taken = True

@@ -35,12 +35,18 @@ def _those(wanted: Callable[[Path], bool]) -> dict[int, str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if wanted(process):
-                found[int(process.name)] = (
-                    (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                )
+                found[int(process.name)] = command_line(int(process.name))
         except OSError:
             continue  # gone meanwhile
     return found
+
+
+def command_line(pid: int) -> str:
+    """The words that a process was started with, or has given itself; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def environment_of(pid: int) -> dict[str, str]:

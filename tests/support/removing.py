@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -27,13 +28,14 @@ def remove_with_tenants(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove `folder`, though whoever just leaves it may remove files of its own there, too."""
+    """Remove `folder`, though whoever just leaves it may remove files of its own there, too, or make a last one."""
 
     def removed() -> bool:
         try:
             shutil.rmtree(folder)
-        except FileNotFoundError:
-            return not folder.exists()
-        return True
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+        return not folder.exists()
 
     wait_for(removed, f"{folder} is there still")

@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.hosts import free_port, leave_the_machines_network
@@ -21,7 +22,7 @@ from tests.support.waiting import wait_for
 NODES = 3
 CPUS = 8  # that each node claims to have
 GPUS = 2
-DEADLINE = 20.0  # s for a daemon to answer on a busy machine
+DEADLINE = 60.0  # s for a daemon to answer on a busy machine
 
 OTHER = os.environ.get("BURNISH_TEST_SLURM", "")
 if OTHER:
@@ -143,8 +144,7 @@ class Slurm:
     def kill_node(self, node: str) -> None:
         """End a node: its slurmd, and all that it runs."""
         self.kill(node)
-        for pid in self._running(node):
-            os.kill(pid, 9)
+        self._kill_all_of(node)
 
     def bring_back(self, node: str) -> None:
         """Start a node that is down, and wait until it takes jobs: by itself in newer versions, in others when it is told to."""
@@ -168,6 +168,11 @@ class Slurm:
     def wait_until_idle(self) -> None:
         """Until every node takes jobs."""
         wait_for(lambda: self._idle() == sorted(self.nodes), lambda: (self._idle(), self.logs()), DEADLINE)
+
+    def _kill_all_of(self, node: str) -> None:
+        for pid in self._running(node):
+            with suppress(ProcessLookupError):  # it was on its way out
+                os.kill(pid, 9)
 
     def _running(self, node: str) -> list[int]:
         """Pids of what a node runs: jobs, by the environment that its slurmd gave, and slurmstepds, by where they listen.
@@ -200,8 +205,7 @@ class Slurm:
         for daemon in list(self._daemons):
             self.kill(daemon)
         for node in self.nodes:
-            for pid in self._running(node):
-                os.kill(pid, 9)
+            self._kill_all_of(node)
 
     def _munge(self) -> None:
         socket_path = self.folder / "munge.sock"

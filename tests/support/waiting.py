@@ -12,7 +12,7 @@ PAUSE = 0.01  # s between two looks at first; doubled up to LONGEST_PAUSE
 LONGEST_PAUSE = 0.2
 
 
-def wait_for(predicate: Callable[[], T], show: Callable[[], object] | str = "", deadline: float = 20.0) -> T:
+def wait_for(predicate: Callable[[], T], show: Callable[[], object] | str = "", deadline: float = 60.0) -> T:
     """Return the first true value of `predicate`, asked again and again for at most `deadline` seconds.
 
     `show` gives (or is) what the failure prints: the last state of whatever was waited for. Raises AssertionError when the time

@@ -102,7 +102,7 @@ def test_bash_completes_at_the_tabulator(folder: Path) -> None:
     with shell(folder, "PS1=> ", "bash", "--norc", "--noprofile") as bash:
         bash.shows(">")
         bash.type('eval "$(_BURNISH_COMPLETE=bash_source burnish)"; clear; echo re""ady', "Enter")
-        bash.shows("ready")
+        bash.shows("ready\n>")
         bash.type("burnish nope --x", "C-i", "C-u", "burnish release --job_id 1", "C-i")
         bash.shows("> burnish release --job_id 13")
         assert [line.strip() for line in bash.screen.splitlines() if line] == ["ready", "> burnish release --job_id 13"]

@@ -52,7 +52,7 @@ def copy_of(sweep: Sweep, name: str) -> Sweep:
 def run(sweep: Sweep, *options: str) -> int:
     """One run under strace; its exit code."""
     command = ["strace", "-qq", *options, sys.executable, "-m", "burnish", *sweep.command, "--num_workers", "2"]
-    return subprocess.run(command, cwd=sweep.folder, env=sweep.environment, capture_output=True, timeout=60).returncode
+    return subprocess.run(command, cwd=sweep.folder, env=sweep.environment, capture_output=True, timeout=120).returncode
 
 
 def points(sweep: Sweep) -> list[strace.Point]:

@@ -61,7 +61,7 @@ def test_a_run_outlives_the_terminal_it_was_started_on(folder: Path) -> None:
     burnish(folder, "wait")
     assert [row(folder, job) for job in (0, 1)] == ["0,COMPLETE,0", "1,ERROR,1"]
     wait_for(lambda: not runs(folder))
-    assert "2 of 2 done, 1 ERROR" in Path(str(run["log"])).read_text()
+    wait_for(lambda: "2 of 2 done, 1 ERROR" in Path(str(run["log"])).read_text())  # the last that it says
 
 
 def test_a_run_that_is_ended_leaves_its_jobs_and_says_so_in_its_file(folder: Path) -> None:
@@ -73,6 +73,7 @@ def test_a_run_that_is_ended_leaves_its_jobs_and_says_so_in_its_file(folder: Pat
     wait_for(lambda: row(folder, 0) == "0,RUNNING,0", lambda: row(folder, 0))
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: not runs(folder))
+    wait_for(log.read_text)
     assert log.read_text().startswith("Stopped by SIGTERM. Job 0 runs on. burnish run takes it back;")
     (folder / "go").touch()
     assert burnish(folder, "run", *JOB).returncode == 1

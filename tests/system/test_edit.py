@@ -116,8 +116,8 @@ def test_a_removed_row_stays_away_from_a_run_that_keeps_the_table(table: Path) -
         done = edit(table, "sed -i -e /^2,/d -e s/^3,NOT_RUNNING/3,HOLD/")
         assert done.stderr.splitlines()[-1] == "burnish.db: job 2 removed; job 3 held."
         go.touch()
-        assert run.wait(30) == 0
+        assert run.wait(60) == 0
         assert table.read_text() == "JOB_ID,STATE,n\n0,COMPLETE,0\n1,COMPLETE,1\n3,HOLD,3\n"
     finally:
         go.touch()
-        run.wait(30)
+        run.wait(60)

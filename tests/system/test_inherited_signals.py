@@ -51,7 +51,7 @@ def test_end_of_a_job_of_a_batch_script_that_was_to_ignore_it(host: OneHost) -> 
     folder = host.folder_of(new_attempt())
     folder.mkdir(mode=0o700)
     write_once(str(folder / "spec.json"), make_spec("/bin/sh", "-c", "sleep 0.2; exit 7"))
-    assert subprocess.run([*IGNORING, PYTHON, "-I", str(source), "supervise", str(folder)], timeout=20).returncode == 0
+    assert subprocess.run([*IGNORING, PYTHON, "-I", str(source), "supervise", str(folder)], timeout=60).returncode == 0
     assert (read_record(str(folder / "final.json")) or {})["exit"]["code"] == 7
 
 

@@ -100,7 +100,7 @@ def test_who_was_taken_for_dead_ends_its_job_when_it_finds_that_out(node: Conver
         (job,) = processes(folder)
         (folder / "final.json").write_text('{"lost": {"why": "its node failed"}}')
         script.send_signal(signal.SIGUSR1)  # or it looks at its next beat
-        assert script.wait(20) == 0
+        assert script.wait(60) == 0
     finally:
         script.kill()
     wait_until_gone(job)

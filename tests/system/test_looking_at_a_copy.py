@@ -118,4 +118,4 @@ def test_copy_that_is_watched_shows_edits_and_then_the_run_that_takes_it_over(fo
         assert "localhost" in said.read_text(), "the journal says where they ran"
     finally:
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 130
+        assert watching.wait(60) == 130

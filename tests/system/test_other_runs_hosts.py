@@ -21,10 +21,11 @@ def test_trouble_of_a_host_that_is_not_its_own_is_nothing_to_a_run(tmp_path: Pat
     journal.open()
     attempt = AttemptId(JobId(0), 1)
     trouble = events.AttemptVoided(attempt, "no supervisor can be started", trouble=True)
-    for fact in (facts.claim_of(attempt, "other"), trouble):
-        journal.commit(lambda state, fact=fact: [fact])  # type: ignore[misc]
+    journal.commit(
+        lambda state: [facts.claim_of(attempt, "other"), trouble]
+    )  # at once: nobody takes it over in between
     sweep.burnish("hold", "--job_id", "0")
-    assert waiting.wait(30) == 0, sweep.said(waiting)
+    assert waiting.wait(60) == 0, sweep.said(waiting)
     began, nobody, end = sweep.said(
         waiting
     ).splitlines()  # one line at the start of what it waits for, and one at the end

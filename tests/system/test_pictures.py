@@ -53,7 +53,7 @@ def going(folder: Path) -> Iterator[Path]:
             yield folder
         finally:
             (folder / "end").touch()
-            assert run.wait(30) == 1
+            assert run.wait(60) == 1
 
 
 def drawn(folder: Path, columns: int, command: list[str], picture: str, begins: str) -> None:

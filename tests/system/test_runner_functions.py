@@ -208,10 +208,10 @@ def test_a_runner_that_forks_answers_once(source: Make) -> None:
 
 
 def test_a_runner_that_hangs_is_ended_and_shown_where(source: Make) -> None:
-    made = source("import time\nif job_dict['JOB_ID'] == '1': time.sleep(600)\nreturn [str(os.getpid())]", limit=0.5)
+    made = source("import time\nif job_dict['JOB_ID'] == '1': time.sleep(600)\nreturn [str(os.getpid())]", limit=2.0)
     first, second, third = made.prepare_many([call(0), call(1), call(2)])
     assert isinstance(second, RunnerRefused)
-    assert str(second) == "example.runner did not return within 0.5 s; it must return the command, not run it."
+    assert str(second) == "example.runner did not return within 2 s; it must return the command, not run it."
     assert "example.py" in second.details
     assert isinstance(first, Command)
     assert isinstance(third, Command)
@@ -226,7 +226,7 @@ def test_a_runner_that_will_not_be_interrupted_is_killed(source: Make) -> None:
 
 
 def test_the_limit_is_for_each_job_and_not_for_all(source: Make) -> None:
-    made = source("import time\ntime.sleep(0.3)\nreturn ['a']", limit=2.0)
+    made = source("import time\ntime.sleep(0.3)\nreturn ['a']", limit=2.9)
     assert made.prepare_many([call(job) for job in range(10)]) == [Command(("a",))] * 10
 
 
@@ -283,7 +283,7 @@ def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(source: Ma
 @pytest.mark.parametrize("spare", [0, 1, 3, 5, 6])
 def test_a_process_that_cannot_be_started_leaves_nothing_open(source: Make, spare: int) -> None:
     made = source("return ['true']")
-    before = os.listdir("/proc/self/fd")
+    before = set(os.listdir("/proc/self/fd"))
     for _ in range(2):
         with (
             few_descriptors(spare),
@@ -291,7 +291,7 @@ def test_a_process_that_cannot_be_started_leaves_nothing_open(source: Make, spar
         ):
             made.check([])
         gc.collect()
-        assert os.listdir("/proc/self/fd") == before
+        assert set(os.listdir("/proc/self/fd")) <= before
 
 
 @contextmanager
@@ -346,7 +346,7 @@ def test_a_run_whose_commands_nobody_makes_any_more_ends_and_says_so(folder: Pat
         "sys.argv = ['burnish', 'run', '--func', 'example.runner']\nmain()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=folder, env=with_burnish(), timeout=30
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=folder, env=with_burnish(), timeout=60
     )
     assert done.returncode == 4
     assert "burnish broke (no commands are made any more, IndexError: list index out of range)" in done.stderr

@@ -36,7 +36,8 @@ def sweep(tmp_path: Path) -> Iterator[Sweep]:
 
 def test_runs_that_start_at_once_share_the_jobs(sweep: Sweep) -> None:
     runs = [sweep.start("--num_workers", "2") for _ in range(3)]
-    assert {run.wait(120) for run in runs} == {1}, [sweep.said(run) for run in runs]
+    codes = {run.wait(120) for run in runs}  # 0 of one that came when the others had all there was
+    assert codes in ({1}, {0, 1}), [sweep.said(run) for run in runs]
     assert sweep.check() == {"1": JOBS}
     assert len(claimers(sweep)) > 1, "one of them did it all"
 

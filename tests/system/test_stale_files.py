@@ -62,9 +62,8 @@ class Ended:
 
     def check_that_the_next_goes_well(self) -> None:
         """With the same supervisor, in which nothing is left over from this."""
-        attempt = self.link.start("/bin/sh", "-c", "sleep 0.1; exit 3")
-        assert supervisor_pid(self.link.wait_status(attempt, "running")) == self.supervisor
-        assert self.link.wait_status(attempt, "ended")["final"]["exit"]["code"] == 3
+        ended = self.link.run("/bin/sh", "-c", "exit 3")
+        assert (supervisor_pid(ended), ended["final"]["exit"]["code"]) == (self.supervisor, 3)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def test_jobs_of_a_stopped_run_live_on_and_are_taken_back(table: Gated, terminal
     name, stop = WAYS[way]
     before = table.running_jobs().keys()
     stop(terminal)
-    assert terminal.run.wait(30) == 130
+    assert terminal.run.wait(60) == 130
     if name:
         shown = terminal.shown()
         assert (
@@ -138,7 +138,7 @@ def test_run_below_nohup_still_ends_in_order_when_it_is_told_to(table: Gated) ->
     with subprocess.Popen(command, cwd=table.folder, env=table.environment, text=True, **pipe) as run:
         table.wait_running(2)
         run.send_signal(signal.SIGTERM)
-        said = run.communicate(timeout=30)[1]
+        said = run.communicate(timeout=60)[1]
     assert run.returncode == 130
     assert "Stopped by SIGTERM. Jobs 0-1 run on." in said
 

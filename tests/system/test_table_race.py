@@ -98,6 +98,6 @@ def test_no_save_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: s
             assert edit in [table.rows[0].cells[0] for table in texts], f"seed {SEED}: round {number}: {edit} is lost"
     finally:
         editor.stdin.close()
-        editor.wait(10)
+        editor.wait(60)
     assert 0 < swapped < ROUNDS, f"seed {SEED}: {swapped} of {ROUNDS} replaced: the two never met"
     print(f"seed {SEED}: {ROUNDS} saves, of which {ROUNDS - swapped} came before the table was replaced")

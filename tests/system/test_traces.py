@@ -16,7 +16,7 @@ import pytest
 from burnish.remote.agent.place import Place
 from burnish.remote.agent.processes import has_open, incarnation
 from burnish.remote.agent.standing import read_status
-from burnish.remote.agent.traces import kin, traces
+from burnish.remote.agent.traces import PAUSES, kin, traces
 from tests.support.waiting import wait_for
 
 LOOKS = 300
@@ -42,7 +42,15 @@ def executing(place: Place, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]
     process.wait()
 
 
-def test_process_that_is_starting_a_program_is_found(place: Place, executing: subprocess.Popen[bytes]) -> None:
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who shows no environment may have been interrupted as it was about to."""
+    monkeypatch.setattr("burnish.remote.agent.traces.PAUSES", (*PAUSES, 0.1, 0.5, 2.0))
+
+
+def test_process_that_is_starting_a_program_is_found(
+    place: Place, executing: subprocess.Popen[bytes], patient: None
+) -> None:
     wait_for(lambda: traces(place))
     assert [[found.pid for found in traces(place)] for _ in range(LOOKS)] == [[executing.pid]] * LOOKS
     assert executing.poll() is None
@@ -59,7 +67,7 @@ def hopping(place: Place, tmp_path: Path) -> Iterator[None]:
     wait_for(lambda: not traces(place))
 
 
-def test_attempt_that_goes_from_process_to_process_is_not_over(place: Place, hopping: None) -> None:
+def test_attempt_that_goes_from_process_to_process_is_not_over(place: Place, hopping: None, patient: None) -> None:
     here = incarnation()
     ended = subprocess.Popen(["true"])
     ended.wait()

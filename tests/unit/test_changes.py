@@ -40,7 +40,7 @@ class Told:
 
     def hear(self) -> None:
         """Wait for one word, and no more."""
-        assert self.words.get(timeout=20) == "changed"
+        assert self.words.get(timeout=60) == "changed"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def test_so_many_at_once_at_one_address_and_no_more() -> None:
     def knock(number: int) -> None:
         with doorsteps.at("login", 22, "alice"):
             inside.append(number)
-            go_on.wait(20)
+            go_on.wait(60)
 
     threads = [threading.Thread(target=knock, args=(number,), daemon=True) for number in range(8)]
     for thread in threads:

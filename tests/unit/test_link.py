@@ -32,8 +32,16 @@ class Watched:
         state = str(folder / "state")
         self.link = Link(HostName("here"), transport, "table-1", state, self.heard.append, lambda: self.now)
         before = children(os.getpid())
+        self.link.round_trip = (
+            -1.0
+        )  # until its first ping was answered: on a clock that stands still, an answer takes 0 s
         self.link.start()
         self.agent = wait_for(lambda: [pid for pid in children(os.getpid()) if pid not in before])[0]
+
+    @property
+    def at_rest(self) -> bool:
+        """The link is up, and nothing is on its way."""
+        return self.link.up and self.link.round_trip == 0.0
 
     def pass_seconds(self, seconds: float) -> None:
         """Let time pass, in which the coordinator looks at its links every second, as it does."""
@@ -69,7 +77,7 @@ def broken_off(transport: Transport, folder: Path, monkeypatch: pytest.MonkeyPat
     """A link that was up, tries again at once, and whose agent was killed."""
     monkeypatch.setattr(links, "SLOWEST_RETRY", 0.01)
     made = Watched(transport, folder)
-    wait_for(lambda: made.link.up, lambda: made.heard)
+    wait_for(lambda: made.at_rest, lambda: made.heard)
     os.kill(made.agent, signal.SIGKILL)
     return made
 
@@ -143,7 +151,7 @@ def test_connection_that_cannot_be_closed_is_told_and_made_again(
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
     made = Watched(LocalTransport(), tmp_path)
-    wait_for(lambda: made.link.up, lambda: made.heard)
+    wait_for(lambda: made.at_rest, lambda: made.heard)
     yield made
     made.link.close()
 
@@ -165,9 +173,9 @@ def test_host_that_says_nothing_is_given_up(watched: Watched) -> None:
 
 def test_host_that_answers_pings_is_kept(watched: Watched) -> None:
     for _ in range(4):
-        watched.link.round_trip = 0.0
+        watched.link.round_trip = -1.0
         watched.pass_seconds(DEAD / 2)
-        wait_for(lambda: watched.link.round_trip, lambda: watched.heard)
+        wait_for(lambda: watched.link.round_trip != -1.0, lambda: watched.heard)
     assert watched.link.up and not watched.dropped
 
 

@@ -55,7 +55,7 @@ def test_silent_host_delays_nobody() -> None:
 
     def silent(host: Host) -> Answer:
         if host.name == "away":
-            released.wait(30)
+            released.wait(60)
         return Answer(host, state_id="id")
 
     began = time.monotonic()

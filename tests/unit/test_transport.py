@@ -18,7 +18,6 @@ from burnish.errors import HostRefused, HostUnreachable
 from burnish.remote.agent.frames import FrameReader, encode_frame
 from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import (
-    ENDING_TIMEOUT,
     FOLDER,
     LOADER,
     LOADER_HERE,
@@ -57,7 +56,13 @@ def test_agent_answers_after_its_preamble() -> None:
     assert channel.read(1) == b""
 
 
-def test_agent_that_has_begun_ends_by_itself(tmp_path: Path) -> None:
+@pytest.fixture
+def long_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent has a minute to end before it is killed, however slow the machine."""
+    monkeypatch.setattr("burnish.remote.transport.ENDING_TIMEOUT", 60.0)
+
+
+def test_agent_that_has_begun_ends_by_itself(tmp_path: Path, long_patience: None) -> None:
     channel = opened(program(tmp_path, f'{sys.executable} "$@"; echo $? >{tmp_path}/code'))
     assert bootstrap(channel) == b"" and ping(channel)
     channel.close()
@@ -151,13 +156,13 @@ def test_prepared_agent_leaves_no_compiled_files(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.rglob("__pycache__"))
 
 
-def test_prepared_agent_that_nobody_asked_for_is_ended_and_not_waited_for(tmp_path: Path) -> None:
+def test_prepared_agent_that_nobody_asked_for_is_ended_and_not_waited_for(tmp_path: Path, long_patience: None) -> None:
     way = LocalTransport(program(tmp_path, f"echo $$ >{tmp_path}/pid; exec sleep 100"))
     way.prepare()
     wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"))
     began = time.monotonic()
     way.close()
-    assert time.monotonic() - began < ENDING_TIMEOUT
+    assert time.monotonic() - began < 30
     assert read_process(int((tmp_path / "pid").read_text())) is None
 
 
@@ -193,7 +198,7 @@ def test_login_shell_that_takes_its_time_is_told_from_one_that_ended(
 ) -> None:
     slow = program(tmp_path, "exec sleep 100")
     for patience, said in (
-        (0.1, "its login shell has not come to run burnish's agent within "),
+        (0.0, "its login shell has not come to run burnish's agent within "),
         (100.0, "ended before"),
     ):
         monkeypatch.setattr("burnish.remote.transport.SLOW_LOGIN", patience)
@@ -306,15 +311,14 @@ def test_close_wakes_a_reader_and_a_writer_although_the_agent_hangs() -> None:
     assert len(heard) == 2 and b"" in heard
 
 
-def test_agent_is_out_of_reach_of_the_terminal_and_ends_with_its_input() -> None:
+def test_agent_is_out_of_reach_of_the_terminal_and_ends_with_its_input(long_patience: None) -> None:
     channel = opened(sys.executable)
     bootstrap(channel)
     pid: int = channel.pid  # type: ignore[attr-defined]
     assert os.getsid(pid) == pid != os.getsid(0)
-    began = time.monotonic()
     channel.close()
-    assert time.monotonic() - began < 1
-    wait_for(lambda: read_process(pid) is None)
+    assert channel._process.returncode == 0  # type: ignore[attr-defined]
+    assert read_process(pid) is None
 
 
 def test_loader_passes_every_shell_unchanged() -> None:

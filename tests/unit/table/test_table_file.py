@@ -180,7 +180,7 @@ def test_reading_waits_for_the_writer(tmp_path: Path, place: Place) -> None:
     assert writer.stdout is not None and writer.stdout.readline() == b"half\n"
     seen = TableFile(place.db, place.own, "burnish.db").read()
     assert seen.table.rows[0].cells == ("a",)
-    assert writer.wait(10) == 0
+    assert writer.wait(60) == 0
 
 
 def test_reading_gives_up_on_a_table_that_is_not_there(place: Place) -> None:

@@ -91,7 +91,7 @@ def test_reader_that_leaves_is_no_error() -> None:
     process.stdout.close()
     assert process.stderr.read() == b"closed\n"
     process.stderr.close()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 def test_text_tables_do_not_load_rich() -> None:
