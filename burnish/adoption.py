@@ -1,4 +1,5 @@
-"""Whose attempts: those of coordinators that are gone are taken over, also on hosts that this run starts nothing on.
+"""Whose attempts: a run looks after its own, and takes over those of coordinators that are gone, also on hosts that it starts
+nothing on.
 
 A coordinator is gone when its file says so (`store.presence`). On another machine, or where locks tell nothing, that takes a
 while to see; a run does not end before it knows, or nobody would look after what a dead machine's coordinator has left.
@@ -18,7 +19,7 @@ from burnish.store.presence import Presence
 
 
 class Adoption:
-    """What this run takes over. `attend`: attempts to look after whoever claimed them."""
+    """What this run looks after, and takes over. `attend`: attempts to look after whoever claimed them."""
 
     def __init__(
         self, me: CoordinatorId, state: State, fleet: Fleet, presence: Presence, attend: Container[AttemptId]
@@ -29,6 +30,14 @@ class Adoption:
         self._presence = presence
         self._attend = attend
         self._gone: set[CoordinatorId] = set()
+
+    def mine(self) -> list[Attempt]:
+        """The open attempts that this run looks after."""
+        return [attempt for attempt in self._state.open.values() if self.is_mine(attempt)]
+
+    def is_mine(self, attempt: Attempt) -> bool:
+        """True if this run looks after an attempt: it claimed it or took it over, or was told to."""
+        return attempt.by == self._me or attempt.id in self._attend
 
     def look(self) -> bool:
         """See who is gone, and begin to connect to the hosts of what they left. True if somebody is."""

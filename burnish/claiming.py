@@ -1,4 +1,4 @@
-"""Claims: from a job whose command is made to the fact that this run starts it, and to the spec by which its host does.
+"""Claims: from a job whose command is made, or refused, to the fact that follows, and to the spec by which its host starts it.
 
 `specs` holds, by an attempt's name, what a host is told to start. An attempt of ours without its spec cannot be started any more:
 a host that has not heard of it is told to void it.
@@ -13,7 +13,7 @@ from typing import Any
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.failures import policies
-from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job
+from burnish.core.jobs import AttemptId, CoordinatorId, HostName, Job, JobId
 from burnish.core.requirements import requirements
 from burnish.core.spec import spec
 from burnish.core.state import State
@@ -39,6 +39,7 @@ class Claiming:
         preparation: Preparation,
         paths: Paths,
         elsewhere: Callable[[Job, HostName], bool],
+        say: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
         self.specs: dict[str, dict[str, Any]] = {}
@@ -50,6 +51,7 @@ class Claiming:
         self._preparation = preparation
         self._paths = paths
         self._elsewhere = elsewhere
+        self._say = say
         self._clock = clock
         self._open: set[AttemptId] = set()  # made by this run
         self._nonces = _nonces()
@@ -62,7 +64,7 @@ class Claiming:
         assert welcome is not None
         asked = requirements(job, self._state).retries
         return events.AttemptClaimed(
-            attempt=AttemptId(job.id, job.attempts[-1].id.number + 1 if job.attempts else 1),
+            attempt=_next_of(job),
             nonce=next(self._nonces),
             by=self._me,
             host=host,
@@ -72,14 +74,25 @@ class Claiming:
             slots=tuple(slot.index for slot in ready.slots),
             gpus=tuple(slot.gpu for slot in ready.slots if slot.gpu is not None),
             argv=tuple(ready.command.argv),
-            log=self.stem(job),
+            log=self._stem(job),
             at=self._clock(),
             after=after,
             retries=self._plan.retries if asked is None else asked,
             on_failure=policies(dict(self._fleet.members[host].host.on_failure), elsewhere=self._elsewhere(job, host)),
         )
 
-    def stem(self, job: Job) -> str:
+    def refused(self, job_id: JobId, why: str, detail: str) -> events.AttemptRefused:
+        """The runner made no command: what it said is written where the job's errors are read, and is its verdict."""
+        job = self._state.jobs[job_id]
+        stem = self._stem(job)
+        path = self._paths.log(stem, "err")
+        try:
+            path.write_text(f"{why}\n{detail}", encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            self._say(f"{path}: {error.strerror}. What the runner said of job {job_id} is not kept there:\n{detail}")
+        return events.AttemptRefused(_next_of(job), self._me, why, stem, self._clock())
+
+    def _stem(self, job: Job) -> str:
         """A new stem for the logs of the job's next attempt."""
         return self._paths.free_log_stem(job.id, self._clock(), {attempt.log for attempt in job.attempts})
 
@@ -114,6 +127,10 @@ class Claiming:
             sbatch=dict(asked.sbatch),
             **self._fleet.on_slots(attempt),
         )
+
+
+def _next_of(job: Job) -> AttemptId:
+    return AttemptId(job.id, job.attempts[-1].id.number + 1 if job.attempts else 1)
 
 
 def _nonces() -> Iterator[str]:

@@ -23,7 +23,7 @@ from burnish.claiming import Claiming
 from burnish.core import actions, ahead, events, reports
 from burnish.core.events import Fact
 from burnish.core.hosts import without_name
-from burnish.core.jobs import Attempt, AttemptId, CoordinatorId, HostName, JobId, Slot, Word
+from burnish.core.jobs import AttemptId, CoordinatorId, HostName, JobId, Slot, Word
 from burnish.core.phases import Phase, phase
 from burnish.core.reports import Report
 from burnish.core.state import State
@@ -31,6 +31,7 @@ from burnish.fleet import Connect, Fleet
 from burnish.hearing import Hearing
 from burnish.inbox import Inbox
 from burnish.inspection import Inspection
+from burnish.orders import Orders
 from burnish.placing import Placing
 from burnish.plan import Outcome, Plan
 from burnish.preparation import Preparation
@@ -44,8 +45,7 @@ from burnish.store.presence import Presence
 from burnish.vacancies import Vacancies
 from burnish.watchdog import Watchdog
 
-TROUBLE = 10.0  # s without new starts on a host that could start nothing, or until an order it refused is repeated
-ORDERS = ("start", "void", "cancel")
+TROUBLE = 10.0  # s without new starts on a host that could start nothing
 _TOLD = (events.AttemptQueued, events.AttemptDisowned)
 FAREWELL = 2.0  # s in which a run that is stopped waits for what it claimed ahead to come back
 
@@ -76,7 +76,6 @@ class Coordinator:
         self._plan = plan
         self._say = say
         self._on_news = on_news
-        self._clock = clock
         self._inbox = Inbox(self._is_urgent)
         self._fleet = Fleet(connect, self._inbox.put)
         self._changes = Changes(lambda: self._inbox.put(reports.DiskChanged()))
@@ -115,13 +114,14 @@ class Coordinator:
             preparation=self._preparation,
             paths=paths,
             elsewhere=self._placing.elsewhere,
+            say=say,
             clock=clock,
         )
         self._hearing = Hearing(journal.state, self._fleet, paths, self._propose, self._claiming.specs, say, clock)
         self._brakes = Brakes(me, journal.state, plan, self.outcome)
         self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
+        self._orders = Orders(journal.state, self._fleet, self._claiming.specs, self._adoption.is_mine)
         self._silence = Silence(say)
-        self._again: dict[HostName, float] = {}  # hosts that refused an order, and when it is repeated
         self._writes = Retried(say, "Nothing new is started; trying again. Running jobs go on.")
         self._reads = Retried(say, "Trying again. Running jobs go on.")
         self._last = Retried(say, "burnish status shows what the table lacks; the next run writes it.")
@@ -159,7 +159,7 @@ class Coordinator:
             if self.outcome.stopped_by is None and (not self._starts_nothing() or self._fleet.gives_up):
                 self.outcome.stuck = self._placing.stuck()
                 self._tell_unplaced()
-            mine = (attempt for attempt in self._mine() if self._fleet.holds(attempt))
+            mine = (attempt for attempt in self._adoption.mine() if self._fleet.holds(attempt))
             self.outcome.told = {attempt.id: attempt.id in self._hearing.lives for attempt in mine}
             self.outcome.unwritten = not self._last.done(self._conclude)
         finally:
@@ -223,7 +223,7 @@ class Coordinator:
         if self._plan.until is not None:
             return not self._proposals and self._plan.until(self._journal.state)
         to_tell = self._proposals or self._inspection.pending
-        if to_tell or any(self._fleet.asks(attempt.host) for attempt in self._mine()) or self._adoption.awaited:
+        if to_tell or any(self._fleet.asks(each.host) for each in self._adoption.mine()) or self._adoption.awaited:
             return False
         if not self._projection.readable and not self.outcome.claimed:
             return True  # nothing runs, and nothing can be started: the user is told to mend the table
@@ -257,12 +257,11 @@ class Coordinator:
             self._plan.roster.look(self._fleet, self._say)
         self._fleet.watch()
         self._hearing.watch()
-        for host in [host for host, when in self._again.items() if time.monotonic() >= when]:
-            self._order(host)
+        self._orders.watch()
         self._inspection.watch()
-        self._inspection.name_idle(0 if self._mine() else self._placing.waiting, self._projection.readable)
+        self._inspection.name_idle(0 if self._adoption.mine() else self._placing.waiting, self._projection.readable)
         self._adopt()
-        self._silence.name(self._mine(), self._fleet.estranged(self._journal.state.open.values(), self.me))
+        self._silence.name(self._adoption.mine(), self._fleet.estranged(self._journal.state.open.values(), self.me))
         self._journal.checkpoint()
         self._on_news((), self._journal.state)
 
@@ -290,13 +289,14 @@ class Coordinator:
                 | reports.LogGrown()
                 | reports.RequestRefused()
             ):
-                self._send(self._hearing.hear(report))
-                if isinstance(report, reports.RequestRefused) and report.request in ORDERS:
-                    self._again.setdefault(report.host, time.monotonic() + TROUBLE)
+                self._orders.give(self._hearing.hear(report))
+                if isinstance(report, reports.RequestRefused):
+                    self._orders.refused(report)
             case reports.CommandPrepared():
                 self._preparation.take(report)
             case reports.CommandRefused(job, why, detail):
-                self._refuse(job, why, detail)
+                self._preparation.drop(job)
+                self._propose(self._claiming.refused(job, why, detail))
             case reports.HostConnected(host):
                 self._silence.answers(host)
                 alike = self._fleet.meet(host)
@@ -328,27 +328,7 @@ class Coordinator:
         member.logs.restart()
         member.link.send({"type": "list"})
         self._inspection.ask(host)
-        self._order(host)
-
-    def _order(self, host: HostName) -> None:
-        """Give every order that the state calls for. Those that the host has carried out change nothing."""
-        self._again.pop(host, None)
-        state, specs = self._journal.state, self._claiming.specs
-        held = [attempt for attempt in state.open.on(host) if self._is_mine(attempt) and self._fleet.holds(attempt)]
-        self._send(order for attempt in held for order in actions.resume(attempt, state, specs))
-
-    def _refuse(self, job_id: JobId, why: str, detail: str) -> None:
-        """The runner made no command: write what it said where the job's errors are read, and let that be its verdict."""
-        self._preparation.drop(job_id)
-        job = self._journal.state.jobs[job_id]
-        stem = self._claiming.stem(job)
-        path = self._paths.log(stem, "err")
-        try:
-            path.write_text(f"{why}\n{detail}", encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            self._say(f"{path}: {error.strerror}. What the runner said of job {job_id} is not kept there:\n{detail}")
-        number = job.attempts[-1].id.number + 1 if job.attempts else 1
-        self._propose(events.AttemptRefused(AttemptId(job_id, number), self.me, why, stem, self._clock()))
+        self._orders.give_anew(host)
 
     # -- placing ---------------------------------------------------------------------------------------------------
 
@@ -363,8 +343,7 @@ class Coordinator:
         """
         skipped, stopping = self._projection.skipped, self._stopping or bool(self._journal.state.halted)
         for attempt, why in self._vacancies.unwanted(skipped, self._placing.first(), self._preparation, stopping):
-            if self._claiming.specs.pop(attempt.name, None):
-                self._send([actions.void(attempt, why)])
+            self._orders.call_back(attempt, why)
 
     # -- committing ------------------------------------------------------------------------------------------------
 
@@ -404,7 +383,7 @@ class Coordinator:
             elif isinstance(fact, events.AttemptStarted):
                 self._silence.started(state.jobs[fact.attempt.job].attempts[-1].host)
             orders += actions.follow(fact, state, self.me, self._claiming.specs)
-        self._send(orders)
+        self._orders.give(orders)
         changed = state.take_touched() | self._preparation.settle()
         if self._placing.update(changed) or ahead.unsettles(news):
             self._call_back()
@@ -423,18 +402,7 @@ class Coordinator:
         self._silence.cannot_start(host, why, TROUBLE)
         member.paused_until = time.monotonic() + TROUBLE
 
-    def _send(self, orders: Iterable[actions.Action]) -> None:
-        for order in self._fleet.send(orders, self._claiming.specs):
-            if isinstance(order, actions.AckAttempt):
-                self._claiming.specs.pop(order.name, None)
-
     # -- whose attempts --------------------------------------------------------------------------------------------
-
-    def _mine(self) -> list[Attempt]:
-        return [attempt for attempt in self._journal.state.open.values() if self._is_mine(attempt)]
-
-    def _is_mine(self, attempt: Attempt) -> bool:
-        return attempt.by == self.me or attempt.id in self._plan.attend
 
     def _adopt(self) -> None:
         """Look after the attempts of coordinators that are gone."""

@@ -48,6 +48,7 @@ RANKS = {
     "roster": 6,
     "plan": 7,
     "claiming": 8,
+    "orders": 6,
     "brakes": 8,
     "placing": 8,
     "coordinator": 9,

@@ -113,9 +113,9 @@ sys.exit(3 if sys.argv[1] == "fail" else 0)
 """
 # burnish in a hurry, whose agents begin when the test lets them.
 PROGRAM = """\
-from burnish import coordinator, projection
+from burnish import coordinator, orders, projection
 from burnish.remote import transport
-coordinator.TROUBLE = projection.AGAIN = 1.0
+coordinator.TROUBLE = orders.AGAIN = projection.AGAIN = 1.0
 transport.LocalTransport.__init__.__defaults__ = ({python!r}, "localhost")
 from burnish.cli.main import main
 main()

@@ -40,6 +40,7 @@ def test_claim_that_was_taken_for_refused_is_not_started_with_what_is_known_now(
         preparation=preparation,
         paths=Paths(Path("burnish.db"), "burnish.db", Path(".burnish"), Path("log")),
         elsewhere=lambda job, host: False,
+        say=pytest.fail,
         clock=lambda: 0.0,
     )
     state.apply(claim)
@@ -66,6 +67,7 @@ def test_claim_on_a_host_whose_connection_breaks_while_it_is_made() -> None:
         preparation=Preparation(None, pytest.fail),
         paths=Paths(Path("burnish.db"), "burnish.db", Path(".burnish"), Path("log")),
         elsewhere=lambda job, host: False,
+        say=pytest.fail,
         clock=lambda: 0.0,
     )
     ready = Ready(JobId(0), Command(("true",)), (Slot(host, 0),))
