@@ -216,11 +216,12 @@ class Session:
             self._say_ignored(wish)
         self.refuse_unwritten()
 
-    def cancel(self, ids: frozenset[JobId] | None, grace: float = GRACE) -> list[AttemptId]:
+    def cancel(self, ids: frozenset[JobId] | None, grace: float | None = GRACE) -> list[AttemptId]:
         """Stop running jobs and hold waiting ones; returns the attempts whose end could not be seen in time.
 
-        A table that cannot be written is left to `refuse_unwritten`. Raises Interrupted on Ctrl-C once that is asked: what was
-        asked stays asked.
+        `grace`: s between TERM and KILL; with None, what is being cancelled already keeps its own, however long. A table that
+        cannot be written is left to `refuse_unwritten`. Raises Interrupted on Ctrl-C once that is asked: what was asked stays
+        asked.
         """
         try:
             return self._cancel(ids, grace)
@@ -233,7 +234,7 @@ class Session:
                 f"Interrupted. {jobs(asked)} to be cancelled all the same: the next burnish run or burnish cancel sees to it."
             ) from None
 
-    def _cancel(self, ids: frozenset[JobId] | None, grace: float) -> list[AttemptId]:
+    def _cancel(self, ids: frozenset[JobId] | None, grace: float | None) -> list[AttemptId]:
         from burnish.plan import Plan
 
         wish = self._wish(lambda state: verbs.cancel(state, self.jobs(ids), self.me, grace))
@@ -255,7 +256,8 @@ class Session:
 
         from burnish.core.explain import unended
 
-        plan = Plan((), attend=frozenset(wish.attempts), limit=grace + CANCEL_LIMIT)
+        longest = max((self.state.open[one].grace for one in wish.attempts if one in self.state.open), default=0.0)
+        plan = Plan((), attend=frozenset(wish.attempts), limit=longest + CANCEL_LIMIT)
         coordinator = self.coordinator(plan, note)
         told = coordinator.run().told
         self._unwritten |= coordinator.outcome.unwritten

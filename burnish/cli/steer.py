@@ -78,12 +78,14 @@ def cancel(context: Context, ids: Any, everything: bool, grace: float) -> int:
     """
     from burnish import session
 
-    named = click.get_current_context().get_parameter_source("ids") is not ParameterSource.DEFAULT
+    given_by = click.get_current_context().get_parameter_source
+    named = given_by("ids") is not ParameterSource.DEFAULT
     if named == everything:
         given = "both" if named else "neither"
         raise UsageError(f"cancel needs one of --job_id IDS and --all; given: {given}. Nothing was cancelled.")
     opened = session.Session.open(context.paths, context.out.say)
-    left = opened.cancel(None if everything else ids, grace)
+    asked = None if given_by("grace") is ParameterSource.DEFAULT else grace
+    left = opened.cancel(None if everything else ids, asked)
     opened.refuse_unwritten()
     return 3 if left else 0
 

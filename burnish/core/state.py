@@ -298,7 +298,7 @@ class State:
         job, attempt = self._attempt(fact)
         if attempt.cancelled_by is None:
             attempt.cancelled_by, attempt.grace = fact.by, fact.grace
-        attempt.grace = min(attempt.grace, fact.grace)
+        attempt.grace = min(attempt.grace, fact.grace)  # of two who asked at once, the less patient
         job.reason = "cancelling"
 
     def _host_forgotten(self, fact: events.HostForgotten) -> None:

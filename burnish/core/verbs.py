@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from burnish.core import events
 from burnish.core.events import Fact
 from burnish.core.ids import name_ids, name_jobs
-from burnish.core.jobs import CANCELLED, AttemptId, Job, JobId, Word
+from burnish.core.jobs import CANCELLED, GRACE, AttemptId, Job, JobId, Word
 from burnish.core.phases import Phase, phase
 from burnish.core.state import State
 from burnish.core.table import fault_alone
@@ -109,15 +109,20 @@ def release(state: State, jobs: Sequence[Job]) -> Wish:
     return wish
 
 
-def cancel(state: State, jobs: Sequence[Job], by: str, grace: float) -> Wish:
-    """Stop what runs; what waits becomes HOLD, reason CANCELLED. Of what is to stop already, only a shorter grace is news."""
+def cancel(state: State, jobs: Sequence[Job], by: str, grace: float | None) -> Wish:
+    """Stop what runs; what waits becomes HOLD, reason CANCELLED.
+
+    `grace` is in s. What is to stop already keeps its own, unless this is shorter; None is GRACE for all others.
+    """
     wish = Wish()
     for job in jobs:
         attempt = job.open_attempt
         if attempt is not None:
             wish.attempts.append(attempt.id)
             wish.alive.append(job.id)
-            if attempt.cancelled_by is None or grace < attempt.grace:
+            if attempt.cancelled_by is None:
+                wish.facts.append(events.CancelRequested(attempt.id, by, GRACE if grace is None else grace))
+            elif grace is not None and grace < attempt.grace:
                 wish.facts.append(events.CancelRequested(attempt.id, by, grace))
         elif phase(job) is Phase.WAITING:
             wish.facts.append(events.HoldRequested(job.id, CANCELLED))

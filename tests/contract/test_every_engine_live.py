@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +40,14 @@ open("ready-" + job, "w").close()
 signal.pause()
 """
 
+# It does not answer TERM.
+DEAF = """\
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open("ready-" + os.environ["BURNISH_JOB_ID"], "w").close()
+time.sleep(1000)
+"""
+
 
 @pytest.fixture(scope="module", params=DIRECT)
 def there(request: pytest.FixtureRequest) -> Iterator[Engine]:
@@ -62,6 +72,11 @@ def ends_well(table: Gated, run: subprocess.Popen[str], *, runs: tuple[int, ...]
 def words(table: Gated) -> dict[int, str]:
     """Job -> state and reason."""
     return {job: f"{found['state']} {found['reason']}".strip() for job, found in table.status().items()}
+
+
+def at_work(table: Gated) -> list[Path]:
+    """The commands that look after jobs: each has put its file there."""
+    return list((table.folder / ".burnish" / "burnish.db" / "coordinators").glob("[!.]*"))
 
 
 def runs_after(table: Gated, before: list[int]) -> int:
@@ -120,6 +135,26 @@ def test_cancel_leaves_a_job_the_time_to_save_what_it_has(table: Gated) -> None:
     assert len(list(table.folder.glob("saved-*"))) == JOBS
     assert run.wait(60) == 1, table.said()
     assert words(table) == dict.fromkeys(range(JOBS), "ERROR CANCELLED")
+
+
+def test_cancel_with_less_grace_does_not_wait_for_the_one_before(table: Gated) -> None:
+    """Nobody waits for the first any more. One without a grace of its own leaves the job what it has."""
+    (table.folder / "job.py").write_text(DEAF)
+    run = table.run()
+    wait_for(lambda: len(list(table.folder.glob("ready-*"))) == JOBS, table.said, AGAIN)
+    asked = []
+    for number, grace in enumerate((("--grace", "100"), ())):
+        asked.append(table.start("cancel", "--job_id", "0", *grace, into=f"{number}.txt"))
+        wait_for(lambda: len(at_work(table)) == 1 + len(asked), table.said)
+    said = table.burnish("cancel", "--all", "--grace", "1").stderr
+    assert "stopped after" in said and "no process is left" in said, said
+    assert [each.wait(60) for each in asked] == [0, 0]
+    assert run.wait(60) == 1, table.said()
+    assert words(table) == dict.fromkeys(range(JOBS), "ERROR CANCELLED")
+    commits = sorted((table.folder / ".burnish").rglob("log/*/*.jsonl"))
+    facts = [json.loads(line) for commit in commits for line in commit.read_text().splitlines()[1:]]
+    wishes = [(fact["attempt"], fact["grace"]) for fact in facts if fact["fact"] == "CancelRequested"]
+    assert sorted(wishes, key=lambda wish: wish[0]) == [("0.1", 100), *((f"{job}.1", 1) for job in range(JOBS))]
 
 
 @OVER_SSH_TOO
@@ -328,8 +363,7 @@ def test_two_runs_start_each_job_once(table: Gated) -> None:
     """They begin at once: both are there when the host is given to them."""
     table.burnish("drain", "there", *ON)
     first, second = table.run(), table.start("run", *ON, "--command", "python3 job.py", into="second.txt")
-    entered = table.folder / ".burnish" / "burnish.db" / "coordinators"
-    wait_for(lambda: len(list(entered.glob("[!.]*"))) == 2, lambda: table.said() + table.said("second.txt"))
+    wait_for(lambda: len(at_work(table)) == 2, lambda: table.said() + table.said("second.txt"))
     table.burnish("undrain", "there")
     table.wait_running(JOBS)
     table.open(*range(JOBS))

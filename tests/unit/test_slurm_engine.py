@@ -140,7 +140,7 @@ def test_job_that_failed_by_itself_is_not_told_as_cancelled_when_the_rest_of_its
     node.wait(2)
     node.answer("squeue", "7|0|PENDING|Resources||burnish-t-1\n7|1|PENDING|Resources||burnish-t-1\n")
     node.status("ended", final={"exit": {"code": 1, "ended": 5.0}})
-    node.wait(60)
+    node.wait(30)
     node.answer("squeue", "7|N/A|CANCELLED|Resources||burnish-t-1\n")
     node.wait(60)
     told = node.told[-1]
@@ -162,7 +162,7 @@ def test_what_slurm_does_not_have_and_runs_is_told_until_it_has_it_again() -> No
     node.wait(SETTLE)
     for beats in (False, True, True):
         node.status("running", beats=beats)
-    node.wait(60)
+    node.wait(30)
     node.answer("squeue", "7|0|RUNNING||n0|burnish-t-1\n")
     told = [report.how for report in node.told if isinstance(report, reports.AttemptDisowned)]
     assert told == ["forgotten by Slurm", ""]
@@ -200,7 +200,7 @@ def test_accounting_that_never_answers_keeps_no_job_for_ever() -> None:
     begun = node.now
     while not node.concluded():
         node.answer("sacct", code=1, err=AWAY)
-        node.wait(60)
+        node.wait(30)
         node.answer("squeue")
         node.wait(SETTLE)
         assert node.now - begun < 2 * ACCOUNTS

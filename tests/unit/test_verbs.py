@@ -205,8 +205,9 @@ def test_cancel(at: Phase) -> None:
 
 def test_cancel_asked_twice_is_told_once_and_waits_for_the_same_attempt() -> None:
     state = facts.running(cancel=True)
-    wish = verbs.cancel(state, all_of(state), "bob", state.jobs[JobId(0)].attempts[0].grace)
-    assert (wish.facts, wish.attempts) == ([], [FIRST])
+    for grace in (None, 1.0, 5.0):
+        wish = verbs.cancel(state, all_of(state), "bob", grace)
+        assert (wish.facts, wish.attempts) == ([], [FIRST])
 
 
 def test_cancel_asked_again_with_a_shorter_grace_is_told_with_that_and_stays_whose_it_was() -> None:
@@ -214,6 +215,7 @@ def test_cancel_asked_again_with_a_shorter_grace_is_told_with_that_and_stays_who
     (attempt,) = state.jobs[JobId(0)].attempts
     first, shorter = attempt.cancelled_by, attempt.grace / 2
     committed, _, alive, _ = made(lambda state: verbs.cancel(state, all_of(state), "bob", shorter), state)
+    state.apply(events.CancelRequested(FIRST, "cy", 20.0))  # on the state of before
     assert (committed, alive) == ([events.CancelRequested(FIRST, "bob", shorter)], [0])
     (order,) = actions.follow(committed[0], state, attempt.by, ())
     assert (order.grace, order.by) == (shorter, first)  # type: ignore[union-attr]
