@@ -61,7 +61,7 @@ def test_flood_on_one_host_slows_no_other_and_grows_no_memory(bench: Bench) -> N
         pauses = [later - earlier for earlier, later in pairwise(meanwhile)]
         assert peak_memory(run.pid) < MEMORY
         assert len(meanwhile) > 5 or len(ends) == JOBS - 1, f"{len(meanwhile)} jobs in {over - began:.1f} s"
-        assert max(pauses) < max(3, (over - began) / 2), "gpu2 stood still"
+        assert max(pauses) < 10, "gpu2 stood still"
         (table.folder / "gates" / "seen").touch()
         assert run.wait(120) == 0, table.said()
         [flood] = [log for log in (table.folder / "burnish_log").rglob("*.log") if log.stat().st_size]

@@ -106,10 +106,11 @@ def on_a_terminal(table: Gated, *arguments: str) -> bytes:
 def kept(*folders: Path) -> dict[str, tuple[int, list[str]]]:
     """Files that hold a secret -> their mode, and which."""
     found: dict[str, tuple[int, list[str]]] = {}
-    for path in (path for folder in folders for path in folder.rglob("*")):
+    listed = (Path(name, file) for folder in folders for name, _, files in os.walk(folder) for file in files)
+    for path in listed:
         if path.name.startswith("secret_example.") and path.parent.name == "__pycache__":
             continue
-        with suppress(FileNotFoundError, IsADirectoryError):  # a run is at work, whose files come and go
+        with suppress(FileNotFoundError):  # a run is at work, whose files come and go
             if path.is_file() and (secrets := found_in(path.read_bytes())):
                 found[str(path)] = (path.stat().st_mode & 0o777, secrets)
     return found

@@ -35,7 +35,7 @@ def _those(wanted: Callable[[Path], bool]) -> dict[int, str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if wanted(process):
-                found[int(process.name)] = command_line(int(process.name))
+                found[int(process.name)] = _words((process / "cmdline").read_bytes())
         except OSError:
             continue  # gone meanwhile
     return found
@@ -44,9 +44,13 @@ def _those(wanted: Callable[[Path], bool]) -> dict[int, str]:
 def command_line(pid: int) -> str:
     """The words that a process was started with, or has given itself; empty if it is gone."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return _words(Path(f"/proc/{pid}/cmdline").read_bytes())
     except OSError:
         return ""
+
+
+def _words(command_line: bytes) -> str:
+    return command_line.replace(b"\0", b" ").decode(errors="replace")
 
 
 def environment_of(pid: int) -> dict[str, str]:

@@ -235,7 +235,7 @@ def orphaned(host: OneHost, link: AgentClient) -> tuple[str, int]:
     attempt = link.start("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
     running = link.wait_status(attempt, "running")
     kill(supervisor_pid(running))
-    link.wait(lambda frame: frame["type"] == "status" and frame["supervised"] is False)
+    link.wait(lambda frame: frame["type"] == "status" and frame.get("supervised") is False)
     return attempt, job_pid(running)
 
 
@@ -300,7 +300,7 @@ def test_cancel_that_is_read_only_later_when_its_supervisor_dies_is_carried_out(
     record.unlink()
     record.mkdir()  # who reads it meets an error
     kill(supervisor_pid(running))
-    link.wait(lambda frame: frame["type"] == "status" and frame["supervised"] is False)
+    link.wait(lambda frame: frame["type"] == "status" and frame.get("supervised") is False)
     record.rmdir()
     record.symlink_to(asked)
     link.wait_status(attempt, "ended")

@@ -85,9 +85,8 @@ def test_supervisor_killed_on_its_way_never_ran_the_job(host: OneHost, tmp_path:
     link = host.connect()
     attempt = link.start(*host.ledger_job(), out=str(fifo))
     link.wait_status(attempt, "starting")
-    (supervisor,) = wait_for(
-        lambda: len(found := host.processes()) == 1 and found
-    )  # the agent has a look at its lock, too
+    # The agent has a look at its lock, too.
+    (supervisor,) = wait_for(lambda: len(found := host.processes()) == 1 and found)
     os.kill(supervisor, signal.SIGKILL)
     assert link.wait_status(attempt, "void")["start"]["void"]["trouble"] is True
     assert host.runs() == 0

@@ -21,9 +21,8 @@ def test_trouble_of_a_host_that_is_not_its_own_is_nothing_to_a_run(tmp_path: Pat
     journal.open()
     attempt = AttemptId(JobId(0), 1)
     trouble = events.AttemptVoided(attempt, "no supervisor can be started", trouble=True)
-    journal.commit(
-        lambda state: [facts.claim_of(attempt, "other"), trouble]
-    )  # at once: nobody takes it over in between
+    # At once: nobody takes it over in between.
+    journal.commit(lambda state: [facts.claim_of(attempt, "other"), trouble])
     sweep.burnish("hold", "--job_id", "0")
     assert waiting.wait(60) == 0, sweep.said(waiting)
     began, nobody, end = sweep.said(

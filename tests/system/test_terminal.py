@@ -138,9 +138,8 @@ def goes_on_below(last: str, shell: Terminal) -> None:
 def test_ctrl_z_in_a_terminal_without_a_shell_leaves_no_second_foot(shell: Terminal, tmp_path: Path) -> None:
     shell.type(f"clear; exec {RUN}", "Enter")
     shell.shows("0 of 6 done, 2 running, 4 waiting")
-    wait_for(
-        lambda: shell.type("C-z", "C-z") or "^Z" in shell.screen, lambda: shell.screen
-    )  # till the foot is drawn anew
+    # It is shown until the foot is drawn anew.
+    wait_for(lambda: shell.type("C-z", "C-z") or "^Z" in shell.screen, lambda: shell.screen)
     (tmp_path / "go").touch()
     shell.shows("5 of 6 done, 1 failed, 1 running")
     assert len(bar_of(shell)) == 1, shell.screen

@@ -32,9 +32,8 @@ class Watched:
         state = str(folder / "state")
         self.link = Link(HostName("here"), transport, "table-1", state, self.heard.append, lambda: self.now)
         before = children(os.getpid())
-        self.link.round_trip = (
-            -1.0
-        )  # until its first ping was answered: on a clock that stands still, an answer takes 0 s
+        # Until its first ping is answered: on a clock that stands still, an answer takes 0 s.
+        self.link.round_trip = -1.0
         self.link.start()
         self.agent = wait_for(lambda: [pid for pid in children(os.getpid()) if pid not in before])[0]
 
