@@ -82,6 +82,7 @@ class Coordinator:
         self._preparation = Preparation(plan.source, self._inbox.put)
         self._proposals: dict[AttemptId, Fact] = {}
         self._inspection = Inspection(me, journal.state, self._fleet, say)
+        self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
         self._vacancies = Vacancies(
             me,
             journal.state,
@@ -89,7 +90,7 @@ class Coordinator:
             self._inspection,
             plain=plan.workers is not None,
             most=plan.most,
-            attend=plan.attend,
+            is_mine=self._adoption.is_mine,
             ahead=plan.max_fails is None,  # what waits on a host may start before its leader's failure is heard of
         )
         self._placing = Placing(
@@ -119,7 +120,6 @@ class Coordinator:
         )
         self._hearing = Hearing(journal.state, self._fleet, paths, self._propose, self._claiming.specs, say, clock)
         self._brakes = Brakes(me, journal.state, plan, self.outcome)
-        self._adoption = Adoption(me, journal.state, self._fleet, presence, plan.attend)
         self._orders = Orders(journal.state, self._fleet, self._claiming.specs, self._adoption.is_mine)
         self._silence = Silence(say)
         self._writes = Retried(say, "Nothing new is started; trying again. Running jobs go on.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from burnish.core.ahead import Ahead, Lines, patience
 from burnish.core.events import Fact
@@ -21,9 +21,9 @@ from burnish.preparation import Preparation
 
 
 class Vacancies:
-    """The slots of a run's hosts, for coordinator `me`. `plain`, `most`, `attend`: as its plan says.
+    """The slots of a run's hosts, for coordinator `me`. `plain`, `most`: as its plan says.
 
-    Without `ahead`, nothing is claimed ahead.
+    `is_mine`: whether the run looks after an attempt. Without `ahead`, nothing is claimed ahead.
     `ending` are attempts whose end is about to be committed: such a one leaves its slot to a claim in the same commit, so that
     there is one wait for the disk, not two.
     """
@@ -37,16 +37,15 @@ class Vacancies:
         *,
         plain: bool,
         most: int | None,
-        attend: Collection[AttemptId],
+        is_mine: Callable[[Attempt], bool],
         ahead: bool = True,
     ) -> None:
-        self._me = me
         self._state = state
         self._fleet = fleet
         self._inspection = inspection
         self._plain = plain
         self._most = most
-        self._attend = attend
+        self._is_mine = is_mine
         self._looks_ahead = ahead
         self._ahead = Ahead(me, state)
 
@@ -147,6 +146,3 @@ class Vacancies:
 
     def _occupies(self, attempt: Attempt, ending: Collection[AttemptId]) -> bool:
         return attempt.id not in ending and (not self._plain or self._is_mine(attempt))
-
-    def _is_mine(self, attempt: Attempt) -> bool:
-        return attempt.by == self._me or attempt.id in self._attend

@@ -233,7 +233,9 @@ def test_a_run_is_hurried_while_jobs_are_short_for_one_of_its_hosts() -> None:
     table, inspection = Table(), cast(Any, None)
 
     def hurried(*durations: float) -> bool:
-        run = Vacancies(ME, table.state, fleet, inspection, plain=False, most=None, attend=())
+        run = Vacancies(
+            ME, table.state, fleet, inspection, plain=False, most=None, is_mine=lambda attempt: attempt.by == ME
+        )
         for duration in durations:
             run.learn(facts.exit_of(AttemptId(JobId(0), 1), duration=duration))
         return run.hurried
