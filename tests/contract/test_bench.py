@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.support.hosts import Bench, alive
-from tests.support.proc import command_line
+from tests.support.hosts import Bench
+from tests.support.proc import alive, command_line
 from tests.support.waiting import wait_for
 
 

@@ -18,7 +18,8 @@ from random import Random
 import pytest
 
 from tests.support.gated import Gated
-from tests.support.hosts import UID, Bench, RemoteHost, alive, children
+from tests.support.hosts import UID, Bench, RemoteHost, children
+from tests.support.proc import alive
 from tests.support.records import contents, paths
 from tests.support.removing import remove, remove_with_tenants
 from tests.support.sweeps import Sweep

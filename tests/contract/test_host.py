@@ -27,8 +27,9 @@ from burnish.remote.agent.serving import LOOK_INTERVAL
 from burnish.remote.agent.standing import read_status
 from burnish.remote.transport import LocalTransport, Transport
 from tests.support import beginnings
-from tests.support.agent_client import AgentClient, Frame, LinkEnded, alive, kill, make_spec, new_attempt, sizes_of
+from tests.support.agent_client import AgentClient, Frame, LinkEnded, kill, make_spec, new_attempt, sizes_of
 from tests.support.one_host import TABLE, OneHost, change_agent, job_pid, one_host, supervisor_pid
+from tests.support.proc import alive
 from tests.support.records import forge
 from tests.support.waiting import wait_for
 

@@ -15,8 +15,8 @@ import pytest
 
 from tests.support import gpus
 from tests.support.gated import Gated
-from tests.support.hosts import ACCOUNT, UID, Bench, RemoteHost, alive
-from tests.support.proc import command_line
+from tests.support.hosts import ACCOUNT, UID, Bench, RemoteHost
+from tests.support.proc import alive, command_line
 from tests.support.removing import remove
 from tests.support.waiting import wait_for
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from burnish.errors import BurnishError
 from burnish.remote.agent.frames import BODY_LIMIT, PROTOCOL, FrameReader, encode_frame
-from burnish.remote.agent.processes import read_process
 from burnish.remote.transport import Channel, Transport, bootstrap
 
 Frame = dict[str, Any]
@@ -170,11 +169,6 @@ _numbers = iter(range(1, 1 << 30))
 
 def new_attempt() -> str:
     return f"{next(_numbers)}.1-{secrets.token_hex(4)}"
-
-
-def alive(pid: int) -> bool:
-    """True while the process runs; a zombie does not."""
-    return read_process(pid) is not None
 
 
 def kill(pid: int) -> None:

@@ -25,6 +25,7 @@ from typing import TypeVar
 
 from burnish.core.hosts import Host
 from burnish.core.jobs import HostName
+from tests.support.proc import alive
 from tests.support.waiting import wait_for
 
 T = TypeVar("T")
@@ -339,14 +340,6 @@ def children(pid: int) -> list[int]:
 def descendants(pid: int) -> list[int]:
     """The pids below `pid`, parents first."""
     return [found for child in children(pid) for found in (child, *descendants(child))]
-
-
-def alive(pid: int) -> bool:
-    """Whether `pid` is a process that has not ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def _command(pid: int) -> str:

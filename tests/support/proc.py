@@ -62,6 +62,15 @@ def environment_of(pid: int) -> dict[str, str]:
     return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
+def alive(pid: int) -> bool:
+    """Whether a thread of it has not ended. A zombie has none. Of its own: burnish may be wrong about that."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return fields[0] not in "ZX" or int(fields[17]) > 1
+
+
 def parent_of(pid: int) -> int:
     """Raises OSError if it is gone."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.leaving import leave
+from tests.support.proc import alive
 from tests.support.records import contents
 from tests.support.waiting import wait_for
 
@@ -215,11 +216,4 @@ def kill_if_alive(process: dict[str, int]) -> bool:
 
 def wait_until_gone(pid: int) -> None:
     """Wait until no process has this pid any more (or it is a zombie that nobody reaps)."""
-
-    def gone() -> bool:
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-        except OSError:
-            return True
-
-    wait_for(gone, f"pid {pid} lives")
+    wait_for(lambda: not alive(pid), f"pid {pid} lives")

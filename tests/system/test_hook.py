@@ -14,6 +14,7 @@ from support import tables, wait_for
 
 from burnish.core.occasions import Occasion
 from burnish.hook import Hook
+from tests.support.proc import alive
 
 STATE = tables.opened(("--lr",), [("1",)])
 CALL = Occasion("job_failed", "Job 0 is ERROR: exit 1.")
@@ -21,13 +22,6 @@ CALL = Occasion("job_failed", "Job 0 is ERROR: exit 1.")
 
 def hook(folder: Path, command: str, said: list[str], limit: float = 30.0) -> Hook:
     return Hook(command, folder / "on_event.log", folder / "burnish.db", said.append, limit=limit)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def test_a_command_that_hangs_is_ended_with_what_it_started_and_the_next_is_called(tmp_path: Path) -> None:
@@ -42,7 +36,7 @@ def test_a_command_that_hangs_is_ended_with_what_it_started_and_the_next_is_call
     wait_for(lambda: (tmp_path / "second").exists() and (tmp_path / "second").read_text() == "job_failed\n", said.copy)
     under_test.close()
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
-    wait_for(lambda: all(gone(pid) for pid in pids), lambda: pids)
+    wait_for(lambda: not any(map(alive, pids)), lambda: pids)
     assert said == [
         f"--on_event had to be ended after 5 s (job_failed). The run goes on. What it wrote: {tmp_path}/on_event.log"
     ]
@@ -80,6 +74,7 @@ def run(folder: Path, command: str, job: str, *options: str) -> subprocess.Popen
     return subprocess.Popen(
         [sys.executable, "-m", "burnish", "run", "--command", job, "--on_event", command, *options],
         cwd=folder,
+        env={**os.environ, "HOME": str(folder)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -138,7 +133,7 @@ def test_ctrl_c_waits_for_no_command_that_hangs(table: Path) -> None:
             assert line, "the run ended without waiting"
         os.kill(started.pid, signal.SIGINT)
         assert started.wait(30) == 1  # not the minute that it waits for calls
-        assert gone(int((table / "hook").read_text()))
+        assert not alive(int((table / "hook").read_text()))
     finally:
         started.kill()
         started.communicate()

@@ -13,9 +13,10 @@ import pytest
 from burnish.core.jobs import HostName
 from burnish.core.reports import HostDropped, Report
 from burnish.remote.link import Link
-from tests.support.agent_client import alive, sizes_of
+from tests.support.agent_client import sizes_of
 from tests.support.bad_disks import Full, Target
 from tests.support.one_host import TABLE, OneHost, job_pid, one_host, supervisor_pid
+from tests.support.proc import alive
 from tests.support.waiting import wait_for
 
 

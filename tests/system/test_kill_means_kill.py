@@ -16,8 +16,9 @@ import pytest
 from burnish.remote.agent.locks import HELD, lock_state
 from burnish.remote.agent.processes import all_processes, has_open, libc
 from burnish.remote.transport import LocalTransport
-from tests.support.agent_client import AgentClient, alive, kill
+from tests.support.agent_client import AgentClient, kill
 from tests.support.one_host import OneHost, job_pid, one_host, supervisor_pid
+from tests.support.proc import alive
 from tests.support.removing import remove_with_tenants
 from tests.support.waiting import wait_for
 

@@ -21,6 +21,7 @@ from burnish.runners.creator import created
 from burnish.runners.refusal import RunnerRefused
 from burnish.runners.sources import Call, FunctionSource, PythonFileSource, TemplateSource
 from tests.support.deadline import within
+from tests.support.proc import alive
 from tests.support.waiting import wait_for
 
 Make = Callable[..., FunctionSource]
@@ -353,13 +354,6 @@ def test_a_run_whose_commands_nobody_makes_any_more_ends_and_says_so(folder: Pat
     details = Path(done.stderr.rstrip().rpartition(" ")[2])
     assert "prepare = lambda" in details.read_text() or "in answers" in details.read_text()
     details.unlink()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def with_burnish() -> dict[str, str]:
