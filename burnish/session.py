@@ -254,10 +254,13 @@ class Session:
             if still < last:
                 took, last = time.monotonic() - began, still  # the others may be waited for in vain
 
-        from burnish.core.explain import unended
+        from burnish.core.explain import given_longer, unended
 
-        longest = max((self.state.open[one].grace for one in wish.attempts if one in self.state.open), default=0.0)
-        plan = Plan((), attend=frozenset(wish.attempts), limit=longest + CANCEL_LIMIT)
+        asked = [self.state.open[attempt] for attempt in wish.attempts if attempt in self.state.open]
+        for sentence in given_longer(asked) if grace is None else ():
+            self.say(sentence)
+        limit = max((attempt.grace for attempt in asked), default=0.0) + CANCEL_LIMIT
+        plan = Plan((), attend=frozenset(wish.attempts), limit=limit)
         coordinator = self.coordinator(plan, note)
         told = coordinator.run().told
         self._unwritten |= coordinator.outcome.unwritten

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from msgspec import Struct, field
 
 from burnish.core.ahead import before
-from burnish.core.ids import name_run, to_type
-from burnish.core.jobs import FOUND_RUNNING, Attempt, AttemptId, CoordinatorId, Job, JobId
+from burnish.core.ids import name_jobs, name_run, to_type
+from burnish.core.jobs import FOUND_RUNNING, GRACE, Attempt, AttemptId, CoordinatorId, Job, JobId
 from burnish.core.phases import Phase, phase
 from burnish.core.placement import WaitingQueue
 from burnish.core.requirements import misnamed, priority, requirements, unmet, why_blocked
@@ -228,6 +228,16 @@ def _open(state: State, job: Job, around: Surroundings) -> Iterator[str]:
         yield (
             f"The run that looked after it ({name_run(attempt.by)}) is gone, so it may have ended since. The next burnish run "
             "takes it back; so do burnish wait and burnish cancel."
+        )
+
+
+def given_longer(attempts: Sequence[Attempt]) -> Iterator[str]:
+    """A sentence about those that are cancelled already, and were given longer to end than jobs are by default."""
+    if patient := [attempt for attempt in attempts if attempt.grace > GRACE]:
+        ids = [attempt.id.job for attempt in patient]
+        yield (
+            f"An earlier cancel gave {name_jobs(ids)} up to {max(attempt.grace for attempt in patient):g} s to end. To end "
+            f"{'it' if len(ids) == 1 else 'them'} sooner: burnish cancel --job_id {to_type(ids)} --grace 1s"
         )
 
 

@@ -149,6 +149,10 @@ def test_cancel_with_less_grace_does_not_wait_for_the_one_before(table: Gated) -
     said = table.burnish("cancel", "--all", "--grace", "1").stderr
     assert "stopped after" in said and "no process is left" in said, said
     assert [each.wait(60) for each in asked] == [0, 0]
+    patient = (
+        "An earlier cancel gave job 0 up to 100 s to end. To end it sooner: burnish cancel --job_id 0 --grace 1s\n"
+    )
+    assert [patient in table.said(f"{number}.txt") for number in range(2)] == [False, True]
     assert run.wait(60) == 1, table.said()
     assert words(table) == dict.fromkeys(range(JOBS), "ERROR CANCELLED")
     commits = sorted((table.folder / ".burnish").rglob("log/*/*.jsonl"))

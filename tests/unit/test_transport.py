@@ -22,6 +22,7 @@ from burnish.remote.transport import (
     LOADER,
     LOADER_HERE,
     Channel,
+    LocalChannel,
     LocalTransport,
     bootstrap,
     remote_command,
@@ -314,11 +315,11 @@ def test_close_wakes_a_reader_and_a_writer_although_the_agent_hangs() -> None:
 def test_agent_is_out_of_reach_of_the_terminal_and_ends_with_its_input(long_patience: None) -> None:
     channel = opened(sys.executable)
     bootstrap(channel)
-    pid: int = channel.pid  # type: ignore[attr-defined]
-    assert os.getsid(pid) == pid != os.getsid(0)
+    assert isinstance(channel, LocalChannel)
+    assert os.getsid(channel.pid) == channel.pid != os.getsid(0)
     channel.close()
-    assert channel._process.returncode == 0  # type: ignore[attr-defined]
-    assert read_process(pid) is None
+    assert channel._process.returncode == 0, "it was not killed"
+    assert read_process(channel.pid) is None
 
 
 def test_loader_passes_every_shell_unchanged() -> None:

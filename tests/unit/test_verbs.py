@@ -218,7 +218,8 @@ def test_cancel_asked_again_with_a_shorter_grace_is_told_with_that_and_stays_who
     state.apply(events.CancelRequested(FIRST, "cy", 20.0))  # on the state of before
     assert (committed, alive) == ([events.CancelRequested(FIRST, "bob", shorter)], [0])
     (order,) = actions.follow(committed[0], state, attempt.by, ())
-    assert (order.grace, order.by) == (shorter, first)  # type: ignore[union-attr]
+    assert isinstance(order, actions.CancelAttempt)
+    assert (order.grace, order.by) == (shorter, first)
 
 
 def test_cancel_of_all_reaches_a_job_whose_row_was_removed() -> None:
