@@ -63,7 +63,7 @@ def environment_of(pid: int) -> dict[str, str]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a thread of it has not ended. A zombie has none. Of its own: burnish may be wrong about that."""
+    """Whether a thread of it has not ended; a zombie has none. Read here, not by burnish, which may be wrong about it."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
